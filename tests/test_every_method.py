@@ -70,6 +70,10 @@ def sequential() -> nn.Sequential:
 
 
 METHODS: dict[str, tuple[Once | None, dict[str, object]]] = {
+    "circuits.CandidateCircuit.beside": (
+        lambda: circuit().circuits[0],
+        {"first": circuit().circuits[0]},
+    ),
     "truth.BooleanFunction.named": (None, {"name": "XOR"}),
     "truth.BooleanFunction.from_callable": (None, {"function": lambda a, b: a & b}),
     "truth.BooleanFunction.from_formula": (None, {"formula": "x0 & x1"}),

@@ -6,13 +6,24 @@ no picture says so, with what to do instead. Nothing heavy is imported here.
 """
 
 import html
-from collections.abc import Iterable, Sequence
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, whole_number
 
-__all__ = ["ROWS_SHOWN", "Finding", "Listed", "ListedList", "count_text", "number_text"]
+__all__ = [
+    "ROWS_SHOWN",
+    "Finding",
+    "Listed",
+    "ListedList",
+    "count_text",
+    "folded_text",
+    "number_text",
+    "table_text",
+]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +31,12 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN = 20
 """A notebook cell shows at most so many lines of a finding's table."""
+
+NARROWEST = 40
+"""Printed text and tables have room for at least so many characters in a line."""
+NARROWEST_CELL = 20
+"""Characters that a cell of text keeps in a line, where its column is made narrower."""
+BETWEEN_COLUMNS = "  "
 
 LONG_NUMBER = 1e6
 """From here on a number is written by its power of ten, as it is where decimals show nothing."""
@@ -46,6 +63,165 @@ def count_text(n: int, what: str) -> str:
     ('1 network', '2,000 networks')
     """
     return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
+
+def folded_text(text: str, *, width: int = 80) -> str:
+    """Printed text in lines of at most so many characters, none of them cut.
+
+    A line is broken between words. What it goes on with stands under the last of its columns, or
+    two characters to the right of where it began. A word that is longer than a line stays whole.
+
+    Raises:
+        XorMiError: a width below 40.
+
+    >>> print(folded_text("h0.3  NAND   margin 0.47, interchange 16/16, idle", width=40))
+    h0.3  NAND   margin 0.47, interchange
+                 16/16, idle
+    """
+    width = whole_number("width", width, at_least=NARROWEST)
+    folded: list[str] = []
+    for line in text.split("\n"):
+        folded += _folded_line(line, width)
+    return "\n".join(folded)
+
+
+def _folded_line(line: str, width: int) -> list[str]:
+    """A line, or the lines that it is broken into."""
+    if len(line) <= width:
+        return [line.rstrip()]
+    # the last column begins after two spaces or more; far to the right it has no room
+    columns = [match.end() for match in re.finditer(r"(?<=\S) {2,}", line)]
+    begins = len(line) - len(line.lstrip(" "))
+    fitting = [column for column in columns if column <= 0.6 * width]
+    hanging = fitting[-1] if fitting else min(begins + 2, width // 2)
+    head, rest = (line[:hanging], line[hanging:]) if fitting else (line[:begins], line[begins:])
+    return textwrap.wrap(
+        rest,
+        width=width,
+        initial_indent=head,
+        subsequent_indent=" " * hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def table_text(
+    columns: Mapping[str, Sequence[object]], *, width: int = 80, right: bool = False
+) -> str:
+    """A table as printed text, in lines of at most so many characters; nothing is left out.
+
+    Numbers stand to the right. Where a table is too wide its headings, then its longest texts go on
+    in a further line; where that is not enough, its last columns follow below, beside the first.
+
+    Args:
+        columns: heading -> its cells: texts, numbers, truth values or None.
+        right: whether all columns but the first stand to the right, also texts such as "45%".
+
+    Raises:
+        XorMiError: a width below 40; columns of different lengths.
+
+    >>> print(table_text({"unit": ["h0.0", "h0.1"], "effect": [-17.85, 19.412], "flips": [0, 1]}))
+    unit   effect  flips
+    h0.0  -17.850      0
+    h0.1   19.412      1
+    """
+    width = whole_number("width", width, at_least=NARROWEST)
+    lengths = {len(cells) for cells in columns.values()}
+    if len(lengths) > 1:
+        raise XorMiError(
+            f"a table has columns of {', '.join(map(str, sorted(lengths)))} cells; "
+            "give as many of each"
+        )
+    made: list[_Column] = []
+    for k, (heading, cells) in enumerate(columns.items()):
+        made.append(_Column.of(heading, cells, right=_is_numeric(cells) or (right and k > 0)))
+    blocks = _blocks(_narrowed(made, width), width)
+    return "\n\n".join("\n".join(_lines_of(block)) for block in blocks)
+
+
+class _Column(NamedTuple):
+    """A column of a printed table.
+
+    Attributes:
+        cells: the heading and all cells.
+        right: whether it stands to the right.
+        width: characters of a line.
+    """
+
+    cells: tuple[str, ...]
+    right: bool
+    width: int
+
+    @classmethod
+    def of(cls, heading: str, values: Sequence[object], *, right: bool) -> "_Column":
+        """As wide as its widest cell."""
+        cells = (heading, *map(_printed_cell, values))
+        return cls(cells, right=right, width=max(map(len, cells)))
+
+    @property
+    def narrowest(self) -> int:
+        """How narrow it can be: a number stays whole, a heading is broken between its words."""
+        words = max(map(len, self.cells[0].split()), default=0)
+        cells = max(map(len, self.cells[1:]), default=0)
+        return max(words, cells if self.right else min(cells, NARROWEST_CELL))
+
+    def lines(self, row: int) -> list[str]:
+        """A cell in lines."""
+        return textwrap.wrap(self.cells[row], self.width, break_on_hyphens=False) or [""]
+
+
+def _printed_cell(value: object) -> str:
+    """A cell of a printed table: three decimals; a truth value as a word; nothing for no value."""
+    if isinstance(value, Real) and not isinstance(value, Integral):
+        # not a number, such as a missing one, is not equal to itself
+        return number_text(float(value), decimals=3) if value == value else ""
+    if _is_number(value):
+        return f"{value:,}"
+    return _cell_text(value)
+
+
+def _narrowed(columns: Sequence[_Column], width: int) -> list[_Column]:
+    """The columns, made narrower from the widest on until they fit, or cannot be narrower."""
+    narrowed = list(columns)
+    while _width_of(narrowed) > width:
+        room = [one.width - one.narrowest for one in narrowed]
+        if not any(room):
+            break
+        k = max(range(len(room)), key=lambda k: (room[k] > 0, narrowed[k].width))
+        narrowed[k] = narrowed[k]._replace(width=narrowed[k].width - 1)
+    return narrowed
+
+
+def _blocks(columns: Sequence[_Column], width: int) -> list[list[_Column]]:
+    """The columns in tables that fit, each with the first column."""
+    first, *others = columns
+    blocks = [[first]]
+    for column in others:
+        if len(blocks[-1]) > 1 and _width_of([*blocks[-1], column]) > width:
+            blocks.append([first])
+        blocks[-1].append(column)
+    return blocks
+
+
+def _width_of(columns: Sequence[_Column]) -> int:
+    return sum(one.width for one in columns) + len(BETWEEN_COLUMNS) * (len(columns) - 1)
+
+
+def _lines_of(columns: Sequence[_Column]) -> list[str]:
+    """A table that fits, line by line."""
+    printed: list[str] = []
+    for row in range(len(columns[0].cells)):
+        in_lines = [one.lines(row) for one in columns]
+        n_lines = max(map(len, in_lines))
+        for k in range(n_lines):
+            texts: list[str] = []
+            for one, lines in zip(columns, in_lines, strict=True):
+                # a heading of fewer lines stands directly above its column
+                above = n_lines - len(lines) if row == 0 else 0
+                text = lines[k - above] if above <= k < above + len(lines) else ""
+                texts.append(text.rjust(one.width) if one.right else text.ljust(one.width))
+            printed.append(BETWEEN_COLUMNS.join(texts).rstrip())
+    return printed
 
 
 @runtime_checkable

@@ -5,6 +5,7 @@
 independent way, and the one that analyses of the weights (`contributions`, `circuits`) build on.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 
@@ -232,8 +233,13 @@ class Comparison(Finding):
             inside = f"they differ inside at {', '.join(self.differing)}"
         else:
             inside = "no hidden value tells them apart"
-        decided = f"{list(self.decision_a)} and {list(self.decision_b)}"
+        decided = f"{_bits(self.decision_a)} and {_bits(self.decision_b)}"
         return f"{self.a} and {self.b}: {outputs} ({decided}); {inside}"
+
+
+def _bits(decision: Sequence[int]) -> str:
+    """What was decided: '0', '0, 1' of two decisions; 'nothing' where one is undecided."""
+    return ", ".join("nothing" if bit == UNDECIDED else str(bit) for bit in decision)
 
 
 def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Comparison:

@@ -12,12 +12,14 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import NamedTuple
 
+from xor_mi.circuits import _wording
 from xor_mi.circuits._facts import PROOF_LEVELS, Contradiction, InterchangeCount, ProofLevel
 from xor_mi.circuits._interchange import Interchanges, Tested
 from xor_mi.circuits._netlist import JointReading, LocalGate
 from xor_mi.circuits._readings import Variables
 from xor_mi.circuits._required import checked_level
 from xor_mi.circuits._signature import CanonicalTexts, live_netlist, reduced_layers
+from xor_mi.errors import XorMiError, require_kind
 from xor_mi.graph import Unit
 from xor_mi.progress import progress_bar
 
@@ -109,6 +111,32 @@ class CandidateCircuit:
             "smallest margin": self.smallest_margin,
             "idle": ", ".join(one.unit.name for one in self.idle),
         }
+
+    def beside(self, first: "CandidateCircuit") -> str:
+        """How it differs from another circuit of the same network, and how far it is proved.
+
+        The units that it reads otherwise, those that it does without or needs beside; where all are
+        read alike, the first unit or decision whose gate differs.
+
+        Raises:
+            XorMiError: what is no circuit, or one of another network.
+        """
+        require_kind("first", first, CandidateCircuit, give="one of Circuit.circuits")
+        ours, theirs = (dict(zip(one.live, one.gates, strict=True)) for one in (self, first))
+        units = self.readings[0].interchange
+        if units.keys() != first.readings[0].interchange.keys():
+            raise XorMiError(
+                "first is a circuit of another network; give one of the same Circuit.circuits"
+            )
+        differing = [
+            (unit.name, ours.get(unit), theirs.get(unit))
+            for unit in units
+            if ours.get(unit) != theirs.get(unit)
+        ]
+        if not differing:
+            pairs = zip(self.netlist, first.netlist, strict=True)
+            differing = [(a.unit.name, a.formula, b.formula) for a, b in pairs if a != b][:1]
+        return _wording.beside(differing, level=self.proof_level)
 
     def __str__(self) -> str:
         named = zip(self.live, self.gates, strict=True)

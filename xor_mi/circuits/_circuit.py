@@ -560,12 +560,15 @@ class Circuit(Finding):
     def __str__(self) -> str:
         lines = [f"{self.verdict}: {self.reason}"]
         if self.primary:
+            gates = [unit.gate or "" for unit in self.units]
+            longest = min(max(map(len, ["FALSE", *gates])), SHORT)
             for unit in self.units:
                 margin = (
                     f"margin {number_text(unit.margin)}" if unit.margin is not None else unit.note
                 )
                 count = f"interchange {unit.interchange}/{self.primary.n_interchange}"
-                lines.append(f"  {unit.place.name}  {unit.gate:<6} {margin}, {count}{_aside(unit)}")
+                gate = (unit.gate or "").ljust(longest)
+                lines.append(f"  {unit.place.name}  {gate}  {margin}, {count}{_aside(unit)}")
             lines.append(f"  output  {self._short_readout()}")
         return "\n".join(lines)
 

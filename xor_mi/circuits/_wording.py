@@ -502,6 +502,24 @@ def differences(facts: Sequence[Apart]) -> str:
     return f"What tells them apart: {told}{more}"
 
 
+def beside(differing: Sequence[tuple[str, str | None, str | None]], *, level: ProofLevel) -> str:
+    """How a circuit differs from the first, and how far it is proved.
+
+    Args:
+        differing: name of a unit -> its gate here and in the first; None where it is idle.
+    """
+    said: list[str] = []
+    for name, here, in_first in differing:
+        if here is None:
+            said.append(f"without {name}")
+        elif in_first is None:
+            said.append(f"with {name} as {here}")
+        else:
+            said.append(f"{name} as {here}, not {in_first}")
+    proved = "substitution alone" if level == "substitution" else f"{level} interchange"
+    return f"{'; '.join(said)} (proved by {proved})"
+
+
 def difference(facts: Apart) -> str:
     """What tells one circuit apart from the first."""
     other, name = _number_word(facts.circuits[1]), facts.unit.name

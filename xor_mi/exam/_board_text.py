@@ -6,15 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from xor_mi.errors import cut_short, require_kind, whole_number
+from xor_mi.errors import require_kind
 from xor_mi.exam._grades import Grades
 from xor_mi.exam._measures import MEASURES
-from xor_mi.finding import number_text
-
-MOST_OF_A_NAME = 34
-"""Characters of a method's name."""
-NARROWEST = 60
-"""Characters of a line, at least."""
+from xor_mi.finding import folded_text, number_text, table_text
 
 
 @dataclass(frozen=True)
@@ -69,7 +64,7 @@ def board_text(grades: Grades, *, width: int = 100) -> str:
     how many networks that is as small as a circuit can be.
 
     Args:
-        width: at least 60.
+        width: at least 40.
 
     >>> from xor_mi.exam import grade
     >>> from xor_mi.handmade import textbook_xor
@@ -80,7 +75,6 @@ def board_text(grades: Grades, *, width: int = 100) -> str:
     by_name            6.00       6.00  100% [2, 100]  0.92         0
     """
     require_kind("grades", grades, Grades, give="what exam.grade returns")
-    width = whole_number("width", width, at_least=NARROWEST)
     board = grades.board() if len(grades) else pd.DataFrame({"gives": []})
     tables: list[str] = []
     for over, gives, heading, columns in _KINDS:
@@ -94,9 +88,8 @@ def board_text(grades: Grades, *, width: int = 100) -> str:
 
 
 def _table(heading: str, lines: pd.DataFrame, columns: Sequence[_Column], width: int) -> str:
-    """One kind of answer; the last columns are left out where they do not fit."""
-    names = [cut_short(name, at_most=MOST_OF_A_NAME) for name in lines["method"]]
-    cells = [[heading, *names]]
+    """One kind of answer; the last columns follow below where they do not fit."""
+    cells = [[heading, *lines["method"]]]
     for column in columns:
         if column.measure not in lines or lines[column.measure].isna().all():
             continue
@@ -110,16 +103,7 @@ def _table(heading: str, lines: pd.DataFrame, columns: Sequence[_Column], width:
         controls = [_number(control, is_share=False) for control in lines["control"]]
         cells.append(["control", *controls])
     cells.append(["forwards", *map(_forwards, lines["forwards"])])
-    widths = [max(map(len, column)) for column in cells]
-    n_shown = len(cells)
-    while n_shown > 1 and sum(widths[:n_shown]) + 2 * (n_shown - 1) > width:
-        n_shown -= 1
-    rows: list[str] = []
-    for line in zip(*cells[:n_shown], strict=True):
-        first, *others = zip(line, widths, strict=False)
-        texts = [first[0].ljust(first[1]), *(text.rjust(most) for text, most in others)]
-        rows.append("  ".join(texts).rstrip())
-    return "\n".join(rows)
+    return table_text({head: column for head, *column in cells}, width=width, right=True)
 
 
 def _cell(line: Mapping[Any, Any], column: _Column) -> str:
@@ -154,5 +138,5 @@ def _missing(grades: Grades, width: int) -> str:
         if without:
             n_all = len(grades.of(name))
             text = f"{name}: no grade on {len(without)} of {n_all} networks: {without[0].why_not}"
-            lines.append(cut_short(text, at_most=width))
+            lines.append(folded_text(text, width=width))
     return "\n".join(lines)

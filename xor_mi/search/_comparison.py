@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from xor_mi.errors import XorMiError, require_kind
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, table_text
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
 from xor_mi.search._convention import AnyConvention, Convention
@@ -93,9 +93,17 @@ class ConventionCounts(Finding):
     def __str__(self) -> str:
         if not self.counts:
             return "no convention to count under"
-        table = self.frame().drop(columns=["differs_in", "why_not"])
+        columns: dict[str, list[object]] = {"counted": [_in_words(name) for name in COUNTED]}
+        for one in self.counts:
+            counts = [getattr(one, name) for name in COUNTED]
+            columns[one.name] = ["-" if n is None else f"{n:,}" for n in counts]
         not_counted = [f"  {one.name}: {one.why_not}" for one in self.counts if one.why_not]
-        return "\n".join([table.to_string(index=False, na_rep="-"), *not_counted])
+        return "\n".join([table_text(columns, right=True), *not_counted])
+
+
+def _in_words(counted: str) -> str:
+    """'subcircuits' of n_subcircuits."""
+    return counted.removeprefix("n_")
 
 
 def _with_a_fitting_type(column: pd.Series, name: str) -> pd.Series:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from xor_mi.circuits import MIN_MARGIN, Circuit, ProofLevel, identify_circuit
 from xor_mi.errors import XorMiError
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, count_text
 from xor_mi.graph import Subcircuit, name_of_set
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
@@ -184,7 +184,7 @@ class IdentifiabilityReport(Finding):
     def _of_subcircuits(self) -> str:
         n_examined = len(self.subcircuits)
         if n_examined == 0 and self.n_perfect:
-            return f"subcircuits: {self.n_perfect:,} perfect ones, too many to examine"
+            return f"subcircuits: {count_text(self.n_perfect, 'perfect one')}, too many to examine"
         n_left = sum(examined.survives for examined in self.subcircuits)
         by_interchange = sum(
             examined.ruled_out_by_interchange is not None for examined in self.subcircuits
@@ -192,8 +192,13 @@ class IdentifiabilityReport(Finding):
         # of those that interchange lets pass: each is counted once, under what ruled it out first
         by_ablation = n_examined - n_left - by_interchange
         some = "" if n_examined == self.n_perfect else f"; of the first {n_examined:,}"
+        alike = (
+            "1 perfect one"
+            if self.n_perfect == 1
+            else f"{self.n_perfect:,} perfect ones look alike on every input"
+        )
         return (
-            f"subcircuits: {self.n_perfect:,} perfect ones look alike on every input{some}; "
+            f"subcircuits: {alike}{some}; "
             f"interchange of {self.sets_tried} rules out {by_interchange}, "
             f"ablation {by_ablation} more, {n_left} left"
         )
@@ -204,18 +209,19 @@ class IdentifiabilityReport(Finding):
         witnesses = [one.ruled_out_by for one in self.alignments if not one.survives]
         which = f" of output y{self.output}" if self.circuit.target.n_outputs > 1 else ""
         first = f" (the first by {witnesses[0]})" if witnesses else ""
+        survive = "1 survives" if len(self.alignments) == 1 else f"{len(self.alignments):,} survive"
         return (
-            f"alignments{which}: {len(self.alignments)} survive when each unordered pair of inputs "
+            f"alignments{which}: {survive} when each unordered pair of inputs "
             f"is tried once; all ordered pairs rule out {len(witnesses)}{first}"
         )
 
     def _of_the_circuit(self) -> str:
         circuit = self.circuit
         if circuit.primary is None:
-            return f"identify_circuit: {circuit.verdict}, {circuit.reason}"
+            return f"circuit: {circuit.verdict}, {circuit.reason}"
         several = f" ({len(circuit.passing)} circuits)" if circuit.verdict == "ambiguous" else ""
         answer = (
-            f"identify_circuit: {circuit.verdict}{several}, {circuit.formula}, "
+            f"circuit: {circuit.verdict}{several}, {circuit.formula}, "
             f"proof level {circuit.proof_level}"
         )
         if self.n_alignments is None:

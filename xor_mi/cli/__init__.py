@@ -7,21 +7,19 @@ import contextlib
 import json
 import os
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
 
 from xor_mi import __version__
+from xor_mi.cli._screen import INDENT, print_heading, print_text, print_verdict, width
 from xor_mi.errors import SEEDS_BELOW, XorMiError, as_path, whole_number
-from xor_mi.finding import number_text
+from xor_mi.finding import count_text
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from xor_mi.circuits import Circuit, ProofLevel
+    from xor_mi.circuits import ProofLevel
     from xor_mi.kinds import ActivationName, EngineName, LossName, OptimizerName
-    from xor_mi.report import NetworkFindings
+    from xor_mi.training import TrainConfig
 
 __all__ = ["app", "main"]
 
@@ -34,13 +32,23 @@ SEARCH_FORMAT = "xor_mi.search/1"
 """First in search.json; the number rises when a key changes its meaning or goes."""
 MAX_WIDTH = 12
 """Units of a hidden layer that --hidden takes."""
-LISTED_CIRCUITS = 5
-"""So many circuits beside the first are printed."""
-PATCH_COLUMNS = ["pair", "site", "clean_{}", "corrupted_{}", "patched_{}", "effect_{}", "flips"]
-"""What the tour prints of a patch; {} is what the metric is called."""
 
-Hidden = Annotated[str, typer.Option(help="width of the hidden layer, or widths such as 3,3")]
-Activation = Annotated[str, typer.Option(help="activation of the hidden units")]
+Hidden = Annotated[
+    str, typer.Option(help="how many units the hidden layer has, or each of several, such as 3,3")
+]
+Activation = Annotated[
+    str, typer.Option(help="activation of the hidden units, such as relu, tanh or sigmoid")
+]
+Optimizer = Annotated[str, typer.Option(help="adam, adamw or sgd")]
+LearningRate = Annotated[float, typer.Option(help="learning rate: how far a step goes")]
+Steps = Annotated[int, typer.Option(help="optimiser steps at most")]
+Inputs = Annotated[
+    int | None,
+    typer.Option(
+        help="how many inputs the network has; default: as many as the formula names",
+        show_default=False,
+    ),
+]
 Saved = Annotated[str, typer.Argument(help="a folder with config.json and model.safetensors")]
 AskedTarget = Annotated[
     str | None,
@@ -54,7 +62,7 @@ MinMargin = Annotated[
     float | None,
     typer.Option(
         help="circuits in which the threshold of a unit that matters sits in a smaller part of "
-        "the unit's range are left out; default: 0.01"
+        "the unit's range are left out; a number from 0 to 1, default: 0.01"
     ),
 ]
 Force = Annotated[
@@ -101,7 +109,7 @@ def _print_version(asked: bool) -> None:
     """--version."""
     if not asked:
         return
-    print(f"xor-mi {__version__}")
+    print_text(f"xor-mi {__version__}")
     raise typer.Exit
 
 
@@ -115,11 +123,9 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """What goes before a command; alone, which commands there are."""
+    """What goes before a command; alone, the help."""
     if context.invoked_subcommand is None:
-        commands = [command.callback for command in app.registered_commands if command.callback]
-        names = ", ".join(command.__name__ for command in commands)
-        raise XorMiError(f"no command; there are {names}; `xor-mi --help` says what each does")
+        print_text(context.get_help())
 
 
 @app.command()
@@ -146,10 +152,12 @@ def tour(
     min_margin: MinMargin = None,
     force: Force = False,
 ) -> None:
-    """Train a network, take it apart, write a page.
+    """Train an XOR network, take it apart, write a page.
 
-    Train an XOR network, look inside, patch it, name its gates and prove them; write a page to look
-    at. Files that xor-mi did not write are never replaced without --force.
+    Look inside the network, patch it, name its gates and prove them. Written into --out:
+    report.html, to be opened in a browser, its numbers (report.json, circuit.json, patching.csv)
+    and the network (config.json, model.safetensors). Files that xor-mi did not write are never
+    replaced without --force.
     """
     widths = _widths(hidden)
     if networks < 0:
@@ -158,6 +166,7 @@ def tour(
         raise XorMiError("--out is empty; give a folder, such as my-run")
     seed = whole_number("--seed", seed, below=SEEDS_BELOW)
     input_levels = _levels(levels)
+    from xor_mi.cli._findings import print_findings
     from xor_mi.population import census
     from xor_mi.report import find_out, how_common, require_writable, write_report
     from xor_mi.training import TrainConfig, train, train_population
@@ -173,21 +182,21 @@ def tour(
     require_writable(out, overwrite=force)
     n_outputs = 2 if config.decision_rule == "argmax" else 1
     sizes = "-".join(map(str, (2, *widths, n_outputs)))
-    print(f"1. Train a {sizes} network on XOR")
+    print_heading(f"1. Train a {sizes} network on XOR")
     result = train("XOR", hidden=widths, seed=seed, config=config)
-    print(f"   {result}\n")
+    print_text(f"{result}\n", indent=INDENT)
     # The model is saved before anything is analysed: an analysis that is stopped loses no training.
     result.model.save_pretrained(out, overwrite=force)
     findings = find_out(result.model, **required)
-    _print_findings(findings)
+    print_findings(findings)
     report = write_report(findings, out, training=result, overwrite=force)
     if networks:
-        print("How common is this?")
+        print_heading("How common is this?")
         trained = train_population("XOR", networks, hidden=widths, seed=0, config=config)
         others = census(trained, **required)
-        print(f"   {how_common(findings.circuit, others)}\n")
+        print_text(f"{how_common(findings.circuit, others)}\n", indent=INDENT)
         write_report(findings, out, training=result, networks=others, overwrite=force)
-    print(
+    print_text(
         f"Written: {report} (open it in a browser), beside it config.json, model.safetensors, "
         "report.json, circuit.json, patching.csv"
     )
@@ -199,12 +208,10 @@ def watch(
     seed: Annotated[int, typer.Option(help="seed of the network")] = TOUR_SEED,
     hidden: Hidden = "2",
     act: Activation = "relu",
-    optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd")] = "adam",
-    lr: Annotated[float, typer.Option(help="learning rate")] = 0.05,
-    steps: Annotated[int, typer.Option(help="optimiser steps at most")] = 2000,
-    inputs: Annotated[
-        int | None, typer.Option(help="number of inputs; default: as many as the formula names")
-    ] = None,
+    optimizer: Optimizer = "adam",
+    lr: LearningRate = 0.05,
+    steps: Steps = 2000,
+    inputs: Inputs = None,
     require: Require = "joint",
     min_margin: MinMargin = None,
     out: Annotated[
@@ -218,31 +225,25 @@ def watch(
     """Train a network and say when each gate appears.
 
     Each event is printed at the step at which it happens: rows that come right, units that die, and
-    every change of the gate that a unit is read as. Then a page is written, with all of it and with
-    the weights moving.
+    every change of the gate that a unit is read as. Written into --out: index.html, to be opened in
+    a browser, with all of it and with the weights moving, events.csv, trajectory.csv and the
+    network (config.json, model.safetensors).
     """
     widths = _widths(hidden)
     if page and not out:
         raise XorMiError("--out is empty; give a folder, such as my-run")
     seed = whole_number("--seed", seed, below=SEEDS_BELOW)
     from xor_mi import population
-    from xor_mi.training import TrainConfig
     from xor_mi.trajectory_page import require_writable, write_trajectory_page
 
-    config = TrainConfig(
-        lr=lr,
-        max_steps=steps,
-        # as typed: what is not a name is refused by TrainConfig, with the names that exist
-        optimizer=cast("OptimizerName", optimizer),
-        act_fn=cast("ActivationName", act),
-    )
+    config = _train_config(act=act, optimizer=optimizer, lr=lr, steps=steps)
     required = _checked_requirement(require, min_margin)
     if page:
         require_writable(out, overwrite=force)
     kept = "nothing is written; the same command trains the same network again"
     try:
         result = population.watch(
-            target, seed, hidden=widths, n_inputs=inputs, config=config, say=_print_now, **required
+            target, seed, hidden=widths, n_inputs=inputs, config=config, say=print_text, **required
         )
         if page:
             # before anything is analysed: an analysis that is stopped loses no training
@@ -251,14 +252,15 @@ def watch(
         found = population.trajectory(
             target, seed, hidden=widths, n_inputs=inputs, config=config, **required
         )
-        print(f"\n{found}")
+        print_text(f"\n{found}")
         if found.circuit is not None:
-            print(f"\n{found.circuit}")
+            print_text()
+            print_verdict(str(found.circuit))
         if found.stuck is not None:
-            print(f"\n{found.stuck}")
+            print_text(f"\n{found.stuck}")
         if page:
             written = write_trajectory_page(found, out, overwrite=force)
-            print(
+            print_text(
                 f"\nWritten: {written} (open it in a browser), beside it events.csv, "
                 "trajectory.csv, config.json, model.safetensors"
             )
@@ -273,12 +275,17 @@ def identify(
     require: Require = "joint",
     min_margin: MinMargin = None,
 ) -> None:
-    """Say which unit of a saved network is which gate."""
+    """Say which unit of a saved network is which gate.
+
+    With the verdict, what was tested, and how other circuits differ that are possible too. Nothing
+    is written.
+    """
     from xor_mi.circuits import identify_circuit
+    from xor_mi.cli._findings import print_circuit
     from xor_mi.model import HookedMLP
 
     model = HookedMLP.from_pretrained(directory)
-    _print_circuit(identify_circuit(model, target, **_required(require, min_margin)))
+    print_circuit(identify_circuit(model, target, **_required(require, min_margin)))
 
 
 @app.command()
@@ -295,7 +302,9 @@ def search(
 ) -> None:
     """Count every explanation of a saved network.
 
-    Count them under three conventions, and say what tells them apart.
+    Subcircuits, interpretations, formulas and alignments are counted under three conventions; what
+    tells them apart is said. Written: search.json in the network's folder, or the file that --out
+    names; stopped by Ctrl-C it has what was counted until then.
     """
     from xor_mi.model import HookedMLP
     from xor_mi.saving import SEARCH_MARK, require_own, require_own_file, write_file
@@ -352,12 +361,12 @@ def search(
             raise
         row = compared.counts[0].to_dict()
         counts.append(row)
-        print(f"{name}: {_counts_in_words(row)}")
+        print_text(f"{name}: {_counts_in_words(row)}")
         # Written after every convention: stopped by Ctrl-C, what was counted stays.
         keep({"counts": counts})
     report = identifiability_report(model, target, depth=depth, conventions={}, **required)
     keep(report.to_dict() | {"counts": counts})
-    print(f"{report}\nWritten: {file}")
+    print_text(f"\n{report}\n\nWritten: {file}")
 
 
 @app.command()
@@ -373,12 +382,10 @@ def census(
     hidden: Hidden = "2",
     seed: Annotated[int, typer.Option(help="seed of the first network")] = 0,
     act: Activation = "relu",
-    optimizer: Annotated[str, typer.Option(help="adam, adamw or sgd")] = "adam",
-    lr: Annotated[float, typer.Option(help="learning rate")] = 0.05,
-    steps: Annotated[int, typer.Option(help="optimiser steps at most")] = 2000,
-    inputs: Annotated[
-        int | None, typer.Option(help="number of inputs; default: as many as the formula names")
-    ] = None,
+    optimizer: Optimizer = "adam",
+    lr: LearningRate = 0.05,
+    steps: Steps = 2000,
+    inputs: Inputs = None,
     require: Require = "joint",
     min_margin: MinMargin = None,
     engine: Annotated[
@@ -402,8 +409,9 @@ def census(
 ) -> None:
     """Train and identify many networks.
 
-    There is one Parquet file for every few thousand; if it is stopped or killed, the same command
-    resumes it, after it has checked what is there. With a larger --networks it is extended.
+    Written into --out: one Parquet file for every few thousand networks; printed: how common each
+    family of circuits is. If it is stopped or killed, the same command resumes it, after it has
+    checked what is there. With a larger --networks it is extended.
     """
     widths = _widths(hidden)
     if not out:
@@ -412,6 +420,7 @@ def census(
         raise XorMiError(
             "--jobs is 0; give a number of processes, or leave it out for one per core"
         )
+    from xor_mi.cli._findings import print_shares
     from xor_mi.population import (
         CENSUS_COLUMNS,
         family_shares,
@@ -419,15 +428,8 @@ def census(
         run_census,
         verdict_shares,
     )
-    from xor_mi.training import TrainConfig
 
-    config = TrainConfig(
-        lr=lr,
-        max_steps=steps,
-        # as typed: what is not a name is refused by TrainConfig, with the names that exist
-        optimizer=cast("OptimizerName", optimizer),
-        act_fn=cast("ActivationName", act),
-    )
+    config = _train_config(act=act, optimizer=optimizer, lr=lr, steps=steps)
     try:
         folder = run_census(
             config=config,
@@ -452,13 +454,14 @@ def census(
     columns = [name for name in CENSUS_COLUMNS if name not in ("margins", "weights")]
     networks_found = read_census(folder, columns=columns)
     n_solved = int(networks_found["solved"].sum())
-    print(
-        f"Written: {len(networks_found)} networks in '{folder}', {n_solved} solved {target}; "
-        "families of the solved:"
-    )
-    _print_table(family_shares(networks_found))
-    print("How many of the solved have exactly one circuit, and how far it is proved:")
-    _print_table(verdict_shares(networks_found))
+    n_networks = count_text(len(networks_found), "network")
+    print_text(f"Written: {n_networks} in '{folder}', {n_solved:,} solved {target}\n")
+    if not n_solved:
+        return
+    print_heading("Families of the solved")
+    print_shares(family_shares(networks_found), counted="family")
+    print_heading("How many of the solved have exactly one circuit, and how far it is proved")
+    print_shares(verdict_shares(networks_found), counted="counted")
 
 
 @app.command()
@@ -503,8 +506,9 @@ def exam(
     """Grade methods for finding circuits.
 
     Every circuit of every network is known, so each method is held against all of them, beside what
-    chance does. Ten networks are written at a time; if it is stopped or killed, the same command
-    goes on, and with a larger --networks the exam is extended.
+    chance does. The board is printed, or with --out written as a page, index.html, beside
+    grades.json and all grades. Ten networks are written at a time; if it is stopped or killed, the
+    same command goes on, and with a larger --networks the exam is extended.
     """
     if ablation not in ("zero", "mean", "both"):
         raise XorMiError(f"--ablation is '{ablation}'; give zero, mean or both")
@@ -517,10 +521,13 @@ def exam(
     from xor_mi.exam import tasks as all_tasks
 
     if listed:
-        print(f"Tasks:\n{_indented(str(all_tasks()))}\n\nMethods:")
-        width = max(map(len, METHODS))
+        print_heading("Tasks")
+        print_text(str(all_tasks()), indent=INDENT)
+        print_heading("\nMethods")
+        longest = max(map(len, METHODS))
         for name, method in METHODS.items():
-            print(f"   {name:{width}}  {method.gives} of {method.over}; {method.source}")
+            line = f"{name:{longest}}  {method.gives} of {method.over}; {method.source}"
+            print_text(line, indent=INDENT)
         return
     ablations = ["zero", "mean"] if ablation == "both" else [ablation]
     from xor_mi.exam_page import write_exam_page
@@ -535,11 +542,13 @@ def exam(
             seed=seed,
             overwrite=force,
             progress=not no_progress,
-            say=print,
+            say=print_text,
         )
         if out is not None:
             page = write_exam_page(run, out, overwrite=force)
-            print(f"{run}\nWritten: {page} (open it in a browser), beside it grades.json and lots")
+            print_text(
+                f"{run}\nWritten: {page} (open it in a browser), beside it grades.json and lots"
+            )
             return
     except KeyboardInterrupt:
         if out is None:
@@ -550,8 +559,8 @@ def exam(
     for part in run.parts:
         n_graded, n_left_out = len(part.grades.networks), len(part.grades.left_out)
         left_out = f", {n_left_out} left out" if n_left_out else ""
-        print(f"{part.heading}: {n_graded} networks{left_out}\n")
-        print(f"{board_text(part.grades)}\n")
+        print_heading(f"{part.heading}: {count_text(n_graded, 'network')}{left_out}\n")
+        print_text(f"{board_text(part.grades, width=width())}\n")
 
 
 def _names_given(option: str, given: list[str] | None) -> list[str] | None:
@@ -575,9 +584,6 @@ def main() -> None:
         # here and not at the end of Python, which would print a traceback
         print(end="", flush=True)
     except OSError as error:
-        # one that has a file's name is none of the output's
-        if error.filename is not None:
-            raise
         _drop_output()
         if isinstance(error, BrokenPipeError):  # the reader has seen enough
             sys.exit(1)
@@ -604,6 +610,11 @@ def _run() -> int:
         elif isinstance(error, XorMiError) or formatted is not None:
             _say(formatted() if formatted else str(error))
             return 2
+        elif isinstance(error, OSError) and error.filename is not None:
+            # one without a file's name is the output's, see `main`
+            why = error.strerror or error
+            _say(f"cannot use '{error.filename}': {why}; give one that you may read and write")
+            return 2
         else:
             raise
     # of Ctrl-C some versions of typer leave nothing but the status
@@ -624,9 +635,27 @@ def _drop_output() -> None:
 
 def _counts_in_words(row: dict[str, object]) -> str:
     """'584 perfect, 12 minimal (not counted: ...)': a row of `compare_conventions`."""
-    counts = {name[2:]: value for name, value in row.items() if name.startswith("n_")}
-    counted = ", ".join(f"{value} {what}" for what, value in counts.items() if value is not None)
+    counts = {name.removeprefix("n_"): row[name] for name in row if name.startswith("n_")}
+    counted = ", ".join([_counted(n, what) for what, n in counts.items() if isinstance(n, int)])
     return f"{counted} ({row['why_not']})" if row["why_not"] else counted
+
+
+def _counted(n: int, what: str) -> str:
+    """'1 formula', '2 formulas', '2 perfect': a word of `compare_conventions` with its number."""
+    return count_text(n, what[:-1]) if what.endswith("s") else f"{n:,} {what}"
+
+
+def _train_config(*, act: str, optimizer: str, lr: float, steps: int) -> "TrainConfig":
+    """How networks are trained; what is not a name is refused with the names that exist."""
+    from xor_mi.training import TrainConfig
+
+    return TrainConfig(
+        lr=lr,
+        max_steps=steps,
+        # as typed
+        optimizer=cast("OptimizerName", optimizer),
+        act_fn=cast("ActivationName", act),
+    )
 
 
 def _required(require: str, min_margin: float | None) -> "_Required":
@@ -671,52 +700,3 @@ def _levels(text: str) -> tuple[float, float]:
             f"--levels is {text!r}; give the numbers for bit 0 and bit 1, such as -1,1"
         ) from None
     return low, high
-
-
-def _print_now(line: str) -> None:
-    """At once, also into a file or a pipe: whoever watches waits for it."""
-    print(line, flush=True)
-
-
-def _print_findings(findings: "NetworkFindings") -> None:
-    print("2. Activations on every input")
-    _print_table(findings.activations.wide_frame().reset_index())
-    print(f"3. Compare {findings.comparison}")
-    _print_table(findings.comparison.frame())
-    print(_indented(f"Why, {findings.difference}\n"))
-    print(
-        "4. Patch: one unit of the corrupted run is given its value from the clean run "
-        "(all pairs in patching.csv)"
-    )
-    patches = findings.sweep.frame()
-    compared = [findings.comparison.a, findings.comparison.b]
-    both_ways = patches["clean"].isin(compared) & patches["corrupted"].isin(compared)
-    columns = [column.format(findings.sweep.metrics[0]) for column in PATCH_COLUMNS]
-    _print_table(patches[both_ways][columns])
-    print("5. Which unit acts as which gate")
-    _print_circuit(findings.circuit)
-    diagnosis = findings.circuit.diagnosis
-    if diagnosis is not None and diagnosis.shortfall is not None:
-        print(f"   What is in the way of {findings.circuit.target.name}:")
-        print("".join(f"   - {sentence}\n" for sentence in diagnosis.shortfall.sentences))
-
-
-def _print_circuit(circuit: "Circuit") -> None:
-    print(_indented(str(circuit)))
-    others = circuit.circuits[1:]
-    if others:
-        print("   other circuits that survive two-level substitution:")
-        for other in others[:LISTED_CIRCUITS]:
-            print(f"     {other}")
-    if len(others) > LISTED_CIRCUITS:
-        print(f"     and {len(others) - LISTED_CIRCUITS} more")
-    print()
-
-
-def _print_table(frame: "pd.DataFrame") -> None:
-    text = frame.to_string(index=False, float_format=partial(number_text, decimals=3))
-    print(_indented(text) + "\n")
-
-
-def _indented(text: str) -> str:
-    return "   " + text.replace("\n", "\n   ")

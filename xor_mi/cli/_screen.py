@@ -1,0 +1,85 @@
+"""what a command says -> lines that fit the terminal, in colour where there is one.
+
+The words are the same everywhere. Colour is left out where standard output is no terminal, and
+where NO_COLOR is set (https://no-color.org).
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+
+from xor_mi.finding import folded_text, table_text
+
+NARROWEST, WIDEST = 40, 100
+"""Characters of a line; longer ones are hard to read, however wide a terminal is."""
+INDENT = "   "
+"""What belongs under a heading begins so far to the right."""
+HEADING = "bold"
+HEAD_OF_TABLE = "dim"
+COLOURS = {
+    "identified": "bold green",
+    "ambiguous": "bold yellow",
+    "approximate": "bold yellow",
+    "no_gate_reading": "bold red",
+    "not_computing": "bold red",
+}
+"""Verdict -> how its name is printed."""
+
+
+def width() -> int:
+    """Characters of a line: COLUMNS, or the terminal's, or 80 where there is neither."""
+    return max(NARROWEST, min(shutil.get_terminal_size().columns, WIDEST))
+
+
+def print_text(text: str = "", *, style: str = "", indent: str = "") -> None:
+    """Print a text, folded.
+
+    Printed at once, also into a file or a pipe: whoever watches waits for it.
+    """
+    folded = folded_text(text, width=width() - len(indent))
+    _print("\n".join(f"{indent}{line}".rstrip() for line in folded.split("\n")), style=style)
+
+
+def print_heading(text: str) -> None:
+    """Print what stands above a part."""
+    print_text(text, style=HEADING)
+
+
+def print_table(columns: Mapping[str, Sequence[object]], *, indent: str = INDENT) -> None:
+    """Print a table, and an empty line after it."""
+    text = table_text(columns, width=width() - len(indent))
+    head, _, rest = text.partition("\n")
+    _print(f"{indent}{head}", style=HEAD_OF_TABLE)
+    _print("".join(f"{indent}{line}".rstrip() + "\n" for line in rest.split("\n")))
+
+
+def print_verdict(text: str, *, indent: str = "") -> None:
+    """Print a text that may begin with a verdict, which is coloured."""
+    verdict, colon, _ = text.partition(":")
+    if not colon or verdict not in COLOURS:
+        print_text(text, indent=indent)
+        return
+    folded = folded_text(text, width=width() - len(indent))
+    lines = "\n".join(f"{indent}{line}".rstrip() for line in folded.split("\n"))
+    begins = len(indent)
+    _print(lines, style=COLOURS[verdict], start=begins, end=begins + len(verdict))
+
+
+def _print(text: str, *, style: str = "", start: int = 0, end: int | None = None) -> None:
+    """Print a text, with a style from one character to another where there are colours."""
+    if not (style and _has_colours()):
+        print(text, flush=True)
+        return
+    # loaded only where there is a terminal
+    from rich.console import Console
+    from rich.text import Text
+
+    styled = Text(text)
+    styled.stylize(style, start, end)
+    Console(file=sys.stdout).print(styled, soft_wrap=True)
+
+
+def _has_colours() -> bool:
+    """Whether standard output is a terminal that may be written to in colour."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
