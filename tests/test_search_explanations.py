@@ -779,9 +779,9 @@ def test_the_command(tmp_path, monkeypatch, capsys, textbook):
     with pytest.raises(SystemExit) as stop:
         cli.main()
     assert stop.value.code == 0
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
     assert (
-        "default: 9 subcircuits, 1 perfect, 1 minimal, 2 interpretations, 2 formulas, 1 aligned, 1 alignments"
+        "default: 9 subcircuits, 1 perfect, 1 minimal, 2 interpretations, 2 formulas, 1 aligned, 1 alignment "
         in printed
     )
     content = json.loads((tmp_path / "search.json").read_text(encoding="utf-8"))
