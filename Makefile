@@ -25,15 +25,9 @@ lint:
 	"$(BIN)/ruff" check .
 	"$(BIN)/pyright" --pythonpath "$(BIN)/python"
 
-EXECUTE = PYTHONWARNINGS=ignore PLOTLY_RENDERER=plotly_mimetype+png "$(BIN)/jupyter" nbconvert --to notebook --execute --inplace \
-	--ExecutePreprocessor.record_timing=False --ExecutePreprocessor.store_widget_state=False \
-	--NotebookExporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor
-
-# the browser that draws the stills logs its own goodbye as an error once in a while: what has output on stderr is run a second time
 notebooks:
 	$(SETUP)
-	$(EXECUTE) notebooks/*.ipynb
-	again=$$(grep -l '"name": "stderr"' notebooks/*.ipynb); [ -z "$$again" ] || $(EXECUTE) $$again
+	"$(BIN)/python" .ci/notebooks.py
 	"$(BIN)/python" -c "from xor_mi import identify_circuit, plots, train; m = train('XOR', seed=29).model; \
 		plots.network_diagram(m, identify_circuit(m)).write_image('notebooks/circuit.png', scale=2)"
 

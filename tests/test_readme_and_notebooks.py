@@ -1,10 +1,12 @@
 """What README and the notebooks say is run: code, printed output, pictures, commands."""
 
 import ast
+import base64
 import contextlib
 import io
 import json
 import re
+import struct
 import traceback
 from pathlib import Path
 
@@ -25,10 +27,8 @@ SMALLER = {
     "07_train_again": {
         "n_networks=5000": "n_networks=2000",
         "n_networks=200,": "n_networks=20,",
-        "range(10)": "range(3)",
         '("tanh", 3), ("relu", 4), ': "",
     },
-    "10_only_explanation": {"range(60)": "range(5)"},
     "14_how_good_is_your_method": {".networks(20)": ".networks(6)"},
     "15_when_does_the_circuit_form": {
         'train_population("XOR", 500)': 'train_population("XOR", 60)',
@@ -113,19 +113,36 @@ def test_readme_names_every_room():
     ]
 
 
+def cells_of(path: Path) -> list[dict]:
+    """The cells of a notebook."""
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
 def code_cells(path: Path) -> list[dict]:
     """The code cells of a notebook."""
-    return [
-        cell
-        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
-        if cell["cell_type"] == "code"
-    ]
+    return [cell for cell in cells_of(path) if cell["cell_type"] == "code"]
+
+
+def outputs_of(path: Path) -> list[dict]:
+    """What its cells gave when they were stored."""
+    return [output for cell in code_cells(path) for output in cell["outputs"]]
+
+
+def opening_of(path: Path) -> list[str]:
+    """The paragraphs of the first cell."""
+    return "".join(cells_of(path)[0]["source"]).split("\n\n")
+
+
+def questions_of(path: Path) -> list[str]:
+    """The code that the two questions at the end name."""
+    asked = "".join(cells_of(path)[-1]["source"]).split("## Two questions to try\n\n")[1]
+    return re.findall(r"^[12]\. .*\? .*Run `(.+)`\.$", asked, flags=re.M)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run(path):
-    """Every code cell runs in order, asserts included; what is replaced by smaller numbers is there
-    exactly once.
+    """Every code cell runs in order, asserts included, and then the code of the questions, each of
+    which gives something; what is replaced by smaller numbers is there exactly once.
     """
     sources = ["".join(cell["source"]) for cell in code_cells(path)]
     for text, smaller in SMALLER.get(path.stem, {}).items():
@@ -138,6 +155,8 @@ def test_notebooks_run(path):
                 compile(re.sub(r"^(\s*)%pip.*$", r"\1pass", source, flags=re.M), path.name, "exec"),
                 space,
             )
+        for question in questions_of(path):
+            assert eval(question, space) is not None
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -179,6 +198,60 @@ def test_notebooks_are_short_and_stored_as_run(path):
         ], "a function defined in a notebook is a missing API"
         has_a_class = path.stem in ("11_your_own_model", "13_bring_your_own_network")
         assert has_a_class or not [node for node in body if isinstance(node, ast.ClassDef)]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_say_what_for_and_lead_on(path):
+    """The first sentence says what the reader will know and what is needed before; the end has two
+    questions with the code that answers each, and leads to the next notebook, by its title.
+    """
+    sentence = opening_of(path)[1].replace("\n", " ")
+    assert re.fullmatch(
+        r"After this notebook you know .+; before it you need [^.;]+(\(notebooks? [^)]+\))?\.",
+        sentence,
+    ), sentence
+    assert len(questions_of(path)) == 2
+    last = "".join(cells_of(path)[-1]["source"]).splitlines()[-1]
+    if path == NOTEBOOKS[-1]:
+        assert "[README](../README.md)" in last
+    else:
+        after = NOTEBOOKS[NOTEBOOKS.index(path) + 1]
+        title = opening_of(after)[0].removeprefix("# ")
+        named, file = re.fullmatch(r"Next: \[(\d\d .+\?)\]\((\S+)\)", last).groups()
+        assert (file, title[: len(named)]) == (after.name, named)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_show_tables_and_figures(path):
+    """A cell's result is a table or a figure; what is printed is no Python value, and at most a
+    message; a widget, which nothing draws without a kernel, is not stored.
+    """
+    for output in outputs_of(path):
+        if output["output_type"] == "stream":
+            assert not re.search(r"^\s*[\[({]|\w\(\w+=", "".join(output["text"]), flags=re.M)
+        else:
+            assert set(output["data"]) & {"text/html", "image/png"}
+            assert "application/vnd.jupyter.widget-view+json" not in output["data"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_stills_are_sharp_and_notebooks_small(path):
+    """A still has twice as many pixels as its figure asks for, from a palette; a figure is one line
+    of the file, and the file has less than a million bytes.
+    """
+    text = path.read_text(encoding="utf-8")
+    assert len(text.encode()) < 1_000_000
+    stills = [
+        output["data"] for output in outputs_of(path) if "image/png" in output.get("data", {})
+    ]
+    assert len(re.findall(r'"application/vnd.plotly.v1\+json": \{.*\}', text)) == len(stills)
+    for data in stills:
+        layout = data["application/vnd.plotly.v1+json"]["layout"]
+        # the header of a PNG: width and height are its bytes 16 to 23, the kind of colour its 25th
+        header = base64.b64decode(data["image/png"])[:26]
+        size = struct.unpack(">II", header[16:24])
+        assert size == pytest.approx((2 * layout["width"], 2 * layout["height"]), abs=2)
+        assert header[25] == 3
 
 
 def test_readme_lists_every_notebook():
