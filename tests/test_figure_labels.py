@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from xor_mi import HookedMLP, census, geometry, margins, plots, train_population, zoo
-from xor_mi.circuits import identify_circuit
 
 pytestmark = pytest.mark.as_a_user
 
@@ -52,32 +51,6 @@ def test_names_of_regions_keep_off_the_decision_boundary(name):
         )
         > 0.1
     )
-
-
-@pytest.mark.parametrize("hidden", [(2,), (4,), (3, 2)])
-def test_numbers_of_weights_keep_off_the_boxes_of_units(hidden):
-    """In pixels, as the figure's own size and ranges give them: a number of 36 by 14 touches no box,
-    whose characters are 6.5 wide and whose lines are 16 high, however long the gate in it is.
-    """
-    model = train_population("XOR", 1, hidden=hidden)[0]
-    figure = plots.network_diagram(model, identify_circuit(model, with_evidence=False))
-    layout = figure.layout
-    # plotly's own margins but for the lower one
-    scale = np.array(
-        [
-            (layout.width - 160) / np.ptp(layout.xaxis.range),
-            (layout.height - 100 - layout.margin.b) / np.ptp(layout.yaxis.range),
-        ]
-    )
-    boxes = [note for note in layout.annotations if note.text.startswith("<b>")]
-    numbers = [note for note in layout.annotations if not note.text.startswith("<b>")]
-    assert len(numbers) == len(figure.data)
-    for box in boxes:
-        lines = box.text.replace("<b>", "").replace("</b>", "").split("<br>")
-        reach = np.array([6.5 * max(map(len, lines)) + 12 + 36, 16 * len(lines) + 12 + 14]) / 2
-        for number in numbers:
-            away = abs(np.array([number.x - box.x, number.y - box.y])) * scale
-            assert (away > reach).any(), (number.text, box.text)
 
 
 def test_bars_of_conditions_are_equally_high():

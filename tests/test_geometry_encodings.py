@@ -549,20 +549,25 @@ def test_argmax_is_drawn_by_its_score():
 
 
 def test_direct_edges_are_drawn_around_the_hidden_layer():
-    """Each has its number and is drawn as an arc that stays clear of the hidden units' boxes; their
-    columns stand in the picture of the contributions.
+    """Each has its number and passes above the hidden unit's box or below it; their columns stand in
+    the picture of the contributions.
     """
     model = HookedMLP.from_weights(
         [([[1, 1]], [-1.5]), ([[-2]], [0.5])], direct=[[1.25, -1.75]], act_fn="heaviside"
     )
     figure = plots.network_diagram(model)
     texts = [note.text for note in figure.layout.annotations]
-    assert {"+1.25", "-1.75"} <= set(texts)
-    arcs = [one for one in figure.data if len(one.x) > 3]
-    assert len(arcs) == 2
-    for arc in arcs:
-        near_hidden = [abs(y) for x, y in zip(arc.x, arc.y, strict=True) if abs(x) < 0.3]
-        assert min(near_hidden) > 0.4
+    assert {"u1 +1.25", "u2 -1.75"} <= set(texts)
+    box = next(shape for shape in figure.layout.shapes if shape.name == "h0.0")
+    for name, is_above in (("x0->y0", True), ("x1->y0", False)):
+        (way,) = [one for one in figure.data if one.name == name]
+        points = list(zip(way.x, way.y, strict=True))
+        passing = [y for x, y in points if abs(x - box.xanchor) <= box.x1 + 1e-6]
+        assert passing
+        if is_above:
+            assert min(passing) > box.yanchor + box.y1 + 5
+        else:
+            assert max(passing) < box.yanchor + box.y0 - 5
     columns = plots.contributions_heatmap(contributions(model)).data[0].x
     assert [name for name in columns if name.startswith("y0")] == [
         "y0<br>h0.0", "y0<br>x0", "y0<br>x1", "y0<br>bias", "y0<br>sum",

@@ -37,7 +37,7 @@ from xor_mi.geometry._pieces import (
 from xor_mi.graph import Unit
 from xor_mi.handmade._edits import Entry, entries
 from xor_mi.kinds import Target
-from xor_mi.model import HookedMLP, require_plain_mlp
+from xor_mi.model import HookedMLP, require_hooked_mlp, require_plain_mlp
 from xor_mi.truth import BooleanFunction, row_name
 from xor_mi.values import forward_float64
 
@@ -203,9 +203,9 @@ def weight_symbols(model: HookedMLP) -> dict[str, str]:
     'fc1.weight[0, 1]'
 
     Raises:
-        XorMiError: something else than a plain network of layers.
+        XorMiError: something else than a `HookedMLP`.
     """
-    require_plain_mlp(model, "weight_symbols")
+    require_hooked_mlp(model, "weight_symbols")
     return {_symbol(model, entry): entry.name for entry in entries(model)}
 
 

@@ -1,8 +1,11 @@
-"""a network and its circuit -> the diagram."""
+"""a network and its circuit -> the diagram.
+
+All places are in pixels of the figure, which is drawn in its own size: x to the right, y upwards.
+"""
 
 import textwrap
-from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import chain
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
@@ -10,82 +13,184 @@ from xor_mi.circuits import Circuit
 from xor_mi.errors import require_kind
 from xor_mi.finding import number_text
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
+from xor_mi.margins import weight_symbols
 from xor_mi.model import HookedMLP, require_hooked_mlp
-from xor_mi.plots._style import INK, NEGATIVE, POSITIVE, columns_of, layout
+from xor_mi.plots._places import Box, Point, Way, label_places
+from xor_mi.plots._style import INK, NEGATIVE, POSITIVE, columns_of, layout, wrapped
 
-Point = tuple[float, float]
-
-LABEL_PLACES = (0.3, 0.27, 0.34, 0.38, 0.42, 0.46, 0.5, 0.54, 0.58, 0.62)
-"""Where on an edge its weight may be written, as a share of its length; the first is best."""
-LETTER_SIZE = (7.5, 16)
-"""Pixels that a character of a weight's number takes, across and down."""
-UNIT_PIXELS = (240, 100)
-"""Pixels from one layer to the next, and from a unit to the one below it."""
-ARROW_AT = 0.76
-"""Where on an edge the head of its arrow is, as a share of its length: before the unit's box."""
-ARC_SHARES = tuple(sorted({ARROW_AT, *(n / 32 for n in range(33))}))
-"""The points of an edge that is no straight line."""
-PALE = 0.3
+WIDTH, SIDE = 600.0, 8.0
+"""Pixels of the figure, wider only for many layers; and of the margin left and right."""
+LETTER, LINE = 7.3, 16.0
+"""Pixels that a character and a line of a box or of a label take."""
+PAD, LABEL_PAD = 7, 2
+"""Pixels between the frame of a box and what is written in it, and around what is on an arrow."""
+DASHES = "7px,4px"
+"""Pixels of the arrow of a negative weight that are drawn, and that are not."""
+LONG_FORMULA, SHORT_FORMULA = 17, 11
+"""Characters of a line in a box: of networks with one hidden layer, and of deeper ones."""
+BETWEEN, EACH = 10.0, 18.0
+"""Pixels between a unit and the one below it, and for each number beside it, of so many at most."""
+MOST_BESIDE = 5
+PORT = 15.0
+"""Pixels of a box's side for each arrow there, of so many at most."""
+ARROW = 60.0
+"""Pixels of an arrow that its number leaves free, at least."""
+ROUNDING = 1e-6
+"""A weight of a smaller share of the largest of its layer is rounding, and written as zero."""
+PALE = 0.35
 """How opaque the weights of an idle unit are."""
-COLOURS, PALE_COLOURS = (NEGATIVE, POSITIVE), ("#cc7482", "#7a9fc8")
+COLOURS, PALE_COLOURS = (NEGATIVE, POSITIVE), ("#b05060", "#567fb0")
 """Of a weight's number: negative, not negative; and at an idle unit."""
 FAINT, GREY = "#bbbbbb", "#767676"
-"""The box of an idle unit, and what is written in it."""
-CHARACTERS_OF_TITLE = 66
-"""Of a line of the title; the playground draws the diagram smaller than it is by itself."""
-CHARACTERS_A_LINE = 22
-"""A gate's formula is broken into lines of this length in its unit's box."""
+"""The frame of an idle unit, and what is written in it."""
+TOOLBAR = 60
+"""Pixels at the right of a title, where plotly's buttons are."""
+LONGEST_FINDING = 110
+"""A circuit of more characters is counted in the title, and not written out."""
+TITLE_LINE, KEY_LINE = 20, 17
+"""Pixels of a line of the title, and of one of the key under the picture."""
+LANE = 26
+"""Pixels that the arrow of a direct connection takes above the hidden layers, or below them."""
+HOVERED = tuple(number / 16 for number in range(17))
+"""Where on an arrow the mouse finds its sentence, as shares of its length."""
 
 
 def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figure:
     """The network as drawn on a board: weights as arrows, biases and gates on the units.
 
-    Positive weights are blue, negative ones red and dashed; the width goes by size. A unit that no
-    output of the circuit depends on is pale, without a gate, and so are its weights: what it could
-    be read as is said where the mouse is on it.
+    Each arrow has its weight's symbol (`margins.weight_symbols`) and number. Positive weights are
+    blue, negative ones red and dashed; the width goes by size. A unit that no output of the circuit
+    depends on is pale, without a gate, and so are its weights: what it could be read as is said
+    where the mouse is on it. A number that would lie on another, or on a unit, is left to the
+    mouse; what stands under the picture says so.
     """
     require_hooked_mlp(model, "a network diagram")
     if circuit is not None:
         require_kind("circuit", circuit, Circuit, give="what identify_circuit returns")
-    layers = layers_of(model.layer_sizes)
-    spots = _spots(layers)
+    weights = _weights(model)
+    idle = _idle(circuit)
+    boxes, size = _boxes(model, _lines(model, _gates(circuit)), weights)
+    ways = _ways(model, [weight.edge for weight in weights], boxes, size)
+    arrows = {weight: ways[weight.edge] for weight in weights}
+    labels = {weight: _label_size(weight.label) for weight in weights}
+    places = label_places(arrows, labels, list(boxes.values()), size)
     figure = go.Figure()
-    idle, lines = _idle(circuit), _lines(model, spots, _gates(circuit))
-    _add_edges(figure, model, spots, lines, idle)
-    _add_units(figure, spots, lines, idle)
-    widest = max(map(len, layers))
-    half = widest / 2 + 0.1
-    if model.cfg.direct:
-        # the widest arc, and its label
-        half = max(half, _peak(model, (model.cfg.d_in - 1) / 2) + 0.2)
-    figure.update_xaxes(visible=False, range=[-1.3, len(layers) - 1.5])
-    figure.update_yaxes(visible=False, range=[-half, half])
-    pale = "; pale: idle" if idle else ""
-    heading = f"Weights{_whose_gates(circuit)}"
-    key = f"(blue solid +, red dashed -; width by size{pale})"
-    space = " " if len(heading) + len(key) < CHARACTERS_OF_TITLE else "<br>"
-    title = f"{heading}{space}{key}"
-    width, height = max(700, 280 * len(layers)), max(360, round(220 * half + 98))
-    return layout(figure, title, width=width, height=height)
+    pale = {weight for weight in weights if {weight.edge.src, weight.edge.dst} & idle.keys()}
+    for weight, way in arrows.items():
+        figure.add_trace(_line(weight, way, pale=weight in pale))
+    figure.add_trace(_heads(arrows, pale))
+    _add_labels(figure, places, pale)
+    _add_units(figure, model, boxes, circuit, idle)
+    title = wrapped(_title(model, circuit), round(size[0]) - 20 - TOOLBAR)
+    hidden = len(weights) - len(places)
+    return _sized(figure, title, _key(bool(idle), hidden, len(weights)), size)
 
 
-def _spots(layers: list[list[Unit]]) -> dict[Unit, Point]:
-    """Layers from left to right, each centred, its first unit on top."""
-    spots: dict[Unit, Point] = {}
-    for layer in layers:
-        middle = (len(layer) - 1) / 2
-        for unit in layer:
-            spots[unit] = (float(unit.layer), middle - unit.index)
-    return spots
+@dataclass(frozen=True)
+class Weight:
+    """One arrow.
+
+    Attributes:
+        symbol: its short name, such as w12.
+        parameter: the entry it is, such as "fc1.weight[0, 1]".
+        size: its share of the largest weight of the network.
+        in_lines: whether name and number stand one over the other.
+    """
+
+    edge: Edge
+    symbol: str
+    parameter: str
+    value: float
+    size: float
+    in_lines: bool
+
+    @property
+    def number(self) -> str:
+        return number_text(self.value, signed=True)
+
+    @property
+    def label(self) -> str:
+        return f"{self.symbol}{'<br>' if self.in_lines else ' '}{self.number}"
 
 
-def _whose_gates(circuit: Circuit | None) -> str:
-    """' and gates', of which circuit where that is not the only one that is proved."""
-    if circuit is None or not circuit.circuits:
-        return ""
+def _weights(model: HookedMLP) -> list[Weight]:
+    """Every weight that is no bias, layer by layer; what is only rounding in its layer is zero."""
+    layers = model.float64_layers()
+    largest = max(weight.abs().max().item() for weight, _ in layers) or 1.0
+    symbol_of = {parameter: symbol for symbol, parameter in weight_symbols(model).items()}
+    weights: list[Weight] = []
+    for edge in edges_of(model.layer_sizes, direct=model.cfg.direct):
+        of_layer, _ = layers[edge.dst.layer]
+        column = model.sources[edge.dst.layer].index(edge.src)
+        value = _unless_rounding(of_layer[edge.dst.index, column].item(), _scale(model, edge.dst))
+        name = "direct" if _is_direct(edge) else f"fc{edge.dst.layer + 1}"
+        parameter = f"{name}.weight[{edge.dst.index}, {edge.src.index}]"
+        size = abs(value) / largest
+        # between the layers of a deep network is little room from left to right
+        in_lines = model.cfg.n_layers > 1
+        weights.append(Weight(edge, symbol_of[parameter], parameter, value, size, in_lines))
+    return weights
+
+
+def _scale(model: HookedMLP, unit: Unit) -> float:
+    """The largest weight or bias of the unit's layer."""
+    weight, bias = model.float64_layers()[unit.layer]
+    return max(weight.abs().max().item(), bias.abs().max().item())
+
+
+def _unless_rounding(value: float, scale: float) -> float:
+    return 0.0 if abs(value) < ROUNDING * scale else value
+
+
+def _is_direct(edge: Edge) -> bool:
+    """Whether it passes the hidden layers."""
+    return edge.dst.layer - edge.src.layer > 1
+
+
+# what the circuit says
+
+
+def _title(model: HookedMLP, circuit: Circuit | None) -> str:
+    """What the network is found to be."""
+    shape = "-".join(map(str, model.layer_sizes))
+    if circuit is None:
+        return f"The {len(_weights(model))} weights of a {shape} network"
+    if not circuit.circuits:
+        return _without_circuit(circuit, shape)
+    finding = _finding(circuit)
     if not circuit.passing:
-        return " and gates of the closest circuit, which is not proved"
-    return " and gates" + (" of the first circuit" if circuit.passing[1:] else "")
+        return f"Not proved, the closest circuit: {finding}"
+    n = len(circuit.passing)
+    return f"The first of {n} circuits: {finding}" if n > 1 else finding
+
+
+def _without_circuit(circuit: Circuit, shape: str) -> str:
+    """Which rows are decided wrong, or that no gates are found."""
+    target = circuit.target.name
+    if circuit.verdict != "not_computing":
+        return f"A {shape} network that decides {target} right, but no circuit of gates is found"
+    rows = {row for _, of_problem in circuit.problems for row in of_problem}
+    n = len(circuit.target.rows())
+    return f"No circuit: {len(rows)} of {n} inputs are not decided as {target} says"
+
+
+def _finding(circuit: Circuit) -> str:
+    """ "h0.0 acts as OR, h0.1 as AND: XOR = h0.0 & ~h0.1"; short where that would be long."""
+    live = [unit for unit in circuit.units if unit.gate and not unit.idle]
+    named = [
+        f"{unit.place.name} {'acts as' if number == 0 else 'as'} {unit.gate}"
+        for number, unit in enumerate(live)
+    ]
+    target = circuit.target.name
+    readout = f"{target} = {circuit.readout}"
+    text = f"{', '.join(named)}: {readout}" if named else readout
+    if len(text) <= LONGEST_FINDING:
+        return text
+    n_idle = len(circuit.units) - len(live)
+    idle = f", {n_idle} idle" if n_idle else ""
+    if len(readout) <= LONGEST_FINDING:
+        return f"{readout}, by {len(live)} units that act as gates{idle}"
+    return f"{target} by {len(live)} units that act as gates{idle}"
 
 
 def _idle(circuit: Circuit | None) -> dict[Unit, str]:
@@ -109,7 +214,7 @@ def _idle(circuit: Circuit | None) -> dict[Unit, str]:
 
 def _gates(circuit: Circuit | None) -> dict[Unit, str]:
     """What is written on a unit: a hidden unit's gate, an output's formula over the units."""
-    if circuit is None:
+    if circuit is None or not circuit.circuits:
         return {}
     hidden = {
         unit.place: unit.note if unit.idle else unit.gate or "no gate" for unit in circuit.units
@@ -118,160 +223,280 @@ def _gates(circuit: Circuit | None) -> dict[Unit, str]:
     return hidden | outputs
 
 
-def _add_edges(
-    figure: go.Figure,
-    model: HookedMLP,
-    spots: dict[Unit, Point],
-    lines: dict[Unit, list[str]],
-    idle: Collection[Unit],
-) -> None:
-    """Every weight as an arrow with its number; pale at an idle unit.
+def _key(has_idle: bool, n_hidden: int, n_weights: int) -> str:
+    """How the picture is read."""
+    lines = [
+        "arrow: name and value of a weight; blue: positive; red, dashed: negative; wide: large"
+    ]
+    if has_idle:
+        lines.append("pale: idle, no output of the circuit depends on it")
+    if n_hidden:
+        lines.append(
+            f"{n_hidden} of {n_weights} weights have no room: the mouse on an arrow says it"
+        )
+    return "<br>".join(lines)
+
+
+# where the units stand
+
+
+def _lines(model: HookedMLP, gates: dict[Unit, str]) -> dict[Unit, list[str]]:
+    """What is written in each unit's box: its name, its gate and its bias."""
+    symbol_of = {parameter: symbol for symbol, parameter in weight_symbols(model).items()}
+    characters = LONG_FORMULA if model.cfg.n_layers == 1 else SHORT_FORMULA
+    written: dict[Unit, list[str]] = {}
+    for layer in layers_of(model.layer_sizes):
+        for unit in layer:
+            lines = [f"<b>{unit.name}</b>", *textwrap.wrap(gates.get(unit, ""), characters)]
+            if unit.layer >= 0:
+                symbol = symbol_of[_bias(unit)]
+                lines.append(f"{symbol} {number_text(_bias_of(model, unit), signed=True)}")
+            written[unit] = lines
+    return written
+
+
+def _bias(unit: Unit) -> str:
+    """The parameter that is a unit's bias."""
+    return f"fc{unit.layer + 1}.bias[{unit.index}]"
+
+
+def _bias_of(model: HookedMLP, unit: Unit) -> float:
+    _, bias = model.float64_layers()[unit.layer]
+    return _unless_rounding(bias[unit.index].item(), _scale(model, unit))
+
+
+def _label_size(label: str) -> Point:
+    """Pixels across and down."""
+    lines = label.split("<br>")
+    return LETTER * max(map(len, lines)) + 2 * LABEL_PAD, LINE * len(lines)
+
+
+def _box_size(lines: list[str]) -> Point:
+    """Pixels across and down, with the frame."""
+    longest = max(len(line.removeprefix("<b>").removesuffix("</b>")) for line in lines)
+    return max(40.0, LETTER * longest + 2 * PAD), LINE * len(lines) + 2 * PAD
+
+
+@dataclass(frozen=True)
+class _UnitBox(Box):
+    """A unit's box.
+
+    Attributes:
+        lines: what is written in it.
+    """
+
+    lines: tuple[str, ...] = ()
+
+
+def _boxes(
+    model: HookedMLP, lines: dict[Unit, list[str]], weights: list[Weight]
+) -> tuple[dict[Unit, _UnitBox], Point]:
+    """Layers from left to right, each spread evenly from top to bottom, its first unit on top.
+
+    Returns the boxes, and the size of the picture.
+    """
+    layers = layers_of(model.layer_sizes)
+    sizes: dict[Unit, Point] = {}
+    for unit, written in lines.items():
+        wide, high = _box_size(written)
+        n_arrows = max(
+            sum(one.edge.src == unit for one in weights),
+            sum(one.edge.dst == unit for one in weights),
+        )
+        sizes[unit] = (wide, max(high, PORT * min(MOST_BESIDE, n_arrows)))
+    across = [max(sizes[unit][0] for unit in layer) for layer in layers]
+    gaps = [
+        ARROW + max(_label_size(one.label)[0] for one in weights if one.edge.dst.layer == layer)
+        for layer in range(len(layers) - 1)
+    ]
+    needed = sum(across) + sum(gaps) + 2 * SIDE
+    width = max(WIDTH, needed)
+    # what is left over is shared, and after the last layer there is no gap
+    gaps = [*(gap + (width - needed) / len(gaps) for gap in gaps), 0.0]
+    numbers = zip([0, *model.layer_sizes], [*model.layer_sizes[1:], 0], strict=False)
+    inside = max(
+        _height(layer, sizes, max(beside)) for layer, beside in zip(layers, numbers, strict=True)
+    )
+    # arcs past the hidden layers run above and below them
+    room = _arc_room(model)
+    height = inside + 2 * room
+    boxes: dict[Unit, _UnitBox] = {}
+    left = SIDE
+    for layer, wide, gap in zip(layers, across, gaps, strict=True):
+        pitch = inside / len(layer)
+        for unit in layer:
+            middle = (left + wide / 2, room + inside - (unit.index + 0.5) * pitch)
+            boxes[unit] = _UnitBox(middle, (wide, sizes[unit][1]), tuple(lines[unit]))
+        left += wide + gap
+    return boxes, (width, height)
+
+
+def _height(layer: list[Unit], sizes: dict[Unit, Point], n_beside: int) -> float:
+    """Pixels from the top of a layer to its bottom.
 
     Args:
-        lines: what is written in each unit's box, which numbers keep off.
+        n_beside: how many units the layer before it has, or that after it.
     """
-    weights = [weight for weight, _ in model.float64_layers()]
-    largest = max(weight.abs().max().item() for weight in weights) or 1.0
-    values = chain.from_iterable(weight.flatten().tolist() for weight in weights)
-    longest = max(len(number_text(value, signed=True)) for value in values)
-    boxes = [(spots[unit], _half_size(lines[unit], longest)) for unit in spots]
-    labels: list[Point] = []
-    for edge in edges_of(model.layer_sizes, direct=model.cfg.direct):
-        column = model.sources[edge.dst.layer].index(edge.src)
-        value = weights[edge.dst.layer][edge.dst.index, column].item()
-        way = _way(edge, model, spots)
-        pale = edge.src in idle or edge.dst in idle
-        arrow = _arrow(edge, way, value, abs(value) / largest)
-        figure.add_trace(arrow.update(opacity=PALE if pale else 1))
-        at = _label_spot(way, labels, boxes)
-        labels.append(at)
-        figure.add_annotation(
-            x=at[0],
-            y=at[1],
-            text=number_text(value, signed=True),
-            font={"color": (PALE_COLOURS if pale else COLOURS)[value >= 0], "size": 12},
-            showarrow=False,
-            bgcolor="#ffffff",
-        )
+    between = BETWEEN + EACH * min(MOST_BESIDE, n_beside)
+    return len(layer) * (between + max(sizes[unit][1] for unit in layer))
 
 
-Way = Callable[[float], Point]
-"""Where an edge is after a share of its length."""
+def _arc_room(model: HookedMLP) -> float:
+    """Pixels that direct connections take above the hidden layers, and below them."""
+    return float(LANE * ((model.cfg.d_in + 1) // 2)) if model.cfg.direct else 0.0
 
 
-def _way(edge: Edge, model: HookedMLP, spots: dict[Unit, Point]) -> Way:
-    """Straight from unit to unit; past the hidden layers in an arc over them, or under them."""
-    (x0, y0), (x1, y1) = spots[edge.src], spots[edge.dst]
+# the arrows
+
+
+def _ways(
+    model: HookedMLP, edges: Sequence[Edge], boxes: dict[Unit, _UnitBox], size: Point
+) -> dict[Edge, Way]:
+    """From the right side of one box to the left side of another.
+
+    Each has its own place on these sides. A direct connection passes above the hidden layers or
+    below them.
+    """
+    leaving: dict[Unit, list[Edge]] = {}
+    entering: dict[Unit, list[Edge]] = {}
+    for edge in edges:
+        leaving.setdefault(edge.src, []).append(edge)
+        entering.setdefault(edge.dst, []).append(edge)
+    d_in = model.cfg.d_in
+    starts: dict[Edge, float] = {}
+    ends: dict[Edge, float] = {}
+    for unit, out in leaving.items():
+        ordered = sorted(out, key=lambda edge: (_lane(edge, d_in), edge.dst))
+        starts |= _ports(ordered, boxes[unit])
+    for unit, into in entering.items():
+        ordered = sorted(into, key=lambda edge: (_lane(edge, d_in), edge.src))
+        ends |= _ports(ordered, boxes[unit])
+    ways: dict[Edge, Way] = {}
+    for edge in edges:
+        start = (boxes[edge.src].right, starts[edge])
+        end = (boxes[edge.dst].left, ends[edge])
+        around = _around(edge, d_in, boxes, size) if _is_direct(edge) else ()
+        ways[edge] = Way((start, *around, end))
+    return ways
+
+
+def _ports(edges: Sequence[Edge], box: Box) -> dict[Edge, float]:
+    """How high each of a box's arrows is, the first on top."""
+    _, _, bottom, top = box.edges
+    step = (top - bottom) / len(edges)
+    return {edge: top - (number + 0.5) * step for number, edge in enumerate(edges)}
+
+
+def _lane(edge: Edge, d_in: int) -> int:
+    """The order of arrows from the top down: those above the hidden layers, through them, below.
+
+    Inputs of the upper half go above; the further out an input is, the further out its arrow.
+    """
     if not _is_direct(edge):
-        return lambda share: (x0 + share * (x1 - x0), y0 + share * (y1 - y0))
-    # the inputs of the upper half go over the hidden layers
-    side = 1 if y0 > 0 or (y0 == 0 and edge.src.index == 0) else -1
-    peak = side * _peak(model, abs(y0))
-
-    def arc(share: float) -> Point:
-        rise = 4 * share * (1 - share)
-        straight = y0 + share * (y1 - y0)
-        return x0 + share * (x1 - x0), straight + rise * (peak - (y0 + y1) / 2)
-
-    return arc
+        return 0
+    number = edge.src.index
+    return number - d_in if 2 * number < d_in else 1 + number
 
 
-def _is_direct(edge: Edge) -> bool:
-    """Whether it passes the hidden layers."""
-    return edge.dst.layer - edge.src.layer > 1
+def _around(edge: Edge, d_in: int, boxes: dict[Unit, _UnitBox], size: Point) -> tuple[Point, Point]:
+    """The two corners of an arrow past the hidden layers."""
+    hidden = [box for unit, box in boxes.items() if unit.layer >= 0 and not unit.is_output]
+    left, right = min(box.left for box in hidden), max(box.right for box in hidden)
+    number = edge.src.index
+    is_above = 2 * number < d_in
+    rank = number if is_above else d_in - 1 - number
+    inwards = LANE * (rank + 0.5)
+    height = size[1] - inwards if is_above else inwards
+    return (left, height), (right, height)
 
 
-def _peak(model: HookedMLP, start: float) -> float:
-    """How far from the middle an arc goes: clear of the hidden layers' units.
-
-    The further out it starts, the wider it is, so that arcs do not cross.
-    """
-    return max(model.cfg.d_hidden) / 2 + 0.1 + 0.35 * start
-
-
-def _arrow(edge: Edge, way: Way, value: float, size: float) -> go.Scatter:
-    """A weight; size is its share of the network's largest."""
-    colour, dash = (POSITIVE, "solid") if value >= 0 else (NEGATIVE, "dash")
-    shares = ARC_SHARES if _is_direct(edge) else (0.0, ARROW_AT, 1.0)
-    points = [way(share) for share in shares]
-    head_at = shares.index(ARROW_AT)
-    head = {
-        "line": {"width": 0},
-        "opacity": 1,
-        "symbol": "arrow",
-        "angleref": "previous",
-        "size": [10 + 9 * size if n == head_at else 0 for n in range(len(points))],
-        "color": colour,
-    }
-    x, y = columns_of(points)
+def _line(weight: Weight, way: Way, *, pale: bool) -> go.Scatter:
+    """The line of an arrow, which says what it is where the mouse is on it."""
+    colour, dash = (POSITIVE, "solid") if weight.value >= 0 else (NEGATIVE, DASHES)
+    line = way.short(0.6 * _head_size(weight))
+    x, y = columns_of(line.through(HOVERED))
     return go.Scatter(
         x=x,
         y=y,
-        mode="lines+markers",
-        line={"color": colour, "width": 0.8 + 5 * size, "dash": dash},
-        marker=head,
-        hoverinfo="skip",
+        mode="lines",
+        line={"color": colour, "width": _line_width(weight), "dash": dash},
+        opacity=PALE if pale else 1,
+        hoverinfo="text",
+        hovertext=_said(weight),
+        name=weight.edge.name,
         showlegend=False,
     )
 
 
-def _half_size(lines: Sequence[str], longest: int) -> Point:
-    """Half of what a number keeps off around a unit: its box with these lines, and the number.
+def _line_width(weight: Weight) -> float:
+    return 1.0 + 3.5 * weight.size
 
-    Args:
-        longest: how many characters a number has at most.
-    """
-    across = 7 * max(len(line.removeprefix("<b>").removesuffix("</b>")) for line in lines) + 15
-    down = 17 * len(lines) + 15
-    return (
-        (across + LETTER_SIZE[0] * longest) / 2 / UNIT_PIXELS[0],
-        (down + LETTER_SIZE[1]) / 2 / UNIT_PIXELS[1],
+
+def _head_size(weight: Weight) -> float:
+    return 9 + 7 * weight.size
+
+
+def _heads(arrows: dict[Weight, Way], pale: Collection[Weight]) -> go.Scatter:
+    """The heads of all arrows; each one's direction is given by an unseen point before it."""
+    points: list[Point] = []
+    sizes: list[float] = []
+    colours: list[str] = []
+    opacities: list[float] = []
+    for weight, way in arrows.items():
+        points += [way.at(way.length - 1), way.end]
+        sizes += [0, _head_size(weight)]
+        colours += [COLOURS[weight.value >= 0]] * 2
+        opacities += [PALE if weight in pale else 1] * 2
+    x, y = columns_of(points)
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        marker={
+            "symbol": "arrow",
+            "angleref": "previous",
+            "size": sizes,
+            "color": colours,
+            "opacity": opacities,
+            "line": {"width": 0},
+        },
+        hoverinfo="skip",
+        name="heads",
+        showlegend=False,
     )
 
 
-def _label_spot(way: Way, labels: list[Point], boxes: list[tuple[Point, Point]]) -> Point:
-    """Of several spots along an edge, the one furthest from the labels already there.
-
-    One that touches no box, if there is such a one.
-
-    Args:
-        boxes: the middle of each, and how far a label must be from it, across or down.
-    """
-    along = [way(share) for share in LABEL_PLACES]
-    free = [
-        (x, y)
-        for x, y in along
-        if all(abs(x - at[0]) > size[0] or abs(y - at[1]) > size[1] for at, size in boxes)
-    ]
-    spots = free or along
-
-    def room(spot: Point) -> float:
-        # labels are wider than high: a distance along y counts more
-        distances = [2 * abs(spot[0] - x) + 3 * abs(spot[1] - y) for x, y in labels]
-        return min(distances, default=0.0)
-
-    return max(spots, key=room)
+def _said(weight: Weight) -> str:
+    """What stands beside the mouse."""
+    source, target = weight.edge.src, weight.edge.dst
+    return (
+        f"{target.name} takes {weight.number} times {source.name}<br>"
+        f"{weight.symbol} = {weight.value:.6g} ({weight.parameter})"
+    )
 
 
-def _lines(
-    model: HookedMLP, units: Iterable[Unit], gates: dict[Unit, str]
-) -> dict[Unit, list[str]]:
-    """What is written in each unit's box: its name, its gate and its bias."""
-    biases = [bias for _, bias in model.float64_layers()]
-    written: dict[Unit, list[str]] = {}
-    for unit in units:
-        lines = [f"<b>{unit.name}</b>", *textwrap.wrap(gates.get(unit, ""), CHARACTERS_A_LINE)]
-        if unit.layer >= 0:
-            bias = biases[unit.layer][unit.index].item()
-            lines.append(f"bias {number_text(bias, signed=True)}")
-        written[unit] = lines
-    return written
+def _add_labels(figure: go.Figure, places: dict[Weight, Point], pale: Collection[Weight]) -> None:
+    """Name and number of each weight that there is room for."""
+    for weight, (x, y) in places.items():
+        colours = PALE_COLOURS if weight in pale else COLOURS
+        figure.add_annotation(
+            x=x,
+            y=y,
+            text=weight.label,
+            font={"color": colours[weight.value >= 0], "size": 12},
+            showarrow=False,
+            bgcolor="#ffffff",
+            borderpad=LABEL_PAD,
+            hovertext=_said(weight),
+            name=weight.edge.name,
+        )
 
 
 def _add_units(
     figure: go.Figure,
-    spots: dict[Unit, Point],
-    lines: dict[Unit, list[str]],
+    model: HookedMLP,
+    boxes: dict[Unit, _UnitBox],
+    circuit: Circuit | None,
     idle: dict[Unit, str],
 ) -> None:
     """Every unit as a box with its lines.
@@ -279,16 +504,83 @@ def _add_units(
     Args:
         idle: the units that are pale, and what is said of each.
     """
-    for unit, (x, y) in spots.items():
+    gates = _gates(circuit)
+    for unit, box in boxes.items():
+        x, y = box.middle
+        half_x, half_y = box.size[0] / 2, box.size[1] / 2
+        # in pixels around the middle, so that it keeps its size where the figure is made smaller
+        figure.add_shape(
+            type="rect",
+            xsizemode="pixel",
+            ysizemode="pixel",
+            xanchor=x,
+            yanchor=y,
+            x0=-half_x,
+            x1=half_x,
+            y0=-half_y,
+            y1=half_y,
+            fillcolor="#ffffff",
+            line={"color": FAINT if unit in idle else INK, "width": 1.5},
+            layer="above",
+            name=unit.name,
+        )
         figure.add_annotation(
             x=x,
             y=y,
-            text="<br>".join(lines[unit]),
+            text="<br>".join(box.lines),
             showarrow=False,
-            bgcolor="#ffffff",
-            bordercolor=FAINT if unit in idle else INK,
-            borderwidth=1.5,
-            borderpad=6,
-            font={"size": 13, "color": GREY if unit in idle else INK},
-            hovertext=idle.get(unit),
+            font={"size": 12, "color": GREY if unit in idle else INK},
+            hovertext=idle.get(unit) or _said_of(model, unit, gates.get(unit)),
+            name=unit.name,
         )
+
+
+def _said_of(model: HookedMLP, unit: Unit, gate: str | None) -> str:
+    """What a unit is, where the mouse is on it."""
+    if unit.layer < 0:
+        off, on = model.cfg.input_levels
+        return f"{unit.name} is an input: {off:g} for bit 0, {on:g} for bit 1"
+    acts = f"{unit.name} acts as {gate}" if gate else f"{unit.name} has no gate"
+    bias = number_text(_bias_of(model, unit), signed=True)
+    activation = model.cfg.act_name(unit.layer) if not unit.is_output else model.cfg.out_act_fn
+    return f"{acts}<br>its bias is {bias} ({_bias(unit)}), its activation {activation}"
+
+
+# the whole picture
+
+
+def _sized(figure: go.Figure, title: str, key: str, size: Point) -> go.Figure:
+    """Title above, key below, and between them the picture in its own size."""
+    width, height = size
+    n_lines = title.count("<br>") + 1
+    above = 24 + TITLE_LINE * n_lines
+    below = 12 + KEY_LINE * (key.count("<br>") + 1)
+    figure.update_xaxes(visible=False, range=[0, width], fixedrange=True)
+    figure.update_yaxes(visible=False, range=[0, height], fixedrange=True)
+    figure.add_annotation(
+        x=0,
+        y=0,
+        xref="paper",
+        yref="paper",
+        xshift=SIDE,
+        yshift=-4,
+        xanchor="left",
+        yanchor="top",
+        align="left",
+        text=key,
+        showarrow=False,
+        font={"size": 12, "color": INK},
+        name="key",
+    )
+    layout(figure, title, width=round(width), height=round(height) + above + below)
+    figure.update_layout(
+        margin={"l": 0, "r": 0, "t": above, "b": below},
+        hoverdistance=12,
+        title={
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 14 + 11 * (n_lines - 1)},
+        },
+    )
+    return figure
