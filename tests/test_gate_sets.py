@@ -88,6 +88,16 @@ def test_the_gates_are_all_threshold_functions_up_to_complement(n_inputs):
     assert sorted(map(tuple, bits.tolist())) == gates_by_weights(n_inputs)
 
 
+@pytest.mark.parametrize("direct", [False, True])
+def test_one_input_has_one_gate(direct):
+    """The input itself, up to its complement: more units have no set, of any function."""
+    for table in product((0, 1), repeat=2):
+        function = BooleanFunction(1, table)
+        assert len(sets_found(function, 1, direct=direct)) == 1
+        for n_units in (2, 3, 4):
+            assert sets_found(function, n_units, direct=direct) == set()
+
+
 @pytest.mark.parametrize(("n_units", "direct"), [(1, False), (2, False), (1, True), (2, True)])
 def test_all_functions_of_two_inputs_against_all_sets(n_units, direct):
     """Every table, with and without direct connections."""

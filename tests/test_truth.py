@@ -207,6 +207,8 @@ def test_what_is_not_a_row_of_bits_is_refused(row, message):
             "nested too deeply|cannot be read",
         ),
         (lambda: BooleanFunction.from_formula(""), "cannot be read"),
+        (lambda: BooleanFunction.of("0110", None), r"give BooleanFunction\(2, '0110'\)"),
+        (lambda: BooleanFunction(2, "011"), "4 bits per output"),
         (lambda: BooleanFunction.from_callable(lambda *bits: 0), "give n_inputs"),
         (lambda: BooleanFunction.from_callable(max), "give n_inputs"),
         (lambda: BooleanFunction.from_callable(lambda a, b: a, 3), r"with 3 bits: \(a, b\)"),
@@ -258,10 +260,16 @@ def test_a_formula_says_how_many_inputs_it_has(text, is_one):
     assert BooleanFunction.of(BooleanFunction.named("XOR", 4), None).n_inputs == 4
 
 
+@pytest.mark.unchecked
 def test_numpy_bits_are_bits():
     """Arrays, numpy scalars and numpy booleans are read like Python's own."""
     assert BooleanFunction(2, np.array([0, 1, 1, 0])).name == "XOR"
     assert as_row([np.int64(0), np.bool_(True)], 2) == (0, 1)
+    assert BooleanFunction(2, [False, np.True_, 1, np.int64(0)]).name == "XOR"
+    assert BooleanFunction(2, ["0", "1", "1", "0"]).name == "XOR"
+    by_numpy = BooleanFunction.of("AND", np.int64(3))
+    assert by_numpy == BooleanFunction.of("AND", 3)
+    assert type(by_numpy.n_inputs) is int
     assert BooleanFunction.from_callable(lambda a, b: np.logical_xor(a, b)).name == "XOR"
     assert BooleanFunction.from_callable(np.logical_xor, n_inputs=2).name == "XOR"
     with pytest.raises(XorMiError, match="not a Boolean operator"):

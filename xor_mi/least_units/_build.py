@@ -31,7 +31,7 @@ from xor_mi.metrics import share_interval
 from xor_mi.population._parquet import write_table
 from xor_mi.population._plan import versions_here
 from xor_mi.progress import progress_bar
-from xor_mi.saving import require_own_file
+from xor_mi.saving import require_own_file, require_writable
 from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction, NPNClass, npn_classes
 
@@ -193,16 +193,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=DATA, help="the file; by default inside the package"
     )
     parser.add_argument(
+        "--force", action="store_true", help="replace a file that is no atlas of xor-mi"
+    )
+    parser.add_argument(
         "--check", action="store_true", help="write nothing; say what a rebuild would change"
     )
     options = parser.parse_args(arguments)
     out = as_path("--out", options.out)
+    # what can be refused is refused before the work
     if options.check:
-        differences = changed(built(), read_atlas(out))
+        stored = read_atlas(out)
+        differences = changed(built(), stored)
         print("\n".join(differences) or "nothing changed but what training rounds")
         return int(bool(differences))
-    require_own_file(out, ATLAS.mark, overwrite=False)
-    write_table(built(), out, kind=ATLAS, about=about(), overwrite=False)
+    require_own_file(out, ATLAS.mark, overwrite=options.force)
+    require_writable(out.parent, {}, overwrite=True)
+    write_table(built(), out, kind=ATLAS, about=about(), overwrite=options.force)
     print(f"written to {out}")
     return 0
 

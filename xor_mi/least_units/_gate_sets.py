@@ -188,7 +188,9 @@ def gate_sets(
     """
     asked = _Asked.of(target, n_units, direct=direct, n_inputs=n_inputs)
     lots = [lot for lot, _ in _lots_found(asked, progress=progress)]
-    found = all_images(np.concatenate(lots), asked.images, at_most=MOST_SETS)
+    # of fewer gates than units there is not one lot
+    none = np.empty((0, asked.n_units), dtype=np.int64)
+    found = all_images(np.concatenate([none, *lots]), asked.images, at_most=MOST_SETS)
     if found is None:
         raise _too_many(asked)
     orders = moved_gates(asked.gates, asked.bits, orders_kept(asked.function))

@@ -46,6 +46,11 @@ class Layer:
     def n_units(self) -> int:
         return len(self.weights)
 
+    def beside_direct(self) -> "Layer":
+        """The same with direct connections, whose weights are 0."""
+        n_inputs, n_outputs = self.weights.shape[1], len(self.out_biases)
+        return replace(self, direct=np.zeros((n_outputs, n_inputs)))
+
     def of_form(self, form: Form) -> "Layer":
         """The same function of the inputs by units of another form.
 

@@ -7,8 +7,9 @@ made by hand, by the solver, or by training. Where the two do not meet, both bou
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from time import monotonic
 from typing import Literal
 
@@ -18,20 +19,19 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from xor_mi.circuits import Circuit, identify_circuit
-from xor_mi.errors import XorMiError, require_at_most
+from xor_mi.errors import XorMiError, cut_short, require_at_most, shown
 from xor_mi.finding import Finding, count_text
 from xor_mi.handmade._separation import separating_weights
 from xor_mi.kinds import Number, Target
 from xor_mi.least_units._atlas import MOST_INPUTS as MOST_INPUTS_IN_ATLAS
-from xor_mi.least_units._atlas import AtlasUnit
+from xor_mi.least_units._atlas import AtlasUnit, atlas
 from xor_mi.least_units._constructions import built
 from xor_mi.least_units._gate_sets import a_gate_set
 from xor_mi.least_units._layer import Layer, require_right
 from xor_mi.least_units._restricted import hardest_restriction
 from xor_mi.least_units._solver import Settled, is_installed, solved, solver_name
-from xor_mi.least_units._units import HiddenUnit, UnitName, unit_kind
+from xor_mi.least_units._units import KINDS, HiddenUnit, UnitName, unit_kind
 from xor_mi.model import STEPS, HookedMLP
-from xor_mi.progress import progress_bar
 from xor_mi.training import train_population
 from xor_mi.truth import BooleanFunction, ThresholdProof, threshold_proof
 
@@ -47,16 +47,26 @@ MOST_INPUTS_SOLVED = 8
 N_TRAINED = 500
 """So many networks are trained at each width where no proof says that there are none."""
 
+N_TRAINED_AT_ONCE = 100
+"""After so many it is looked whether one was found, and whether the time is over."""
+
+LONGEST_TIME = 1e6
+"""Seconds that may be given; twelve days."""
+
+LONGEST_NAME = 120
+"""Characters of the function's name in a sentence: that of a large table has thousands."""
+
 ProofKind = Literal[
-    "by_hand", "constant", "monotone", "exhaustion", "solver", "restriction", "training", "none"
+    *("by_hand", "constant", "monotone", "exhaustion", "solver", "restriction"),
+    *("atlas", "training", "none"),
 ]
 """How it is known what a number of units can do.
 
 by_hand: a network was made. constant: without a unit the output is constant, or with direct
 connections a threshold function. monotone: one unit that never falls decides along a line.
 exhaustion: every set of so many threshold functions was excluded, or one found. solver: z3 over the
-rationals. restriction: a function of four of the inputs needs more. training: a network was found.
-none: it is not known.
+rationals. restriction: a function of four of the inputs needs more. atlas: the stored table says
+so, which z3 proved when it was made. training: a network was found. none: it is not known.
 """
 
 
@@ -76,7 +86,7 @@ class WidthAnswer:
     answer: Settled
     kind: ProofKind
     text: str
-    seconds: float
+    seconds: float = field(compare=False)
 
     def shown_line(self) -> dict[str, object]:
         """A line of the table."""
@@ -108,8 +118,8 @@ class LeastUnits(Finding):
     direct: bool
     at_least: int
     at_most: int
-    network: HookedMLP
-    widths: tuple[WidthAnswer, ...]
+    network: HookedMLP = field(repr=False, compare=False)
+    widths: tuple[WidthAnswer, ...] = field(repr=False)
 
     @property
     def number(self) -> int | None:
@@ -133,6 +143,7 @@ class LeastUnits(Finding):
     def head(self) -> dict[str, object]:
         return {
             "function": self.function.name,
+            "n_inputs": self.function.n_inputs,
             "unit": self.unit,
             "direct": self.direct,
             "at_least": self.at_least,
@@ -148,20 +159,23 @@ class LeastUnits(Finding):
         return pd.DataFrame([one.shown_line() for one in self.widths])
 
     def __str__(self) -> str:
-        if self.number is None:
-            count = f"at least {self.at_least} and at most {self.at_most} {self.unit} units"
-            count += " beside direct connections" if self.direct else ""
-        else:
-            count = _counted(self.number, self.unit, direct=self.direct)
-        lines = [f"{self.function.name} needs {count}"]
+        inputs = count_text(self.function.n_inputs, "input")
+        name = f"{cut_short(self.function.name, at_most=LONGEST_NAME)} of {inputs}"
+        lines = [f"{name} needs {self._count}"]
         lines += [f"{one.n_units} {one.answer}: {one.text}" for one in self.widths]
         return "\n  ".join(lines)
 
-
-def _counted(n_units: int, unit: UnitName, *, direct: bool) -> str:
-    """So many units of a kind, in words."""
-    counted = f"no {unit} unit" if n_units == 0 else count_text(n_units, f"{unit} unit")
-    return f"{counted} beside direct connections" if direct else counted
+    @property
+    def _count(self) -> str:
+        """So many units, or between which numbers, in words."""
+        what = f"{KINDS[self.unit].label} unit"
+        if self.number is None:
+            counted = f"at least {self.at_least} and at most {count_text(self.at_most, what)}"
+        elif self.number == 0:
+            counted = f"no {what}"
+        else:
+            counted = count_text(self.number, what)
+        return f"{counted} beside direct connections" if self.direct else counted
 
 
 def least_hidden_units(
@@ -177,31 +191,34 @@ def least_hidden_units(
 
     A row is decided 1 where the output is above 0, and no row lies on the threshold. The number is
     exact for every function of one output and up to four inputs, of each kind of unit that is made
-    of straight pieces (all but sigmoid, tanh and elu); beyond that it may be two bounds, each of
-    which holds. One unit is settled by the argument that such a unit is monotone along a line;
-    threshold and sign units of up to four inputs by looking through all sets of threshold functions
+    of straight pieces (all but sigmoid, tanh and elu), as long as z3 comes to an end in time;
+    beyond that it may be two bounds, each of which holds.
+
+    One unit is settled by the argument that such a unit is monotone along a line; threshold and
+    sign units of up to four inputs by looking through all sets of threshold functions
     (`gate_sets`); the others, and more inputs, by z3 over the rationals (`pip install
-    'xor-mi[proof]'`). Of more than eight inputs the bound from below is that of one unit, or of a
-    restriction to four inputs, and the bound from above a network made by hand.
+    'xor-mi[proof]'`; without it the bounds are further apart). Of more than eight inputs the bound
+    from below is that of one unit, or of a restriction to four inputs, and the bound from above a
+    network made by hand.
 
     Args:
         target: a function of up to 12 inputs, with one output or several.
         unit: the kind of hidden unit: "threshold" (0 or 1), "sign", "relu", "leaky_relu" (of slope
             0.01 below zero), "relu6", "hardtanh", "hardsigmoid"; of "sigmoid", "tanh" and "elu",
-            that no solver decides, bounds: fewer units than a step or a ReLU needs are only looked
-            for by training.
+            that no solver decides, bounds: as many units as steps or ReLUs need are enough, and
+            fewer are only looked for by training.
         direct: whether the inputs reach the outputs too, past the hidden layer.
         n_inputs: inputs of a target that is a text.
-        max_seconds: z3 may take so long for each number of units; what it leaves open is called
-            unknown. After as long no further width is tried by training.
+        max_seconds: z3 may take so long for each number of units from below. What it leaves open
+            is called unknown; then as long in all is looked for a network of a larger number, and
+            as long in all by training, which ends with a lot of 100 networks.
 
     Raises:
-        XorMiError: a kind of unit that there is not, more than 12 inputs, or z3 is needed and not
-            installed.
+        XorMiError: a kind of unit that there is not, or more than 12 inputs.
 
     >>> found = least_hidden_units("XOR")
     >>> print(found)
-    XOR needs 2 threshold units
+    XOR of 2 inputs needs 2 threshold units
       0 impossible: it is not constant
       1 impossible: no line separates its rows: 01 + 10 = 00 + 11
       2 possible: a network made by hand
@@ -212,7 +229,7 @@ def least_hidden_units(
     """
     kind = unit_kind(unit)
     if not isinstance(direct, bool):
-        raise XorMiError(f"direct is {direct!r}; give True or False")
+        raise XorMiError(f"direct is {shown(direct)}; give True or False")
     seconds = _seconds(max_seconds)
     function = BooleanFunction.of(target, n_inputs)
     require_at_most(
@@ -227,9 +244,13 @@ def _seconds(value: object) -> float:
     Raises:
         XorMiError: anything else.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6:
+    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    if is_number and 0 < value <= LONGEST_TIME:
         return float(value)
-    raise XorMiError(f"max_seconds is {value!r}; give a number of seconds above 0, such as 60")
+    raise XorMiError(
+        f"max_seconds is {shown(value)}; give a number of seconds above 0 and up to "
+        f"{LONGEST_TIME:,.0f}, such as 60"
+    )
 
 
 class _Search:
@@ -247,16 +268,20 @@ class _Search:
         self.seconds, self.progress = seconds, progress
         self.answers: list[WidthAnswer] = []
         start = monotonic()
-        layer = built(function, kind.form, direct=direct)
         self.at_least = 0
-        self.at_most = layer.n_units
-        self.network = require_right(layer, function, kind)
-        self._above("by_hand", "a network made by hand", monotonic() - start)
+        layer = built(function, kind.form, direct=direct)
+        if direct:
+            plain = built(function, kind.form, direct=False)
+            layer = min(layer, plain.beside_direct(), key=lambda one: one.n_units)
+        # the layer of `network`; a trained network has none
+        self.layer: Layer | None = layer
+        self._take(layer, "by_hand", "a network made by hand", monotonic() - start)
 
     def result(self) -> LeastUnits:
-        self._by_lines()
-        self._by_restriction()
-        self._by_search()
+        """All that is found out."""
+        self.bring_together()
+        self._by_a_near_kind()
+        self._without_direct()
         self._by_training()
         return LeastUnits(
             function=self.function,
@@ -267,6 +292,22 @@ class _Search:
             network=self.network,
             widths=self._known(),
         )
+
+    def bring_together(self, *, only_below: int | None = None) -> None:
+        """The bounds that lines, restrictions, sets of gates and the solver give.
+
+        Args:
+            only_below: nothing is searched where so many units are too few.
+        """
+        self._by_lines()
+        self._by_restriction()
+        if only_below is None or self.at_least < only_below:
+            self._by_search()
+
+    @property
+    def how_made(self) -> ProofKind:
+        """How it is known that the network is one."""
+        return next(one.kind for one in reversed(self.answers) if one.answer == "possible")
 
     def _known(self) -> tuple[WidthAnswer, ...]:
         """What is known by number of units; the last that was found out about each."""
@@ -283,20 +324,25 @@ class _Search:
     ) -> None:
         self.answers.append(WidthAnswer(n_units, answer, kind, text, seconds))
 
-    def _below(self, kind: ProofKind, text: str, seconds: float) -> None:
-        """As many units as are asked next are impossible."""
-        self._add(self.at_least, "impossible", kind, text, seconds)
-        self.at_least += 1
+    def _below(
+        self, kind: ProofKind, text: str, seconds: float, *, n_units: int | None = None
+    ) -> None:
+        """So many units are impossible, and so is every smaller number that was open.
 
-    def _above(self, kind: ProofKind, text: str, seconds: float) -> None:
-        """As many units as the network has are possible."""
-        self._add(self.at_most, "possible", kind, text, seconds)
+        Args:
+            n_units: by default as many as are asked about next.
+        """
+        largest = self.at_least if n_units is None else n_units
+        while self.at_least <= largest:
+            self._add(self.at_least, "impossible", kind, text, seconds)
+            self.at_least += 1
 
     def _take(self, layer: Layer, kind: ProofKind, text: str, seconds: float) -> None:
-        """A layer of fewer units takes the place of the network."""
+        """A layer takes the place of the network."""
         self.network = require_right(layer, self.function, self.kind)
+        self.layer = layer
         self.at_most = layer.n_units
-        self._above(kind, text, seconds)
+        self._add(self.at_most, "possible", kind, text, seconds)
 
     def _by_lines(self) -> None:
         """No unit, and one: what a line can separate."""
@@ -315,7 +361,7 @@ class _Search:
         if impossible and not self.direct and self._is_open:
             self._below("monotone", why, monotonic() - start)
         elif not self.direct and self.function.n_outputs == 1 and self.at_most > 1:
-            self._take(self._of_gates(self.function.outputs), "monotone", "a line", 0.0)
+            self._take(self._of_one_unit(proofs[0]), "monotone", "a line", 0.0)
 
     def _of_lines(self, proofs: Sequence[ThresholdProof]) -> Layer:
         """Without a unit: each output a threshold of the inputs."""
@@ -328,6 +374,20 @@ class _Search:
             readout=np.zeros((n_outputs, 0)),
             out_biases=-2 * thresholds,
             direct=2 * weights,
+        )
+
+    def _of_one_unit(self, line: ThresholdProof) -> Layer:
+        """One unit that is above zero, or on, on one side of a line."""
+        if self.kind.form != "leaky_relu":
+            return self._of_gates(self.function.outputs)
+        weights, thresholds = _lines_of([line])
+        # a leaky ReLU has the sign of what goes in
+        return Layer(
+            form="leaky_relu",
+            weights=weights,
+            biases=-thresholds,
+            readout=np.ones((1, 1)),
+            out_biases=np.zeros(1),
         )
 
     def _of_gates(self, gates: tuple[BooleanFunction, ...]) -> Layer:
@@ -364,24 +424,37 @@ class _Search:
             return
         start = monotonic()
         hardest = hardest_restriction(self.function, unit, direct=self.direct)
-        while self.at_least < hardest.n_units and self._is_open:
-            self._below("restriction", str(hardest), monotonic() - start)
+        # a network made by hand may have fewer only if the table were wrong
+        most = min(hardest.n_units, self.at_most)
+        if self.at_least < most:
+            self._below("restriction", str(hardest), monotonic() - start, n_units=most - 1)
 
     def _by_search(self) -> None:
-        """Number by number: all sets of gates, or the solver, as far as they settle it."""
+        """Number by number from below: all sets of gates, or the solver, as far as they settle
+        it; then from there up, whether a larger number is possible.
+        """
         if not self.kind.is_exact:
             return
-        widths = range(self.at_least, self.at_most)
-        bar = progress_bar(
-            widths, doing="looking for fewer units", unit="width", progress=self.progress
-        )
-        for n_units in bar:
-            if self._is_exhausted(n_units):
-                self._exhaust(n_units)
-            elif not self._solve(n_units):
+        while self._is_open:
+            if self._is_exhausted(self.at_least):
+                self._exhaust(self.at_least)
+            elif not self._is_askable(self.at_least):
+                self._by_atlas()
                 return
-            if not self._is_open:
+            elif self._solve(self.at_least, self.seconds) == "unknown":
+                self._look_higher()
                 return
+
+    def _look_higher(self) -> None:
+        """Whether larger numbers are possible, where the least that is open was left unsettled."""
+        start = monotonic()
+        n_units = self.at_least + 1
+        while n_units < self.at_most:
+            left = self.seconds - (monotonic() - start)
+            if left <= 0:
+                return
+            self._solve(n_units, left)
+            n_units = max(n_units, self.at_least) + 1
 
     def _is_exhausted(self, n_units: int) -> bool:
         """Whether all sets of so many gates are looked through."""
@@ -394,7 +467,7 @@ class _Search:
     def _exhaust(self, n_units: int) -> None:
         """All sets of so many threshold functions."""
         start = monotonic()
-        found = a_gate_set(self.function, n_units, direct=self.direct, progress=False)
+        found = a_gate_set(self.function, n_units, direct=self.direct, progress=self.progress)
         seconds = monotonic() - start
         if found.gates is None:
             text = f"none of {found.n_sets:,} sets of {n_units} threshold functions does"
@@ -403,70 +476,128 @@ class _Search:
         names = " and ".join(gate.name for gate in found.gates)
         self._take(self._of_gates(found.gates), "exhaustion", f"gates {names}", seconds)
 
-    def _solve(self, n_units: int) -> bool:
-        """The solver; whether it settled this number of units."""
+    def _is_askable(self, n_units: int) -> bool:
+        """Whether the solver can be asked; if not, the reason is written down."""
+        text = ""
         if self.function.n_inputs > MOST_INPUTS_SOLVED:
             text = f"z3 is not asked about more than {MOST_INPUTS_SOLVED} inputs"
-            self._add(n_units, "unknown", "none", text, 0.0)
-            return False
-        if not is_installed() and self._has_bounds:
+        elif not is_installed():
             text = "z3 is not installed, which may settle it: pip install 'xor-mi[proof]'"
+        if text:
             self._add(n_units, "unknown", "none", text, 0.0)
-            return False
+        return not text
+
+    def _solve(self, n_units: int, seconds: float) -> Settled:
+        """What the solver says of a number of units."""
         name = solver_name()
         found = solved(
             self.function,
             self.kind.form,
             n_units,
             direct=self.direct,
-            max_seconds=self.seconds,
+            max_seconds=seconds,
+            progress=self.progress,
         )
         if found.answer == "impossible":
-            self._below("solver", f"unsatisfiable over the rationals, by {name}", found.seconds)
+            text = f"unsatisfiable over the rationals, by {name}"
+            self._below("solver", text, found.seconds, n_units=n_units)
         elif found.layer is not None:
             self._take(found.layer, "solver", f"weights found by {name}", found.seconds)
         else:
-            text = f"{name} did not settle it within {self.seconds:g} s"
+            text = f"{name} gave up: {found.why}"
+            if not found.why:
+                text = f"{name} did not settle it within {seconds:.3g} s"
             self._add(n_units, "unknown", "none", text, found.seconds)
-        return found.answer != "unknown"
+        return found.answer
 
-    @property
-    def _has_bounds(self) -> bool:
-        """Whether an answer without the solver says more than that one unit is not enough."""
-        return self.function.n_inputs > MOST_INPUTS_IN_ATLAS or self.kind.form == "step"
+    def _by_atlas(self) -> None:
+        """Without the solver: what it proved when the stored table was made."""
+        unit = _ATLAS_UNITS.get(self.kind.name)
+        is_stored = self.function.n_inputs <= MOST_INPUTS_IN_ATLAS and self.function.n_outputs == 1
+        if unit is None or not is_stored:
+            return
+        start = monotonic()
+        column = f"{unit}_direct" if self.direct else unit
+        least = int(atlas(self.function)[column].iloc[0])
+        if least > self.at_least:
+            text = f"the atlas says that it needs {least}"
+            self._below("atlas", text, monotonic() - start, n_units=least - 1)
+
+    def _by_a_near_kind(self) -> None:
+        """A smooth unit comes as near to a step, or to a ReLU, as is asked: as many are enough."""
+        kind = self.kind.near_to
+        if kind is None or not self._is_open:
+            return
+        start = monotonic()
+        search = _Search(self.function, kind, self.direct, self.seconds, self.progress)
+        search.bring_together(only_below=self.at_most)
+        layer = search.layer
+        if layer is None or layer.n_units >= self.at_most:
+            return
+        if layer.network(self.function, self.kind) is not None:
+            text = f"a network of {kind.label} units, which steep ones come near to"
+            self._take(layer, "by_hand", text, monotonic() - start)
+
+    def _without_direct(self) -> None:
+        """A network that leaves its direct connections out has them all the same."""
+        if not self.direct or not self.kind.is_exact or not self._is_open:
+            return
+        start = monotonic()
+        search = _Search(self.function, self.kind, False, self.seconds, self.progress)
+        search.bring_together(only_below=self.at_most)
+        layer = search.layer
+        if layer is not None and layer.n_units < self.at_most:
+            text = "a network without direct connections: their weights are 0"
+            self._take(layer.beside_direct(), search.how_made, text, monotonic() - start)
 
     def _by_training(self) -> None:
         """Networks of fewer units, where no proof says that there are none."""
-        act_fn = self.kind.act_fn
-        is_trained = act_fn not in STEPS and self.function.n_inputs <= MOST_INPUTS_SOLVED
+        is_trained = self.kind.act_fn not in STEPS and self.function.n_inputs <= MOST_INPUTS_SOLVED
         if not is_trained or not self._is_open:
             return
         begun = monotonic()
         for n_units in range(max(1, self.at_least), self.at_most):
-            start = monotonic()
+            left = self.seconds - (monotonic() - begun)
             # whoever wants to wait longer says so
-            if start - begun > self.seconds:
+            if left <= 0 or self._train(n_units, left):
                 return
+
+    def _train(self, n_units: int, seconds: float) -> bool:
+        """Lots of networks of a number of units, until one computes the function or time is over.
+
+        Returns whether one does.
+        """
+        start = monotonic()
+        lots = range(0, N_TRAINED, N_TRAINED_AT_ONCE)
+        n_trained = 0
+        for seed in lots:
             population = train_population(
                 self.function,
-                N_TRAINED,
+                min(N_TRAINED_AT_ONCE, N_TRAINED - seed),
                 hidden=n_units,
-                act_fn=act_fn,
+                seed=seed,
+                act_fn=self.kind.act_fn,
                 direct=self.direct,
                 engine="torch",
                 progress=self.progress,
             )
+            n_trained += len(population)
             solved_ones = np.flatnonzero(population.solved.numpy())
-            seconds = monotonic() - start
+            taken = monotonic() - start
             if len(solved_ones):
                 self.network = population[int(solved_ones[0])]
+                self.layer = None
                 self.at_most = n_units
-                n_found = count_text(len(solved_ones), "network")
-                self._above("training", f"{n_found} of {N_TRAINED} found it by training", seconds)
-                return
-            if not any(one.n_units == n_units and one.answer == "unknown" for one in self.answers):
-                text = f"none of {N_TRAINED} trained networks computes it, which proves nothing"
-                self._add(n_units, "unknown", "none", text, seconds)
+                verb = "computes" if len(solved_ones) == 1 else "compute"
+                text = f"{len(solved_ones)} of {n_trained} trained networks {verb} it"
+                self._add(n_units, "possible", "training", text, taken)
+                return True
+            if taken > seconds:
+                break
+        if not any(one.n_units == n_units and one.answer == "unknown" for one in self.answers):
+            text = f"none of {n_trained} trained networks computes it, which proves nothing"
+            self._add(n_units, "unknown", "none", text, monotonic() - start)
+        return False
 
 
 def _lines_of(

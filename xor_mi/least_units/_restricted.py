@@ -34,8 +34,11 @@ class Restriction(NamedTuple):
 
     def __str__(self) -> str:
         fixed = ", ".join(f"x{index} = {bit}" for index, bit in self.fixed.items())
+        n_inputs = self.function.n_inputs + len(self.fixed)
+        left = ", ".join(f"x{index}" for index in range(n_inputs) if index not in self.fixed)
+        table = "".join(map(str, self.function.bits))
         return (
-            f"with {fixed} there is left {self.function.name} of the other inputs, "
+            f"with {fixed} output y{self.output} is the function {table} of {left}, "
             f"which needs {self.n_units}"
         )
 

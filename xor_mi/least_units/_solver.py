@@ -12,6 +12,8 @@ of one unit be put in order, which excludes nothing and saves most of the work o
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from math import ceil
+from threading import Thread
 from time import monotonic
 from typing import Any, Literal
 
@@ -20,10 +22,17 @@ import numpy as np
 from xor_mi.errors import XorMiError
 from xor_mi.least_units._layer import NEGATIVE_SLOPE, Layer
 from xor_mi.least_units._units import Form
+from xor_mi.progress import progress_bar
 from xor_mi.truth import BooleanFunction
 
 Settled = Literal["possible", "impossible", "unknown"]
 """What was found out about a number of units."""
+
+SECONDS_BETWEEN_LOOKS = 0.1
+"""So often it is looked whether the solver is done, and Ctrl-C is heard."""
+
+OUT_OF_TIME = ("timeout", "canceled")
+"""What z3 calls it when its time is over."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +43,13 @@ class Solved:
         answer: whether there are such networks.
         layer: one of them, if there are.
         seconds: what it took.
+        why: the reason that the solver gives for an open question; empty where its time was over.
     """
 
     answer: Settled
     layer: Layer | None
     seconds: float
+    why: str = ""
 
 
 def is_installed() -> bool:
@@ -52,32 +63,71 @@ def solver_name() -> str:
 
 
 def solved(
-    function: BooleanFunction, form: Form, n_units: int, *, direct: bool, max_seconds: float
+    function: BooleanFunction,
+    form: Form,
+    n_units: int,
+    *,
+    direct: bool,
+    max_seconds: float,
+    progress: bool = True,
 ) -> Solved:
     """Whether so many units of a form compute a function.
 
     Args:
         n_units: from 1 up.
         max_seconds: for all questions about this number together.
+        progress: a bar of the seconds that z3 has taken of these.
 
     Raises:
         XorMiError: z3 is not installed.
+        KeyboardInterrupt: Ctrl-C, within a second.
     """
-    start = monotonic()
     # of several outputs each has its own sign
     is_signed = form in ("relu", "leaky_relu") and function.n_outputs == 1
     # signs that differ much raise and lower; they are met more often
     raising = sorted(range(n_units + 1), key=lambda n: abs(2 * n - n_units)) if is_signed else [0]
     answer: Settled = "impossible"
-    for n_raising in raising:
-        left = max_seconds - (monotonic() - start)
-        question = _Question(function, form, n_units, direct, n_raising if is_signed else None)
-        told = question.asked(max(left, 0.001))
-        if told == "possible":
-            return Solved(told, question.layer(), monotonic() - start)
-        if told == "unknown":
-            answer = "unknown"
-    return Solved(answer, None, monotonic() - start)
+    why = ""
+    doing = f"z3 looks for a network of {n_units} units"
+    with progress_bar(doing=doing, unit="s", total=ceil(max_seconds), progress=progress) as bar:
+        clock = _Clock(bar, max_seconds)
+        for n_raising in raising:
+            question = _Question(function, form, n_units, direct, n_raising if is_signed else None)
+            told = question.asked(clock)
+            if told == "possible":
+                return Solved(told, question.layer(), clock.seconds)
+            if told == "unknown":
+                answer = "unknown"
+                why = why or question.why_open()
+    return Solved(answer, None, clock.seconds, why)
+
+
+class _Clock:
+    """The time that the solver has, shown by a bar.
+
+    Args:
+        bar: of seconds.
+        max_seconds: that there are.
+    """
+
+    def __init__(self, bar: Any, max_seconds: float) -> None:
+        self._bar = bar
+        self._start = monotonic()
+        self._max_seconds = max_seconds
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return monotonic() - self._start
+
+    @property
+    def milliseconds_left(self) -> int:
+        """At least one: the solver takes none for no limit."""
+        return max(1, round(1000 * (self._max_seconds - self.seconds)))
+
+    def show(self) -> None:
+        """Bring the bar up to the whole seconds that have passed."""
+        self._bar.update(int(self.seconds) - self._bar.n)
 
 
 def _z3() -> Any:
@@ -176,13 +226,33 @@ class _Question:
         self.solver.add(z3.If(is_on, on, off))
         return value
 
-    def asked(self, seconds: float) -> Settled:
-        """The solver's answer."""
-        self.solver.set("timeout", max(1, round(1000 * seconds)))
-        told = self.solver.check()
-        if told == self.z3.sat:
+    def asked(self, clock: _Clock) -> Settled:
+        """The solver's answer.
+
+        It works in a thread of its own, so that the bar moves and Ctrl-C is heard: z3 itself takes
+        Ctrl-C for the end of its time.
+        """
+        self.solver.set("timeout", clock.milliseconds_left)
+        self.solver.set("ctrl_c", False)
+        told: list[Any] = []
+        thread = Thread(target=lambda: told.append(self.solver.check()), daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(SECONDS_BETWEEN_LOOKS)
+                clock.show()
+        except BaseException:
+            self.z3.main_ctx().interrupt()
+            thread.join()
+            raise
+        if told == [self.z3.sat]:
             return "possible"
-        return "impossible" if told == self.z3.unsat else "unknown"
+        return "impossible" if told == [self.z3.unsat] else "unknown"
+
+    def why_open(self) -> str:
+        """Why the last question was not settled; empty where its time was over."""
+        reason = self.solver.reason_unknown()
+        return "" if reason in OUT_OF_TIME else reason
 
     def layer(self) -> Layer:
         """The weights that were found."""

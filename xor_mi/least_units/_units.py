@@ -36,6 +36,7 @@ class HiddenUnit:
 
     Attributes:
         name: as it is asked for.
+        label: as it is written in a sentence.
         act_fn: the activation of a `HookedMLP` of such units.
         form: what it is, or for a smooth unit comes near to.
         is_exact: whether it is that form exactly, so that linear arithmetic decides what networks
@@ -43,24 +44,32 @@ class HiddenUnit:
     """
 
     name: UnitName
+    label: str
     act_fn: ActivationName
     form: Form
     is_exact: bool = True
+
+    @property
+    def near_to(self) -> "HiddenUnit | None":
+        """The exact kind whose networks a smooth one comes near to; None for an exact one."""
+        if self.is_exact:
+            return None
+        return KINDS["threshold" if self.form == "step" else "relu"]
 
 
 KINDS: dict[UnitName, HiddenUnit] = {
     kind.name: kind
     for kind in (
-        HiddenUnit("threshold", "heaviside", "step"),
-        HiddenUnit("sign", "sign", "step"),
-        HiddenUnit("relu", "relu", "relu"),
-        HiddenUnit("leaky_relu", "leaky_relu", "leaky_relu"),
-        HiddenUnit("relu6", "relu6", "clip"),
-        HiddenUnit("hardtanh", "hardtanh", "clip"),
-        HiddenUnit("hardsigmoid", "hardsigmoid", "clip"),
-        HiddenUnit("sigmoid", "sigmoid", "step", is_exact=False),
-        HiddenUnit("tanh", "tanh", "step", is_exact=False),
-        HiddenUnit("elu", "elu", "relu", is_exact=False),
+        HiddenUnit("threshold", "threshold", "heaviside", "step"),
+        HiddenUnit("sign", "sign", "sign", "step"),
+        HiddenUnit("relu", "ReLU", "relu", "relu"),
+        HiddenUnit("leaky_relu", "leaky ReLU", "leaky_relu", "leaky_relu"),
+        HiddenUnit("relu6", "ReLU6", "relu6", "clip"),
+        HiddenUnit("hardtanh", "hardtanh", "hardtanh", "clip"),
+        HiddenUnit("hardsigmoid", "hardsigmoid", "hardsigmoid", "clip"),
+        HiddenUnit("sigmoid", "sigmoid", "sigmoid", "step", is_exact=False),
+        HiddenUnit("tanh", "tanh", "tanh", "step", is_exact=False),
+        HiddenUnit("elu", "ELU", "elu", "relu", is_exact=False),
     )
 }
 
@@ -73,6 +82,6 @@ def unit_kind(name: object) -> HiddenUnit:
     """
     if isinstance(name, str) and name in KINDS:
         return KINDS[name]
-    if name == "heaviside":
+    if isinstance(name, str) and name == "heaviside":
         raise XorMiError("the unit is called 'threshold'; 'heaviside' is the name of its step")
     raise unknown("kind of unit", name, get_args(UnitName), where="known kinds")

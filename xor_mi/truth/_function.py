@@ -48,8 +48,9 @@ class BooleanFunction:
     tables: tuple[tuple[int, ...], ...]
 
     def __init__(self, n_inputs: int, tables: Tables) -> None:
-        object.__setattr__(self, "n_inputs", n_inputs)
         object.__setattr__(self, "tables", _read_tables(n_inputs, tables))
+        # NumPy's whole numbers are welcome, and are Python's from here on
+        object.__setattr__(self, "n_inputs", int(n_inputs))
 
     @classmethod
     def named(cls, name: str, n_inputs: int = 2) -> "BooleanFunction":
@@ -309,7 +310,20 @@ def _read_output(text: str, n_inputs: int) -> BooleanFunction:
     # a gate's name, written wrong
     if re.search(r"\b[a-dx-zA-DX-Z]\d*\b|\(", text):
         return BooleanFunction.from_formula(text, n_inputs=n_inputs)
+    width = len(text).bit_length() - 1
+    if set(text) <= {"0", "1"} and width >= 1 and len(text) == 2**width:
+        raise XorMiError(
+            f"{shown(text)} looks like a truth table, and a text is read as a gate or a formula; "
+            f"give BooleanFunction({width}, {shown(text)})"
+        )
     raise unknown("gate", text, GATES, where="the 16 gates are")
+
+
+def _may_be_a_bit(value: object) -> bool:
+    """Whether it is one value, and no table: tables have two bits and more."""
+    if isinstance(value, str):
+        return len(value) == 1
+    return not hasattr(value, "__len__")
 
 
 def _read_tables(n_inputs: int, tables: Tables) -> tuple[tuple[int, ...], ...]:
@@ -324,9 +338,7 @@ def _read_tables(n_inputs: int, tables: Tables) -> tuple[tuple[int, ...], ...]:
             f"{shown(values)} is not a truth table; give {n_rows} bits, for XOR '0110'"
         )
     # "0110" and [0, 1, 1, 0] are one table, ["0110", "0001"] and [[0, 1, 1, 0]] are several
-    is_one_table = isinstance(values, str) or all(
-        isinstance(value, (bool, int, float)) for value in values
-    )
+    is_one_table = isinstance(values, str) or all(map(_may_be_a_bit, values))
     several = [values] if is_one_table else list(values)
     if not several or not all(_has_length(table, n_rows) for table in several):
         raise XorMiError(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import product
+from numbers import Integral
 from typing import Any, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from xor_mi.errors import XorMiError, shown, unknown
@@ -115,10 +116,11 @@ def truth_rows(n_inputs: int) -> tuple[tuple[int, ...], ...]:
     >>> truth_rows(2)
     ((0, 0), (0, 1), (1, 0), (1, 1))
     """
-    is_whole = isinstance(n_inputs, int) and not isinstance(n_inputs, bool)
+    is_whole = isinstance(n_inputs, Integral) and not isinstance(n_inputs, bool)
     if not is_whole or not 1 <= n_inputs <= MAX_INPUTS:
         raise XorMiError(
-            f"n_inputs is {shown(n_inputs)}; a truth table here has 1 to {MAX_INPUTS} inputs"
+            f"n_inputs is {shown(n_inputs)}; a truth table here has 1 to {MAX_INPUTS} inputs, a "
+            "whole number"
         )
     return _rows(n_inputs)
 
