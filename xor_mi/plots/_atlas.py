@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
+from xor_mi.finding import count_text
 from xor_mi.least_units import AtlasUnit
 from xor_mi.plots._style import INK, NEGATIVE, POSITIVE, as_written, layout
 
@@ -29,6 +30,8 @@ LOOKS = (
     ("#000000", "star"),
 )
 """Colour and symbol of a class by its other least number, from 0; the bars have other colours."""
+STAR_SIZE = {"star": 1.8}
+"""A star is as easily seen as the other symbols where it is so much larger."""
 SMALLEST, LARGEST = 6.0, 13.0
 """Pixels across the mark of the smallest class and of the largest."""
 LARGEST_CLASS = 768
@@ -45,7 +48,9 @@ SIDES = 160
 """Pixels of plotly's margins left and right."""
 
 
-def atlas_figure(table: pd.DataFrame, *, n_inputs: int = 4, unit: AtlasUnit = "relu") -> go.Figure:
+def atlas_figure(
+    table: pd.DataFrame, *, n_inputs: int | None = None, unit: AtlasUnit = "relu"
+) -> go.Figure:
     """`least_units.atlas`: which functions need how many hidden units, and how often training finds
     a network that small.
 
@@ -57,7 +62,8 @@ def atlas_figure(table: pd.DataFrame, *, n_inputs: int = 4, unit: AtlasUnit = "r
 
     Args:
         table: what `least_units.atlas` returns, or some of its lines.
-        n_inputs: whose classes are drawn.
+        n_inputs: whose classes are drawn; by default those of the largest number that the table
+            has.
         unit: the units by whose least number the classes stand.
 
     Raises:
@@ -66,33 +72,34 @@ def atlas_figure(table: pd.DataFrame, *, n_inputs: int = 4, unit: AtlasUnit = "r
     require_kind("table", table, pd.DataFrame, give="what least_units.atlas() returns")
     if unit not in get_args(AtlasUnit):
         raise unknown("unit", unit, get_args(AtlasUnit), where="the classes stand by")
-    n_inputs = whole_number("n_inputs", n_inputs, at_least=1)
     lines = _lines_of(table, n_inputs)
     widths = range(int(lines[list(WIDTHS)].to_numpy().max()) + 1)
     shown = sorted(set(lines[unit]))
     spots = {width: _spots(lines[lines[unit] == width]) for width in shown}
     reach = {width: max(map(_far, spots[width]), default=0.0) for width in shown}
     centre, marks_width = _columns(reach)
+    other: AtlasUnit = "threshold" if unit == "relu" else "relu"
     figure = make_subplots(
         cols=2,
         column_widths=[marks_width, BARS_WIDTH],
         horizontal_spacing=BETWEEN / (marks_width + BETWEEN + BARS_WIDTH),
         subplot_titles=["classes", "functions"],
     )
-    other: AtlasUnit = "threshold" if unit == "relu" else "relu"
     _add_marks(figure, lines, spots, centre, by=unit, other=other)
     _add_counts(figure, lines, widths)
     _label(
         figure, unit, centre, marks_width=marks_width, n_functions=int(lines["n_functions"].sum())
     )
-    title = (
-        f"The {len(lines)} classes of functions of {n_inputs} input{'s' * (n_inputs > 1)} "
-        "by how many hidden units they need"
-    )
+    classes = "The one class" if len(lines) == 1 else f"The {len(lines)} classes"
+    inputs = count_text(int(lines["n_inputs"].iloc[0]), "input")
+    verb = "needs" if len(lines) == 1 else "need"
+    of_it = "it" if len(lines) == 1 else "they"
+    title = f"{classes} of functions of {inputs} by how many hidden units {of_it} {verb}"
+    key = f"a mark is a class: its colour says its least {WIDTHS[other][0]}, its size its functions"
     width = marks_width + BETWEEN + BARS_WIDTH + SIDES
-    layout(figure, title, width=width, height=MARKS_HEIGHT + 250)
+    layout(figure, f"{title}<br>({key})", width=width, height=MARKS_HEIGHT + 250)
     legend = {"orientation": "h", "y": -0.14, "yanchor": "top", "x": 0}
-    return figure.update_layout(legend=legend, margin={"t": 90}, barmode="group")
+    return figure.update_layout(legend=legend, margin={"t": 110}, barmode="group")
 
 
 def _label(
@@ -126,8 +133,8 @@ def _label(
     )
 
 
-def _lines_of(table: pd.DataFrame, n_inputs: int) -> pd.DataFrame:
-    """The classes of so many inputs."""
+def _lines_of(table: pd.DataFrame, n_inputs: int | None) -> pd.DataFrame:
+    """The classes of so many inputs; by default of the largest number in the table."""
     needed = ["n_inputs", "table", "function", "n_functions", *WIDTHS, "n_gate_sets", "n_families"]
     needed += ["n_networks", "n_solved", "success", "success_low", "success_high"]
     missing = [name for name in needed if name not in table]
@@ -135,6 +142,13 @@ def _lines_of(table: pd.DataFrame, n_inputs: int) -> pd.DataFrame:
         raise XorMiError(
             f"this table has no column {', '.join(missing)}; give what least_units.atlas() returns"
         )
+    if n_inputs is None:
+        if len(table) == 0:
+            raise XorMiError(
+                "there is no class in this table; give what least_units.atlas() returns"
+            )
+        n_inputs = int(table["n_inputs"].max())
+    n_inputs = whole_number("n_inputs", n_inputs, at_least=1)
     lines = table[table["n_inputs"] == n_inputs]
     if len(lines) == 0:
         there = sorted(set(table["n_inputs"]))
@@ -240,7 +254,7 @@ def _add_marks(
             marker={
                 "color": colour,
                 "symbol": symbol,
-                "size": [across[index] for index in chosen.index],
+                "size": [STAR_SIZE.get(symbol, 1) * across[index] for index in chosen.index],
                 "line": {"color": INK, "width": 0.5},
                 "opacity": 1.0,
             },
