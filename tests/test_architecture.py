@@ -49,6 +49,7 @@ ORDER = [
     "exam",
     "zoo",
     "plots",
+    "bench",
     "report",
     "exam_page",
     "trajectory_page",

@@ -368,6 +368,12 @@ VALID: dict[str, dict[str, object]] = {
     "testing.record_of": {"model_or_circuit": Made("model")},
     "testing.write_record": {"record": Made("record"), "path": "written.circuit.json"},
     "widgets.playground": {},
+    "bench.bench_html": {**MODEL, "circuit": Made("circuit")},
+    "bench.bench_spec": {**MODEL, "circuit": Made("circuit")},
+    "bench.found_spec": {"circuit": Made("circuit")},
+    "bench.network_code": {**MODEL},
+    "bench.preset_models": {**MODEL},
+    "bench.write_bench": {"path": "bench.html", "models": Made("model")},
 }  # fmt: skip
 """Exported function -> a call of it that is answered, small enough to be made a hundred times."""
 

@@ -26,7 +26,7 @@ from test_every_function import (
 )
 from torch import nn
 
-from xor_mi import circuits, exam, gate_scan, geometry, handmade, terms
+from xor_mi import circuits, exam, gate_scan, geometry, handmade, terms, widgets
 from xor_mi.errors import XorMiError
 from xor_mi.finding import Finding
 from xor_mi.graph import Unit
@@ -128,6 +128,7 @@ METHODS: dict[str, tuple[Once | None, dict[str, object]]] = {
     "circuits.Circuit.from_dict": (None, {"values": circuit().to_dict()}),
     "circuits.Circuit.gate_of": (circuit, {"unit": "h0.0"}),
     "circuits.Circuit.units_acting_as": (circuit, {"gate": "OR"}),
+    "widgets.Playground.move": (widgets.playground, {"weight": "w12", "value": 0.5}),
     "circuits.CandidateCircuit.has": (lambda: circuit().circuits[0], {"level": "joint"}),
     "circuits.JointReading.of": (lambda: circuit().readings[0], {"unit": FIRST}),
     "circuits.JointReading.formula_of": (lambda: circuit().readings[0], {}),

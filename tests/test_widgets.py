@@ -1,5 +1,5 @@
-"""The playground, driven through its sliders: what is shown is what the analyses say of the network
-as it then is.
+"""The playground, driven as the browser drives it: what is shown is what the analyses say of the
+network as it then is.
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from xor_mi import handmade, margins, plots
+from xor_mi import handmade, margins, zoo
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.model import HookedMLP
@@ -23,7 +23,7 @@ EXTRA = ("ipywidgets", "anywidget", "traitlets")
 REFUSED = """
 from xor_mi import handmade, widgets
 model = handmade.textbook_xor()
-for call in (widgets.playground, lambda: widgets.Playground(model), lambda: widgets.Board(source="")):
+for call in (widgets.playground, lambda: widgets.Playground(model)):
     try:
         call()
     except ValueError as error:
@@ -71,148 +71,158 @@ def printed_without():
     return dict(zip(BLOCKED, json.loads(done.stdout), strict=True))
 
 
-def trace(figure, name):
-    """The trace of this name."""
-    return next(trace for trace in figure.data if trace.name == name)
-
-
-def test_nine_sliders_one_per_weight(textbook):
-    """Each weight and bias of 2-2-1 has a slider at its value, named by its symbol."""
+def test_nine_weights_by_their_symbols(textbook):
+    """Each weight and bias of 2-2-1 as it is, in the order that conditions name them."""
     play = playground()
-    assert [slider.description for slider in play.sliders.values()] == [
-        "w11",
-        "w12",
-        "w21",
-        "w22",
-        "b1",
-        "b2",
-        "v1",
-        "v2",
-        "c",
-    ]
-    assert [slider.value for slider in play.sliders.values()] == [1, 1, 1, 1, 0, -1, 1, -2, 0]
+    assert play.weights == {
+        "w11": 1,
+        "w12": 1,
+        "w21": 1,
+        "w22": 1,
+        "b1": 0,
+        "b2": -1,
+        "v1": 1,
+        "v2": -2,
+        "c": 0,
+    }
     assert play.circuit == identify_circuit(textbook, with_evidence=False)
 
 
 @pytest.mark.parametrize(
-    ("parameter", "value", "verdict"),
+    ("weight", "value", "verdict"),
     [
         ("fc1.weight[0, 1]", 0.25, "not_computing"),
-        ("fc1.weight[0, 1]", 0.75, "identified"),
-        ("fc2.bias[0]", 0.6, "not_computing"),
+        ("w12", 0.75, "identified"),
+        ("c", 0.6, "not_computing"),
     ],
 )
-def test_everything_moves_along(textbook, parameter, value, verdict):
-    """Verdict, gates, boundary and conditions are those of the edited network, held against
-    PyTorch's own forward.
+def test_the_answer_is_of_the_weights_as_they_stand(textbook, weight, value, verdict):
+    """The circuit is that of the edited network, which is held against PyTorch's own forward, and
+    what is sent to the browser says the same.
     """
     play = playground()
-    before = trace(play.plane, "decision boundary").x, play.verdict.value
-    play.sliders[parameter].value = value
+    before = play.answered
+    play.move(weight, value)
+    parameter = margins.weight_symbols(textbook).get(weight, weight)
     edited = handmade.edit(textbook, {parameter: value})
-    assert play.circuit.verdict == verdict
-    right = (
-        torch.nn.Sequential(edited.fc1, torch.nn.ReLU(), edited.fc2)(edited.rows()) > 0.5
-    ).ravel().tolist() == [
-        False,
-        True,
-        True,
-        False,
-    ]
-    assert (verdict != "not_computing") == right
-    assert verdict in play.verdict.value
-    assert (trace(play.plane, "decision boundary").x, play.verdict.value) != before
-    slack = {condition.row: condition.slack for condition in margins.conditions(edited, "XOR")}
-    bars = {
-        play.conditions.layout.yaxis.ticktext[y][:2]: x
-        for bar in play.conditions.data
-        for x, y in zip(bar.x, bar.y, strict=True)
-    }
-    assert bars == pytest.approx(slack)
-    texts = [annotation.text for annotation in play.network.layout.annotations]
-    assert any("OR" in text for text in texts) == (verdict == "identified")
-    assert f"{value:+.2f}" in " ".join(texts)
+    assert play.circuit == identify_circuit(edited, with_evidence=False)
+    assert play.circuit.verdict == play.verdict == verdict
+    assert play.reason == play.circuit.reason
+    outputs = torch.nn.Sequential(edited.fc1, torch.nn.ReLU(), edited.fc2)(edited.rows()).ravel()
+    is_right = (outputs > 0.5).tolist() == [False, True, True, False]
+    assert (verdict != "not_computing") == is_right
+    assert bool(play.found["gates"]) == is_right
+    assert play.answered != before
+    made: dict[str, HookedMLP] = {}
+    exec(play.code(), made)
+    for name, tensor in edited.state_dict().items():
+        assert torch.equal(made["model"].state_dict()[name], tensor)
 
 
-def test_the_words_name_the_gates_of_units_that_matter():
-    """A unit that no output reads could have any of its gates, so the words give it none."""
+def test_only_what_has_changed_is_sent(monkeypatch):
+    """A move that changes no gate sends what it is about, and neither gates nor verdict."""
+    play = playground()
+    sent: list[set[str]] = []
+    monkeypatch.setattr(
+        play,
+        "send_state",
+        lambda key=None: sent.append({key} if isinstance(key, str) else set(key)),
+    )
+    play.move("w12", 0.75)
+    assert set().union(*sent) == {"moves", "answered"}
+    sent.clear()
+    play.move("w12", 0.25)
+    assert set().union(*sent) == {"moves", "answered", "verdict", "reason", "found"}
+
+
+def test_gates_are_named_of_units_that_matter():
+    """A unit that no output reads could have any of its gates, so it is given none."""
     layers = [([[1, 1], [1, 2], [1, 1]], [0, 0, -1]), ([[1, 0, -2]], [0])]
     play = playground(HookedMLP.from_weights(layers, decision_threshold=0.5, target="XOR"))
-    assert play.verdict.value.endswith("<br>gates: h0.0 OR, h0.2 AND</p>")
+    assert play.found["gates"] == {"h0.0": "OR", "h0.2": "AND"}
+    assert play.found["idle"] == ["h0.1"]
 
 
-def test_as_it_was_brings_everything_back(trained):
-    """The button restores trained weights to the last digit, and the given network was never
-    changed.
-    """
+def test_reset_brings_everything_back(trained):
+    """Trained weights come back to the last digit, and the given network was never changed."""
     before = {name: tensor.clone() for name, tensor in trained.model.state_dict().items()}
     play = playground(trained.model)
-    said = play.verdict.value
-    for slider in play.sliders.values():
-        slider.value = 0.0
+    said = play.reason
+    for symbol in play.weights:
+        play.move(symbol, 0.0)
+    assert set(play.weights.values()) == {0.0}
     assert play.circuit.verdict == "not_computing"
     play.reset()
-    assert play.verdict.value == said
-    assert all(
-        torch.equal(tensor, before[name]) for name, tensor in play.model.state_dict().items()
-    )
-    assert all(
-        torch.equal(tensor, before[name]) for name, tensor in trained.model.state_dict().items()
-    )
+    assert play.reason == said
+    for state in (play.model.state_dict(), trained.model.state_dict()):
+        assert all(torch.equal(tensor, before[name]) for name, tensor in state.items())
 
 
-def test_the_board_shows_the_figures_as_they_are():
-    """What is sent to the browser is the three figures, after every move."""
+def test_a_network_of_the_zoo_is_chosen():
+    """As the browser sets it, in one message with a weight that moves."""
     play = playground()
-    for value in (0.9, 0.2):
-        play.sliders["fc1.bias[1]"].value = value
-        assert [json.loads(text) for text in play.board.figures] == [
-            json.loads(figure.to_json()) for figure in (play.network, play.plane, play.conditions)
-        ]
+    names = [network["name"] for network in play.spec["networks"]]
+    play.set_state({"preset": names.index("nor-and"), "moves": {"c": 9.0}})
+    assert play.weights == playground(zoo.load("nor-and")).weights | {"c": 9.0}
+    play.reset()
+    assert play.circuit == identify_circuit(zoo.load("nor-and"), with_evidence=False)
+
+
+def test_three_inputs_can_be_played_with():
+    """Parity, whose nine weights into three units and four into the output have their symbols."""
+    play = playground(zoo.load("parity-3"))
+    play.move("w13", -4.0)
+    assert play.model.fc1.weight[0, 2].item() == -4.0
 
 
 @pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (
-            HookedMLP.from_weights([([[1.0] * 3], [0.0]), ([[1.0]], [0.0])], target="x0 & x1 & x2"),
-            "this network has 3 and 6",
-        ),
+        (HookedMLP.from_weights([([[1.0] * 5], [0.0]), ([[1.0]], [0.0])]), "network has 5 and 8"),
         (
             HookedMLP.from_weights(
-                [(torch.ones(12, 2), torch.ones(12)), (torch.ones(1, 12), [0.0])], target="XOR"
+                [(torch.ones(17, 2), torch.ones(17)), (torch.ones(1, 17), [0.0])], target="XOR"
             ),
-            "2 and 49",
+            "2 and 69",
         ),
-        (torch.nn.Linear(2, 1), "not Linear"),
+        (torch.nn.Identity(), "not Identity"),
     ],
 )
 def test_what_cannot_be_played_with_is_refused(model, message):
-    """Three inputs, too many weights, something else."""
+    """Five inputs, too many weights, something else."""
     with pytest.raises(XorMiError, match=message):
         playground(model)
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize(
+    ("weight", "value", "message"),
+    [
+        ("w13", 1.0, "no weight 'w13'"),
+        (None, 1.0, "no weight 'None'"),
+        ("w12", float("nan"), "give a finite number"),
+        ("w12", "much", "give numbers"),
+    ],
+)
+def test_a_move_that_cannot_be_is_refused(weight, value, message):
+    """The weight, or the number; and nothing has moved."""
+    play = playground()
+    with pytest.raises(XorMiError, match=message):
+        play.move(weight, value)
+    assert play.moves == {}
 
 
 def test_without_the_extra_the_error_says_what_to_install(printed_without):
     """No ipywidgets: one line, from this package."""
     message = "the playground needs ipywidgets; pip install 'xor-mi[widgets]'"
-    assert printed_without["ipywidgets",] == [message] * 3
+    assert printed_without["ipywidgets",] == [message] * 2
 
 
 @pytest.mark.parametrize("blocked", [("anywidget",), EXTRA])
 def test_without_the_extra_the_room_can_still_be_looked_at(printed_without, blocked):
     """`hasattr`, `inspect.getmembers` and `help` find the room, and nothing is raised."""
     assert printed_without[blocked] == ["True"] * 4
-
-
-def test_the_pictures_are_those_of_plots(textbook):
-    """What the playground shows first is what `plots` draws."""
-    play = playground(textbook)
-    drawn = plots.network_diagram(textbook, identify_circuit(textbook, with_evidence=False))
-    assert [note.text for note in play.network.layout.annotations] == [
-        note.text for note in drawn.layout.annotations
-    ]
 
 
 def test_a_network_without_a_target():

@@ -38,7 +38,7 @@ The rooms (modules and sub-packages), in the order in which data flows through t
     least_units                  how many hidden units a function needs, and the proof
     exam                         methods for finding circuits, graded against exact truth
     zoo                          stored networks with known circuits
-    plots, report                figures; the pages a person opens
+    plots, bench, report         figures; a network with sliders; the pages a person opens
     exam_page, trajectory_page   of an exam; of how one circuit forms
     testing, pytest_plugin       circuits as regression tests
     cli, widgets                 the command xor-mi; a playground for Jupyter

@@ -74,6 +74,7 @@ from . import least_units as least_units
 from . import exam as exam
 from . import zoo as zoo
 from . import plots as plots
+from . import bench as bench
 from . import report as report
 from . import exam_page as exam_page
 from . import trajectory_page as trajectory_page

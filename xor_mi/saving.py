@@ -37,6 +37,7 @@ if sys.platform != "win32":
 
 __all__ = [
     "ATLAS_MARK",
+    "BENCH_MARK",
     "CENSUS_MARK",
     "CIRCUIT_MARK",
     "EXAM_MARK",
@@ -84,13 +85,16 @@ TRAJECTORY_MARK = "xor_mi.trajectory"
 ATLAS_MARK = "xor_mi.atlas"
 """Of the table of least widths."""
 
+BENCH_MARK = "xor_mi.bench"
+"""Of a page with benches."""
+
 REGRESSION_MARK = "xor_mi.regression"
 FINDING_MARK = "xor_mi.finding"
 """Of what `testing.write_record` writes: records of circuits, and of other findings."""
 MARKS = {
     *(MODEL_MARK, CIRCUIT_MARK, REPORT_MARK, SEARCH_MARK, CENSUS_MARK),
     *(EXAM_MARK, TRAJECTORY_MARK, TRAJECTORIES_MARK, REGRESSION_MARK, FINDING_MARK),
-    ATLAS_MARK,
+    *(ATLAS_MARK, BENCH_MARK),
 }
 
 HEAD = 1024
@@ -337,7 +341,8 @@ def _mark_of_0_1_0(content: dict[str, object]) -> str:
 _START_OF_A_PAGE = re.compile(
     rb'\s*<!DOCTYPE html>\s*<html lang="en">\s*<head>\s*<meta charset="utf-8">\s*'
     rb'<meta name="viewport" content="width=device-width, initial-scale=1">\s*'
-    rb'(?:<meta name="generator" content="xor-mi (xor_mi\.(?:report|exam|trajectory))/\d+">\s*)?'
+    rb'(?:<meta name="generator" content="xor-mi '
+    rb'(xor_mi\.(?:report|exam|trajectory|bench))/\d+">\s*)?'
     rb'<link rel="icon" href="data:,">\s*<title>xor-mi: \w+</title>'
 )
 

@@ -14,6 +14,7 @@ from typing import assert_type
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from markupsafe import Markup
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -48,6 +49,7 @@ written: dict[str, str] = {
     "_plan.json": xor_mi.saving.CENSUS_MARK,
     "events.csv": xor_mi.saving.TRAJECTORY_MARK,
     "atlas.parquet": xor_mi.saving.ATLAS_MARK,
+    "bench.html": xor_mi.saving.BENCH_MARK,
     "events.parquet": xor_mi.saving.TRAJECTORIES_MARK,
     **xor_mi.trajectory_page.TRAJECTORY_FILES,
     **xor_mi.model.MODEL_FILES,
@@ -596,7 +598,19 @@ xor_mi.testing.assert_same_circuit(model, circuit, up_to="family", tolerance=1e-
 xor_mi.testing.assert_patch_effect(model, "01", "11", "h0.1", flips=True)
 record = xor_mi.testing.record_of(circuit)
 assert_type(xor_mi.testing.compare_records(record, record).facts, tuple[str, ...])
-xor_mi.widgets.playground(model, target="XOR").reset()
+play = xor_mi.widgets.playground(model, target="XOR")
+play.move("w12", 0.25)
+play.reset()
+assert_type(play.weights, dict[str, float])
+assert_type(play.code(), str)
+assert_type(play.circuit, xor_mi.Circuit)
+assert_type(xor_mi.bench.bench_html(model, circuit, with_module=False), Markup)
+assert_type(xor_mi.bench.write_bench("bench.html", {"mine": model}, overwrite=True), Path)
+assert_type(xor_mi.bench.bench_spec(model, circuit), dict[str, object])
+assert_type(xor_mi.bench.found_spec(circuit, with_reason=False), dict[str, object])
+assert_type(xor_mi.bench.network_code(model), str)
+assert_type(xor_mi.bench.module_text(), str)
+assert_type(xor_mi.bench.preset_models(model), dict[str, HookedMLP])
 assert_type(model.with_target("XOR"), HookedMLP)
 named: xor_mi.model.NamedInputs = xor_mi.model.read_inputs(model, [[0.5, 1.0], "01"])
 assert_type(named.values, Tensor)
@@ -751,7 +765,8 @@ bounds: tuple[float, ...] = (
     xor_mi.report.MOST_WEIGHTS_EXAMINED,
     xor_mi.report.VERSION,
     xor_mi.widgets.MOST_SLIDERS,
-    xor_mi.widgets.SLIDER_STEP,
+    xor_mi.bench.MOST_INPUTS,
+    xor_mi.bench.MOST_WEIGHTS,
 )
 published = xor_mi.population.PUBLISHED
 
@@ -897,6 +912,5 @@ HANDS_OVER = (
     xor_mi.testing.SetsRecord,
     xor_mi.testing.TargetRecord,
     xor_mi.testing.UnitRecord,
-    xor_mi.widgets.Board,
     xor_mi.widgets.Playground,
 )

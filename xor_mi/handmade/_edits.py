@@ -1,7 +1,7 @@
 """a network + a change of weights -> another network; and the entries that weights are made of."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +51,12 @@ class Entry:
         if self.direct_input is not None:
             return (self.unit, self.direct_input)
         return (self.unit,) if self.source is None else (self.unit, self.source)
+
+    def of(self, layers: Sequence[tuple[Tensor, Tensor]]) -> float:
+        """Its value among a network's `float64_layers`."""
+        weight, bias = layers[self.layer]
+        number = bias[self.unit] if self.source is None else weight[self.unit, self.source]
+        return number.item()
 
     @property
     def name(self) -> str:

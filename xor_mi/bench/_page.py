@@ -1,0 +1,105 @@
+"""a network's bench -> its part of a page, or a page of its own; nothing is loaded."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from markupsafe import Markup
+
+from xor_mi.bench._spec import bench_spec
+from xor_mi.circuits import Circuit, identify_circuit
+from xor_mi.errors import XorMiError, as_path, require_kind
+from xor_mi.kinds import PathLike
+from xor_mi.model import HookedMLP
+from xor_mi.saving import BENCH_MARK, require_own_file, write_file
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="xor-mi {mark}/1">
+<link rel="icon" href="data:,">
+<title>xor-mi: bench</title>
+<style>
+  :root {{ color-scheme: light dark; --ink: #222; --paper: #fff; }}
+  @media (prefers-color-scheme: dark) {{ :root {{ --ink: #e6e6e6; --paper: #16181c; }} }}
+  @media print {{ :root {{ --ink: #000; --paper: #fff; }} }}
+  body {{ font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+    max-width: 76rem; margin: 1rem auto; padding: 0 0.6rem; }}
+  h1 {{ font-size: 1.4rem; }} h2 {{ font-size: 1.15rem; margin-top: 2rem; }}
+</style>
+</head>
+<body>
+<main>
+<h1>Move a weight, and see what is decided</h1>
+{benches}
+</main>
+</body>
+</html>
+"""
+
+
+@cache
+def module_text() -> str:
+    """The JavaScript module of the bench, as it is shipped."""
+    return files("xor_mi.bench").joinpath("bench.js").read_text(encoding="utf-8")
+
+
+def bench_html(
+    model: HookedMLP, circuit: Circuit | None = None, *, with_module: bool = True
+) -> Markup:
+    """The bench of a network as part of a page: its element, its numbers, and the module.
+
+    It works from a file, without a network. All the benches of a page are found and shown by one
+    module.
+
+    Args:
+        circuit: as in `bench_spec`.
+        with_module: write the module too, which a page needs once.
+
+    Raises:
+        XorMiError: all that `bench_spec` refuses.
+    """
+    # a text with </script> in it must not end the script
+    spec = json.dumps(bench_spec(model, circuit), allow_nan=False).replace("<", "\\u003c")
+    module = f'<script type="module">{module_text()}\nmountAll();\n</script>' if with_module else ""
+    return Markup(
+        "<div data-xor-mi-bench><noscript>The bench needs JavaScript.</noscript>"
+        f'<script type="application/json">{spec}</script></div>{module}'
+    )
+
+
+def write_bench(
+    path: PathLike, models: HookedMLP | Mapping[str, HookedMLP], *, overwrite: bool = False
+) -> Path:
+    """Write a page with the bench of one network, or of several; gives the page's path.
+
+    Gates and verdict are those of `identify_circuit`, against the network's target, or without one
+    against what it decides.
+
+    Args:
+        path: the file to write, such as "bench.html".
+        models: a network, or name -> network.
+        overwrite: replace a file of this name that xor-mi did not write.
+
+    Raises:
+        XorMiError: no network, one that `bench_spec` refuses, or a file that cannot be written.
+    """
+    file = as_path("path", path)
+    give = "a HookedMLP, or a dict of them by name"
+    require_kind("models", models, (HookedMLP, Mapping), give=give)
+    several = {"": models} if isinstance(models, HookedMLP) else dict(models)
+    if not several:
+        raise XorMiError("models is empty; give at least one network by name")
+    parts: list[Markup] = []
+    for name, model in several.items():
+        require_kind(f"models[{name!r}]", model, HookedMLP, give="a HookedMLP")
+        circuit = identify_circuit(model, with_evidence=False)
+        heading = Markup("<h2>{}</h2>\n").format(name) if name else Markup("")
+        parts.append(heading + bench_html(model, circuit, with_module=not parts))
+    require_own_file(file, BENCH_MARK, overwrite=overwrite)
+    write_file(file, _PAGE.format(mark=BENCH_MARK, benches="\n".join(parts)))
+    return file
