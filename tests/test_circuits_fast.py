@@ -263,7 +263,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_bar_is_shown_and_can_be_silenced(monkeypatch):
-    """As if every work took over two seconds."""
+    """As if every work took long enough."""
     monkeypatch.setattr(progress, "SECONDS_BEFORE_A_BAR", 0.0)
     model = drawn({"sizes": (2, 4, 1), "act_fn": "tanh"}, 3)
     for wanted in (True, False):

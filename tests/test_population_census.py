@@ -506,7 +506,7 @@ def test_the_command_prints_the_families_and_errors_are_one_line(tmp_path, capsy
     said = " ".join(printed.out.split())
     assert f"200 networks in '{tmp_path / 'c'}', {solved} solved XOR" in said
     assert "OR & ~AND" in printed.out
-    assert "exactly one, by joint interchange" in said
+    assert "one circuit, by joint interchange" in said
     for words in (
         [*common, "--seed", "9"],
         [*common, "--require", "single"],

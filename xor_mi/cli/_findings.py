@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 LISTED_CIRCUITS = 5
 """So many circuits beside the first are printed."""
 COUNTED = {
-    "one_reading": "exactly one reading of every unit",
-    "one_circuit": "exactly one circuit survives substitution",
-    "one_single": "exactly one, by single interchange",
-    "one_joint": "exactly one, by joint interchange",
+    "one_reading": "one reading of every unit",
+    "one_circuit": "one circuit, by substitution",
+    "one_single": "one circuit, by single interchange",
+    "one_joint": "one circuit, by joint interchange",
     "none_joint": "no circuit, by joint interchange",
     "not_tried": "could not be identified",
 }
@@ -106,7 +106,7 @@ def print_shares(shares: "pd.DataFrame", *, counted: str) -> None:
         "share": [_percent(share) for share in shares["share"]],
         "95 % interval": intervals,
     }
-    print_table(columns)
+    print_table(columns, right=True)
 
 
 def _percent(share: float) -> str:

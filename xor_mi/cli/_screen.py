@@ -46,9 +46,15 @@ def print_heading(text: str) -> None:
     print_text(text, style=HEADING)
 
 
-def print_table(columns: Mapping[str, Sequence[object]], *, indent: str = INDENT) -> None:
-    """Print a table, and an empty line after it."""
-    text = table_text(columns, width=width() - len(indent))
+def print_table(
+    columns: Mapping[str, Sequence[object]], *, right: bool = False, indent: str = INDENT
+) -> None:
+    """Print a table, and an empty line after it.
+
+    Args:
+        columns, right: see `table_text`.
+    """
+    text = table_text(columns, width=width() - len(indent), right=right)
     head, _, rest = text.partition("\n")
     _print(f"{indent}{head}", style=HEAD_OF_TABLE)
     _print("".join(f"{indent}{line}".rstrip() + "\n" for line in rest.split("\n")))

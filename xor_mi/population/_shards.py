@@ -216,14 +216,19 @@ def _make(
     call = delayed(_run_shard)
     calls = [call(task, plan, shard, folder, overwrite, os.getpid()) for shard in missing]
     n_done = n_solved = 0
-    bar = progress_bar(doing="census", unit="network", total=plan.n_networks, progress=progress)
+    n_missing = sum(shard.n_networks for shard in missing)
+    bar = progress_bar(
+        doing="census",
+        unit="network",
+        total=plan.n_networks,
+        n_before=plan.n_networks - n_missing,
+        progress=progress,
+    )
     with bar:
-        # What an earlier run left counts as done, but not into the rate.
-        bar.update(plan.n_networks - sum(shard.n_networks for shard in missing))
         for done in _results(calls, n_jobs):
             n_done += done.n_networks
             n_solved += done.n_solved
-            bar.set_postfix_str(f"{n_solved} of {n_done} solved", refresh=False)
+            bar.set_postfix_str(f"{n_solved / n_done:.0%} solved", refresh=False)
             bar.update(done.n_networks)
 
 
