@@ -82,7 +82,7 @@ def print_circuit(circuit: "Circuit", *, indent: str = "") -> None:
     print_verdict(str(circuit), indent=indent)
     others = circuit.circuits[1:]
     if others:
-        print_text("\nAlso possible, for they survive two-level substitution too:", indent=indent)
+        print_text("\nAlso possible by two-level substitution:", indent=indent)
         for number, other in enumerate(others[:LISTED_CIRCUITS], start=2):
             print_text(f"  {number}.  {other.beside(circuit.circuits[0])}", indent=indent)
     if len(others) > LISTED_CIRCUITS:
