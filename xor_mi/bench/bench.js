@@ -45,6 +45,16 @@ export function numberText(value, { decimals = 2, signed = false } = {}) {
   return signed && value >= 0 ? `+${text}` : text;
 }
 
+/** A number beside others: with the decimals that show three figures of the largest of them. */
+export function textBeside(value, most, { signed = false } = {}) {
+  if (!Number.isFinite(value) || !most) return numberText(value, { signed });
+  const decimals = 2 - Math.floor(Math.log10(most));
+  const round = Math.round(value * 10 ** decimals) / 10 ** decimals || 0;
+  const isPlain = most >= 1e-3 && most < LONG_NUMBER;
+  const text = isPlain ? round.toFixed(Math.max(0, decimals)) : general(round, 3);
+  return signed && round >= 0 ? `+${text}` : text;
+}
+
 // ---------------------------------------------------------------------------------------------
 // activation functions
 
@@ -637,6 +647,9 @@ const CSS = `
 .xmb-now { font-size: 16px; font-weight: 600; }
 .xmb-found { color: var(--quiet); overflow-wrap: anywhere; }
 .xmb-found b { color: var(--ink); }
+/* an answer that takes longer than a move may wait is pale until it comes */
+.xmb-found { transition: opacity 80ms linear; }
+.xmb-waiting { opacity: 0.5; transition-delay: 150ms; }
 .xmb-tools { display: flex; flex-wrap: wrap; gap: 6px; align-items: center; }
 .xmb button, .xmb select, .xmb input[type=number] { font: inherit; color: var(--ink); background: var(--paper); border: 1px solid var(--field); border-radius: 5px; padding: 3px 8px; margin: 0; }
 .xmb button { cursor: pointer; min-height: 30px; }
@@ -664,6 +677,8 @@ const CSS = `
 .xmb-edge.xmb-none path:not(.xmb-reach) { stroke: var(--field); stroke-dasharray: 1.5 3; } .xmb-edge.xmb-none polygon { fill: var(--field); }
 .xmb-edge path.xmb-reach { stroke: transparent; stroke-width: 14; }
 .xmb-label .xmb-number { fill: var(--pos); font-variant-numeric: tabular-nums; } .xmb-label.xmb-minus .xmb-number { fill: var(--neg); } .xmb-label.xmb-none .xmb-number { fill: var(--quiet); }
+.xmb-behind { fill: var(--paper); fill-opacity: 0.88; }
+.xmb .xmb-label.xmb-on .xmb-behind { fill: var(--mark); fill-opacity: 1; }
 .xmb-dense .xmb-label:not(.xmb-on) { visibility: hidden; }
 .xmb-stage { position: relative; touch-action: pan-y; margin: 0 auto; cursor: crosshair; }
 .xmb-stage canvas { position: absolute; }
@@ -677,7 +692,7 @@ const CSS = `
 .xmb-line .xmb-reach { stroke: transparent; stroke-width: 12; }
 .xmb-boundary { fill: none; stroke: var(--ink); stroke-width: 3.5; stroke-linecap: round; }
 .xmb-row-mark circle, .xmb-row-mark path { stroke: var(--ink); stroke-width: 2.5; }
-.xmb-wide { overflow-x: auto; }
+.xmb-wide { overflow-x: auto; position: relative; }
 .xmb table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; color: inherit; background: none; font-size: 13.5px; margin: 0; }
 .xmb th, .xmb td { padding: 3px 6px; text-align: right; border: 0; border-bottom: 1px solid var(--line); white-space: nowrap; background: none; color: inherit; }
 .xmb tr { background: none; }
@@ -688,18 +703,19 @@ const CSS = `
 .xmb .xmb-here button { border-color: var(--ink); border-width: 2px; font-weight: 700; }
 .xmb .xmb-wrong { color: var(--neg); font-weight: 700; }
 .xmb .xmb-stuck { background: repeating-linear-gradient(135deg, transparent 0 5px, var(--line) 5px 6px); }
-.xmb-cond { display: grid; grid-template-columns: 2.6rem minmax(0, 1fr) minmax(6.5rem, 34%); gap: 0 10px; align-items: center; padding: 4px 2px; border-bottom: 1px solid var(--line); }
+.xmb-cond { display: grid; grid-template-columns: 2.6rem minmax(0, 1fr) minmax(6.5rem, 38%); gap: 0 10px; align-items: center; padding: 4px 2px; border-bottom: 1px solid var(--line); }
 .xmb-cond code { font: 12.5px/1.45 ui-monospace, monospace; background: none; color: inherit; padding: 0; overflow-wrap: anywhere; }
 .xmb-cond code span { border-radius: 3px; }
 .xmb-cond-row { font-variant-numeric: tabular-nums; font-weight: 600; }
-.xmb-room { font-size: 12.5px; }
-.xmb-bar { display: block; position: relative; height: 9px; border-left: 0; background: linear-gradient(90deg, transparent calc(50% - 0.5px), var(--ink) calc(50% - 0.5px) calc(50% + 0.5px), transparent calc(50% + 0.5px)); }
+.xmb-room-of { display: flex; gap: 10px; align-items: center; }
+.xmb-room { font-size: 12.5px; flex: 0 0 7.5rem; }
+.xmb-bar { display: block; flex: 1; position: relative; height: 9px; border-left: 0; background: linear-gradient(90deg, transparent calc(50% - 0.5px), var(--ink) calc(50% - 0.5px) calc(50% + 0.5px), transparent calc(50% + 0.5px)); }
 .xmb-bar i { position: absolute; top: 1px; bottom: 1px; background: var(--field); }
 .xmb-fails .xmb-bar i { background: repeating-linear-gradient(135deg, var(--neg) 0 3px, var(--paper) 3px 5px); border: 1px solid var(--neg); }
 .xmb-fails .xmb-room { color: var(--neg); font-weight: 600; }
 .xmb-groups { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15.5rem), 1fr)); gap: 8px 16px; }
 .xmb legend, .xmb-group-name { font-weight: 600; padding: 0; font-size: 13.5px; }
-.xmb-slider { display: grid; grid-template-columns: 3.3rem minmax(0, 1fr) 4.8rem; gap: 6px; align-items: center; padding: 1px 3px; border-radius: 5px; }
+.xmb-slider { position: relative; display: grid; grid-template-columns: 46px minmax(0, 1fr) 78px; gap: 6px; align-items: center; padding: 1px 3px; border-radius: 5px; }
 .xmb-slider label { font-weight: 600; white-space: nowrap; }
 .xmb-slider input[type=number] { width: 100%; padding: 1px 5px; appearance: textfield; -moz-appearance: textfield; font-size: 13px; text-align: right; font-variant-numeric: tabular-nums; min-height: 26px; }
 .xmb-slider input::-webkit-inner-spin-button { display: none; }
@@ -722,18 +738,20 @@ const CSS = `
   .xmb-all { grid-template-columns: minmax(0, 7fr) minmax(0, 5fr); align-items: start; }
   .xmb-side { display: grid; gap: 10px; }
   .xmb-head, .xmb-conditions, .xmb-code { grid-column: 1 / -1; }
-  .xmb-room-of { display: flex; gap: 10px; align-items: center; } .xmb-bar { flex: 1; } .xmb-room { flex: 0 0 7.5rem; }
 }
 @container xmb (max-width: 480px) {
-  .xmb-head { position: sticky; top: 0; z-index: 2; }
-  .xmb-now { font-size: 14.5px; }
+  .xmb-all { display: flex; flex-direction: column; }
+  .xmb-head, .xmb-says { display: contents; }
+  .xmb .xmb-now { position: sticky; top: 0; z-index: 2; font-size: 14.5px; background: var(--soft); border-left: 4px solid var(--ink); padding: 6px 10px; }
+  .xmb-room-of { display: block; } .xmb-room { display: block; text-align: center; }
+  .xmb-word { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .xmb-cond { grid-template-columns: 2.2rem minmax(0, 1fr) 5rem; }
   .xmb th, .xmb td { padding: 3px 4px; }
   .xmb-card { padding: 6px 6px 8px; }
 }
 @media print {
   .xmb-tools, .xmb-point { display: none !important; }
-  .xmb-card { break-inside: avoid; } .xmb-head { position: static; }
+  .xmb-card { break-inside: avoid; } .xmb .xmb-now { position: static; }
   .xmb * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 `;
@@ -789,7 +807,7 @@ const GRID = 96;
 const GRID_OF_STEPS = 160;
 const ROUNDING = 1e-6;
 const DASHES = ["8 4", "2 3", "9 3 2 3", "14 4", "5 2 1 2 1 2", "4 4"];
-const MOST_LABELS = 16;
+const MOST_LABELS = 12;
 let count = 0;
 
 // ---------------------------------------------------------------------------------------------
@@ -803,7 +821,7 @@ class Bench {
     this.preset = options.preset || 0;
     this.found = options.found || null;
     this.frame = 0;
-    this.root = make(el, "section", { class: "xmb", "aria-label": "Bench: a network whose inputs and weights can be moved" });
+    this.root = make(el, "section", { class: "xmb", "aria-label": `Bench ${count}: a network whose inputs and weights can be moved` });
     addStyle(this.root);
     this.all = make(this.root, "div", { class: "xmb-all" });
     this.begin();
@@ -1073,7 +1091,7 @@ class Bench {
     for (const [, , name] of inner) make(head, "th", { scope: "col", "data-key": name, "data-k": [name, ...this.symbolsInto(name)].join(" ") }, name);
     make(head, "th", { scope: "col" }, "decides");
     if (net.target) make(head, "th", { scope: "col" }, net.target.name.length < 9 ? net.target.name : "target");
-    make(head, "th", { scope: "col" }, "");
+    make(make(head, "th", { scope: "col" }), "span", { class: "xmb-sr" }, "right or wrong");
     const body = make(table, "tbody");
     this.rowNodes = rowsOf(net).map(bits => {
       const row = bits.join("");
@@ -1086,7 +1104,9 @@ class Bench {
       const cells = inner.map(([, , name]) => make(line, "td", { "data-k": [name, ...this.symbolsInto(name)].join(" ") }));
       const decides = make(line, "td");
       const wanted = net.target ? make(line, "td") : null;
-      return { line, button, cells, decides, wanted, verdict: make(line, "td") };
+      const verdict = make(line, "td");
+      const [mark, word] = ["", "xmb-word"].map(name => make(verdict, "span", { class: name }));
+      return { line, button, cells, decides, wanted, verdict, mark, word };
     });
     this.tableNote = make(this.tableCard, "p", { class: "xmb-note" });
   }
@@ -1289,7 +1309,7 @@ class Bench {
     const to = [x1 - boxWidth / 2 - 3, y1 + (y0 - y1) * 0.06];
     if (!isDirect) return share => [0, 1].map(axis => from[axis] + share * (to[axis] - from[axis]));
     const index = Number(source.slice(1));
-    const isUpper = index < (this.net.sizes[0] + 0.5) / 2;
+    const isUpper = index < this.net.sizes[0] / 2;
     const peak = isUpper ? 16 + 22 * index : height - 16 - 22 * (this.net.sizes[0] - 1 - index);
     const end = [to[0], y1 + (isUpper ? -12 : 12)];
     return share => {
@@ -1386,10 +1406,11 @@ class Bench {
     this.labelNodes = this.edges.map((edge, e) => {
       const group = make(svg, "g", { class: "xmb-label", "data-key": edge.symbol, "data-k": `${edge.symbol} ${edge.target}` });
       const [x, y] = this.places[e];
+      const behind = make(group, "rect", { class: "xmb-behind", rx: 3, y: px(isStacked ? y - 14 : y - 8), height: isStacked ? 29 : 16 });
       const text = make(group, "text", { x: px(x), y: px(isStacked ? y - 3 : y + 4), "text-anchor": "middle", class: "xmb-halo" });
       make(text, "tspan", {}, edge.symbol);
       const number = make(text, "tspan", isStacked ? { x: px(x), dy: 14, class: "xmb-number" } : { dx: 4, class: "xmb-number" });
-      return { group, number };
+      return { group, number, behind, x };
     });
   }
 
@@ -1415,7 +1436,9 @@ class Bench {
       }
     }
     const floor = ROUNDING * Math.max(strongest, largest(weights));
-    const written = (value, signed) => numberText(Math.abs(value) < floor ? 0 : value, { signed });
+    const biases = this.spec.symbols.map((one, k) => (one.source === null ? weights[k] : 0));
+    const most = Math.max(strongest, ...lit, largest(biases));
+    const written = (value, signed) => textBeside(Math.abs(value) < floor ? 0 : value, most, { signed });
     this.edges.forEach((edge, e) => {
       const { group, title, path, reach, head } = this.edgeNodes[e];
       const [before, term] = termOf(edge, at.post);
@@ -1423,9 +1446,16 @@ class Bench {
       const kind = Math.abs(term) < floor || !term ? " xmb-none" : term < 0 ? " xmb-minus" : "";
       const isOn = group.classList.contains("xmb-on") ? " xmb-on" : "";
       put(group, "class", `xmb-edge${kind}${isOn}`);
-      const { group: label, number } = this.labelNodes[e];
+      const { group: label, number, behind, x } = this.labelNodes[e];
       put(label, "class", `xmb-label${kind}${label.classList.contains("xmb-on") ? " xmb-on" : ""}`);
-      say(number, written(term, true));
+      const words = written(term, true);
+      if (number.textContent !== words) {
+        number.textContent = words;
+        const { isStacked } = this.shape;
+        const width = isStacked ? 7.4 * Math.max(words.length, edge.symbol.length) : 7.4 * (words.length + edge.symbol.length) + 5;
+        put(behind, "x", px(x - width / 2));
+        put(behind, "width", px(width));
+      }
       const headSize = 8 + 5 * size;
       const tip = edge.way(1);
       const near = edge.way(0.97);
@@ -1450,13 +1480,13 @@ class Bench {
       const share = scale > floor ? Math.min(1, Math.abs(value) / scale) : 0;
       put(nodes.lit, "fill", value < 0 ? "var(--ember)" : "var(--glow)");
       put(nodes.lit, "fill-opacity", px(share));
-      say(nodes.value, written(value));
+      say(nodes.value, isInput ? numberText(value) : written(value));
       const isStuck = !isInput && layer < net.sizes.length - 2 && isFlat(net.activations[layer], net, at.pre[layer][index]);
       put(nodes.flat, "visibility", isStuck ? "visible" : "hidden");
       const gate = gates[name] || "";
       say(nodes.gate, gate.length > 12 ? `${gate.slice(0, 11)}…` : gate);
       put(nodes.gate, "class", `xmb-halo${this.isStale() ? " xmb-quiet" : ""}`);
-      let sentence = `${name} is ${written(value)}`;
+      let sentence = `${name} is ${numberText(value)}`;
       if (!isInput) {
         const symbol = this.symbolsInto(name).at(-1);
         const bias = weights[this.symbols.indexOf(symbol)];
@@ -1467,17 +1497,21 @@ class Bench {
       if (gate) sentence += `; ${gate}${this.isStale() ? " in the network as it was found" : ""}`;
       say(nodes.title, sentence);
     }
-    const where = row ? `row ${row}` : input.map((value, k) => `x${k} = ${written(value)}`).join(", ");
+    const where = row ? `row ${row}` : input.map((value, k) => `x${k} = ${numberText(value)}`).join(", ");
     say(this.netNote, ` on ${where}`);
     say(this.netTitle, `The network on ${where}: ${decisionUnits(net).map((unit, k) => `y${unit} is ${written(at.outputs[unit])}, decided ${decided(at.decisions[k])}`).join("; ")}`);
   }
 
   // gates and verdict
 
-  /** Whether what was found is of other weights than those that stand. */
+  /** Whether what a page says was found is of other weights than those that stand. */
   isStale() {
-    if (this.options.live) return !this.found || this.found.of !== keyOfState(this.preset, this.moves);
-    return Object.keys(this.moves).length > 0;
+    return !this.options.live && Object.keys(this.moves).length > 0;
+  }
+
+  /** Whether the kernel's answer is still to come. */
+  isWaiting() {
+    return Boolean(this.options.live) && this.found.of !== keyOfState(this.preset, this.moves);
   }
 
   gates() {
@@ -1512,9 +1546,10 @@ class Bench {
     const verdict = found.verdict.replaceAll("_", " ");
     const gates = Object.entries(found.gates).map(([unit, gate]) => `${unit} ${gate}`).join(", ");
     const moved = Object.keys(this.moves);
-    this.foundNote.classList.toggle("xmb-stale", this.isStale());
+    this.foundNote.classList.toggle("xmb-waiting", this.isWaiting());
+    put(this.foundNote, "aria-busy", this.isWaiting());
     const parts = [];
-    if (live) parts.push(["b", verdict], ["", `${this.isStale() ? " (asking again)" : ""}: ${found.reason || "…"}`]);
+    if (live) parts.push(["b", verdict], ["", `: ${found.reason || "…"}`]);
     else if (!moved.length) parts.push(["", "Found: "], ["b", verdict], ["", gates ? `, ${gates}.` : ", no unit has a gate."]);
     else {
       const which = moved.length > 4 ? `${moved.length} weights have` : `${listed(moved)} ${moved.length > 1 ? "have" : "has"}`;
@@ -1537,11 +1572,12 @@ class Bench {
     const { net } = this;
     const rows = rowsOf(net);
     let anyFlat = false;
+    const most = this.columns.map(([l, unit]) => largest(values.map(at => at.post[l][unit])));
     this.rowNodes.forEach((nodes, r) => {
       const at = values[r];
       this.columns.forEach(([l, unit, name], c) => {
         const value = at.post[l][unit];
-        say(nodes.cells[c], numberText(Math.abs(value) < this.floor ? 0 : value));
+        say(nodes.cells[c], textBeside(Math.abs(value) < this.floor ? 0 : value, most[c]));
         const isStuck = l < net.sizes.length - 2 && isFlat(net.activations[l], net, at.pre[l][unit]);
         anyFlat = anyFlat || isStuck;
         nodes.cells[c].classList.toggle("xmb-stuck", isStuck);
@@ -1553,7 +1589,8 @@ class Bench {
       if (!net.target) return;
       say(nodes.wanted, net.target.tables.map(table => table[r]).join(", "));
       const isRight = this.isRight(at, r);
-      say(nodes.verdict, isRight ? "✓ right" : at.decisions.includes(-1) ? "✗ undecided" : "✗ wrong");
+      say(nodes.mark, isRight ? "✓" : "✗");
+      say(nodes.word, isRight ? " right" : at.decisions.includes(-1) ? " undecided" : " wrong");
       nodes.verdict.classList.toggle("xmb-wrong", !isRight);
     });
     const rule = net.rule === "argmax" ? (net.sizes.at(-1) === 2 ? "Decided 1 where y1 is larger than y0." : "Decided 1: the output that is larger than all others.") : `Decided 1 where the output is above ${general(net.threshold, 6)}.`;
@@ -1602,7 +1639,7 @@ class Bench {
       const active = slider.row.getRootNode().activeElement;
       if (active !== slider.range || Math.abs(Number(slider.range.value) - value) > 1e-3) slider.range.value = value;
       if (active !== slider.number || Number(slider.number.value) !== value) {
-        const text = general(value, 5);
+        const text = general(value, 4);
         if (slider.number.value !== text) slider.number.value = text;
       }
       slider.row.classList.toggle("xmb-moved", k >= 0 && value !== start);
