@@ -2,33 +2,48 @@
 [NOTEBOOK ...]`, by default all in notebooks/. `make notebooks` calls it.
 
 A figure is stored twice: as itself, on one line, and as a still of twice its size in few colours.
-A widget is not stored, since nothing would draw it without a kernel.
+Of the playground, which nothing would draw without a kernel, a still of its bench is stored.
 """
 
 import base64
+import html
 import io
 import json
 import os
+import re
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
 from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.support.ui import WebDriverWait
 
 ROOT = Path(__file__).parent.parent
 FIGURE, STILL = "application/vnd.plotly.v1+json", "image/png"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SCALE = 2
 """Pixels of a still per pixel of its figure, so that it is sharp on any screen."""
+BENCH, BENCH_WIDTH = "the bench of a network, with a slider for each of its weights", 860
+"""What the still of a bench says to who cannot see it, and how wide it is."""
 COLOURS = 256
-"""A still has at most so many: no pixel of the input plane's surface is then off by over 3 %."""
+"""A still has at most so many. With half of them the surface of the input plane has steps."""
 TRIES = 2
 """The browser that draws the stills logs its own goodbye as an error once in a while: a notebook
 with output on stderr is run again.
 """
-IN_THE_KERNEL = f"import plotly.io; plotly.io.renderers['png'].scale = {SCALE}"
+IN_THE_KERNEL = f"""
+import plotly.io
+from xor_mi.bench import bench_html
+plotly.io.renderers["png"].scale = {SCALE}
+pages = get_ipython().display_formatter.formatters["text/html"]
+pages.for_type_by_name("xor_mi.widgets", "Playground", lambda play: bench_html(play.model))
+del pages
+"""
 
 
 def executed(path: Path) -> nbformat.NotebookNode:
@@ -53,23 +68,45 @@ def outputs_of(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [output for cell in code_cells for output in cell.outputs]
 
 
-def without_widgets(notebook: nbformat.NotebookNode) -> None:
-    """Take out what shows nothing, and would be printed as text, without a kernel."""
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs = [
-                output for output in cell.outputs if WIDGET not in output.get("data", {})
-            ]
+def with_still(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A playground as a picture of its bench."""
+    data = {STILL: in_few_colours(still_of(output.data["text/html"]))}
+    metadata = {STILL: {"alt": BENCH, "width": BENCH_WIDTH}}
+    return nbformat.v4.new_output("display_data", data=data, metadata=metadata)
+
+
+def still_of(bench: str) -> str:
+    """The bench as a browser draws it, in base64."""
+    options = webdriver.ChromeOptions()
+    for flag in ("--headless", "--no-sandbox", "--hide-scrollbars"):
+        options.add_argument(flag)
+    with tempfile.TemporaryDirectory() as folder, webdriver.Chrome(options=options) as browser:
+        page = Path(folder) / "bench.html"
+        page.write_text(f'<meta charset="utf-8"><body>{bench}', encoding="utf-8")
+        screen = {"width": BENCH_WIDTH, "height": 1600, "deviceScaleFactor": SCALE, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        browser.get(page.as_uri())
+        WebDriverWait(browser, 30).until(
+            lambda page: page.find_elements("css selector", ".xmb svg")
+        )
+        return browser.find_element("css selector", ".xmb").screenshot_as_base64
 
 
 def in_few_colours(still: str) -> str:
     """A still, in base64, with a palette: a tenth of the bytes, and no difference to be seen."""
     picture = Image.open(io.BytesIO(base64.b64decode(still))).convert("RGB")
-    every = Image.Quantize.MAXCOVERAGE
-    few = picture.quantize(COLOURS, method=every, dither=Image.Dither.NONE)
+    few = picture.quantize(COLOURS, dither=Image.Dither.NONE)
     stored = io.BytesIO()
     few.save(stored, "PNG", optimize=True)
     return base64.b64encode(stored.getvalue()).decode("ascii")
+
+
+def how_shown(layout: dict[str, Any]) -> dict[str, Any]:
+    """What a page needs to show a still: the width of its figure, and what it says to who cannot
+    see it, which is the figure's title.
+    """
+    title = re.sub(r"<[^>]*>", " ", layout["title"]["text"])
+    return {"alt": html.unescape(title), "width": layout["width"]}
 
 
 def as_text(notebook: nbformat.NotebookNode) -> str:
@@ -98,11 +135,17 @@ def write(path: Path) -> None:
         notebook = executed(path)
         if not any(output.get("name") == "stderr" for output in outputs_of(notebook)):
             break
-    without_widgets(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [
+                with_still(output) if WIDGET in output.get("data", {}) else output
+                for output in cell.outputs
+            ]
     for output in outputs_of(notebook):
         data = output.get("data", {})
-        if STILL in data:
+        if FIGURE in data:
             data[STILL] = in_few_colours(data[STILL])
+            output.metadata[STILL] = how_shown(data[FIGURE]["layout"])
     # texts as lists of lines, as they are stored
     lines = nbformat.v4.rwbase.split_lines(notebook)
     path.write_text(as_text(lines), encoding="utf-8")
