@@ -419,7 +419,8 @@ BETWEEN_ROOMS = {
     *("metrics.accuracy", "metrics.decision", "metrics.logit", "metrics.logit_difference"),
     *("metrics.probability", "metrics.score", "metrics.share_interval"),
     "training.starting_weights",
-    *("values.forward_float64", "terms.edge_terms", "interventions.all_pairs"),
+    *("values.forward_float64", "values.own_scales", "values.own_score_scale"),
+    *("terms.edge_terms", "interventions.all_pairs"),
     *("circuits.family_of", "circuits.identify_many", "circuits.live_units"),
     *("circuits.signature_of", "circuits.unit_readings"),
 }

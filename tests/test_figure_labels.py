@@ -54,9 +54,16 @@ def test_names_of_regions_keep_off_the_decision_boundary(name):
 
 
 def test_bars_of_conditions_are_equally_high():
-    """Whether one, two or three hold."""
+    """Whether one, two or three hold; each is under its inequality and within its own slot."""
     tried = HookedMLP.from_weights([([[1, -1], [-1, 1]], [0, 0]), ([[1, 1]], [-2])], target="XOR")
-    assert {bar.width for bar in plots.conditions_figure(margins.conditions(tried)).data} == {0.8}
+    figure = plots.conditions_figure(margins.conditions(tried))
+    assert len({(bar.width, bar.offset) for bar in figure.data}) == 1
+    bar = figure.data[0]
+    assert -0.5 < bar.offset < bar.offset + bar.width <= 0.5
+    for number, note in enumerate(figure.layout.annotations):
+        slot = (figure.layout.height - figure.layout.margin.t - figure.layout.margin.b) / 4
+        lowest = note.y + 15 * (note.text.count("<br>") + 1) / slot
+        assert number - 0.5 <= note.y < lowest <= number + bar.offset
 
 
 def test_family_weights_draws_every_hidden_unit_of_the_solved():

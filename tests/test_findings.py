@@ -4,6 +4,7 @@ import functools
 import importlib
 import json
 import pkgutil
+import re
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -187,6 +188,35 @@ def finding_of(kind):
     return MADE[kind](textbook_xor())
 
 
+NEGATIVE_ZERO = re.compile(r"(?<![\w.])-0(\.0+)?(?![\w.])")
+
+
+def require_plain_numbers(figure):
+    """No axis and no colour bar writes "n", "µ" or "k" for a power of ten, and no text says -0."""
+    drawn = json.loads(figure.to_json())
+    theme = drawn["layout"]["template"]
+    for name, axis in drawn["layout"].items():
+        if re.fullmatch(r"[xy]axis\d*", name):
+            by_theme = theme["layout"][name[:5]]["exponentformat"]
+            assert axis.get("exponentformat", by_theme) == "power", name
+    for trace in drawn["data"]:
+        (defaults,) = theme["data"].get(trace["type"], [{}])
+        for part in ("colorbar", "marker"):
+            own, usual = trace.get(part, {}), defaults.get(part, {})
+            if part == "marker":
+                own, usual = own.get("colorbar", {}), usual.get("colorbar", {})
+            if (trace["type"] in ("heatmap", "contour") and part == "colorbar") or own:
+                assert own.get("exponentformat", usual["exponentformat"]) == "power"
+    waiting, texts = [drawn["data"], drawn["layout"], drawn.get("frames")], []
+    while waiting:
+        thing = waiting.pop()
+        if isinstance(thing, str):
+            texts.append(thing)
+        elif isinstance(thing, list | dict):
+            waiting += thing.values() if isinstance(thing, dict) else thing
+    assert [text for text in texts if NEGATIVE_ZERO.search(text)] == []
+
+
 @pytest.mark.parametrize("kind", sorted(MADE))
 def test_a_finding_is_drawn_or_says_what_to_do_instead(kind):
     """`plots.figure` gives a figure that names its axes or says the next step."""
@@ -197,6 +227,7 @@ def test_a_finding_is_drawn_or_says_what_to_do_instead(kind):
         assert isinstance(figure, go.Figure)
         assert figure.data
         assert figure.layout.title.text
+        require_plain_numbers(figure)
     else:
         with pytest.raises(XorMiError, match="no picture is drawn of|is not a finding"):
             plots.figure(finding)

@@ -23,9 +23,10 @@ def test_contributions_add_up_in_the_picture(counted):
     """By hand, W = 1 -2 / 3 4, b = 5 -6: on 11 the units are 4 and 1, the output 7*4 - 8*1 + 9 =
     29; each group of cells ends in its sum.
     """
-    heatmap = plots.contributions_heatmap(contributions(counted)).data[0]
-    assert list(heatmap.z[3]) == [1, -2, 5, 4, 3, 4, -6, 1, 28, -8, 9, 29]
-    assert [name.split("<br>")[1] for name in heatmap.x[:4]] == ["x0", "x1", "bias", "sum"]
+    hidden, readout = plots.contributions_heatmap(contributions(counted)).data
+    assert list(hidden.z[3]) == [1, -2, 5, 4, 3, 4, -6, 1]
+    assert list(readout.z[3]) == [28, -8, 9, 29]
+    assert [name.split("<br>")[1] for name in hidden.x[:4]] == ["x0", "x1", "bias", "sum"]
     found = explain_difference(counted, "00", "11")
     picture = plots.contributions_heatmap(found).data[0]
     filled = [[value for value in line if value is not None] for line in picture.z]
@@ -183,22 +184,28 @@ def test_a_table_is_not_drawn_as_a_finding(textbook, draw, message):
 
 
 def test_slack_intervals_end_where_they_do(textbook):
-    """w12 may go from 0.5 to 1.5, flipping 01 and 11; v2 has no lower end and gets an arrow."""
-    figure = plots.slack_figure(margins.slack_to_flip(textbook))
-    lower, upper = (
-        next(one for one in figure.data if one.y[0] == 1 and one.textposition == f"middle {side}")
-        for side in ("left", "right")
+    """By hand: w12 may go from 0.5 to 1.5, where 01 and 11 flip, v2 has no lower end and an arrow
+    there, and v1 may fall to 0.5, where two inputs flip; all is said in the row of the weight, by
+    both of its names.
+    """
+    slack = margins.slack_to_flip(textbook)
+    figure = plots.slack_figure(slack)
+    names = figure.layout.yaxis.ticktext
+    assert list(names) == list(margins.weight_symbols(textbook))
+    lines, ends, values = figure.data
+    of = {name: slice(2 * k, 2 * k + 2) for k, name in enumerate(names)}
+    assert lines.x[3:5] == ends.x[of["w12"]] == (0.5, 1.5)
+    assert ends.marker.symbol[of["w12"]] == ("line-ns", "line-ns")
+    assert ends.marker.symbol[of["v2"]] == ("triangle-left", "line-ns")
+    said = {(note.y, note.xanchor): note.text for note in figure.layout.annotations}
+    assert (said[1, "left"], said[1, "right"]) == ("01 at 0.50", "11 at 1.50")
+    assert said[6, "left"] == "01, 10 at 0.50"
+    assert said[7, "left"] == "nothing"
+    assert values.hovertext[1].replace("<br>", " ") == (
+        "w12 (fc1.weight[0, 1]) is 1.00; alone it may move down by 0.50, then 01 flips; up by "
+        "0.50, then 11 flips"
     )
-    assert (lower.x, lower.text, upper.x, upper.text) == (
-        (1, 0.5),
-        ("", "01"),
-        (1, 1.5),
-        ("", "11"),
-    )
-    open_end = next(
-        one for one in figure.data if one.y[0] == 7 and one.textposition == "middle left"
-    )
-    assert open_end.marker.symbol == "triangle-left"
+    assert figure.layout.title.text.startswith("w21 may move least: 0.25 up, then 10 flips")
     with pytest.raises(XorMiError, match="no slack to draw"):
         plots.slack_figure(margins.Slack(weights=(), tolerance=0.0))
 

@@ -307,7 +307,7 @@ def test_the_picture_shows_the_plane_and_the_nudges():
     """Each nudge is a bar as long as its move; of a network with three inputs there is no plane."""
     stuck = stuck_in(HAND_MADE["still_falling"], retrain=False)
     figure = stuck.plot()
-    assert [bar.x for bar in figure.data if bar.type == "bar"] == [(stuck.nudges[0].move,), ()]
+    assert [bar.x for bar in figure.data if bar.type == "bar"] == [(stuck.nudges[0].move,)]
     corners = next(trace for trace in figure.data if trace.text is not None and trace.mode)
     assert [text[3:8] for text in corners.text] == ["00: 0", "01: 0", "10: 0", "11: 0"]
     of_three = train_population("a ^ b ^ c", 1, hidden=1, max_steps=5, progress=False)[0]

@@ -38,19 +38,35 @@ NARROWEST_CELL = 20
 """Characters that a cell of text keeps in a line, where its column is made narrower."""
 BETWEEN_COLUMNS = "  "
 
+ROUNDING = 1e-6
+"""What is smaller than this part of a network's own numbers is rounding, and is written as zero.
+
+Float32 carries about 1e-7 of a number, and a sum over a few units a little less.
+"""
+
 LONG_NUMBER = 1e6
 """From here on a number is written by its power of ten, as it is where decimals show nothing."""
 
 
-def number_text(value: float, *, decimals: int = 2, signed: bool = False) -> str:
+def number_text(
+    value: float, *, decimals: int = 2, signed: bool = False, scale: float = 0.0
+) -> str:
     """A number with so many decimals, or three figures where those would show nothing of it.
+
+    Args:
+        scale: the size of the numbers that this one is made of; what is only rounding beside it is
+            zero.
 
     >>> number_text(-0.0), number_text(2 / 3, signed=True), number_text(2e-7), number_text(3e9)
     ('0.00', '+0.67', '2e-07', '3e+09')
+    >>> number_text(-2e-16, scale=5.0)
+    '0.00'
     """
     sign = "+" if signed else ""
     # + 0.0: a zero has no minus
     value = float(value) + 0.0
+    if abs(value) < ROUNDING * scale:
+        value = 0.0
     if value and not 10.0**-decimals <= abs(value) < LONG_NUMBER:
         return f"{value:{sign}.3g}"
     return f"{value:{sign}.{decimals}f}"

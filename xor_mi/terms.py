@@ -23,7 +23,7 @@ from xor_mi.graph import Edge, Unit, layers_of
 from xor_mi.kinds import Rows
 from xor_mi.model import HookedMLP, read_inputs, require_output, require_plain_mlp
 from xor_mi.truth import Row
-from xor_mi.values import LayerValues, forward_float64
+from xor_mi.values import LayerValues, forward_float64, own_scales
 
 __all__ = [
     "Contributions",
@@ -54,6 +54,7 @@ class Contributions(Finding):
             where they are connected to it.
         terms: per linear layer, [row, d_out, source].
         biases, pre: per linear layer, [d_out] and [row, d_out]; terms.sum(-1) + bias = pre.
+        scales: per linear layer, the size of what its sums are made of.
     """
 
     rows: tuple[str, ...]
@@ -62,6 +63,7 @@ class Contributions(Finding):
     terms: tuple[Tensor, ...]
     biases: tuple[Tensor, ...]
     pre: tuple[Tensor, ...]
+    scales: tuple[float, ...] = field(repr=False)
 
     def __getitem__(self, layer: int) -> Float[Tensor, "row d_out source"]:
         return self.terms[layer]
@@ -132,6 +134,7 @@ def _contributions(
         terms=tuple(terms),
         biases=tuple(bias for _, bias in parameters),
         pre=tuple(layer.pre for layer in layers),
+        scales=tuple(own_scales(model, layers)),
     )
 
 

@@ -35,6 +35,8 @@ __all__ = [
     "activations",
     "compare",
     "forward_float64",
+    "own_scales",
+    "own_score_scale",
 ]
 
 DISTINCT = 1e-6
@@ -95,6 +97,41 @@ def forward_float64(
     return layers
 
 
+def own_scales(model: HookedMLP, layers: Sequence[LayerValues]) -> list[float]:
+    """Of each linear layer the size of what its pre-activations are made of.
+
+    That is its largest weight times the largest value that it reads, or its largest bias. Units
+    that are all off count as large as what they were before their activation function. What is
+    smaller than a millionth of it is what rounding, or training, left of nothing.
+
+    Args:
+        layers: the values on some inputs, as `forward_float64` gives them.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> model = textbook_xor()
+    >>> own_scales(model, forward_float64(model, model.rows()))
+    [1.0, 4.0]
+    """
+    scales: list[float] = []
+    of_source = layers[0].inputs.abs().max().item()
+    for (weight, bias), values in zip(model.float64_layers(), layers, strict=True):
+        # of a readout with direct connections, these inputs are among what it reads
+        of_source = max(of_source, values.inputs.abs().max().item())
+        scales.append(max(weight.abs().max().item() * of_source, bias.abs().max().item()))
+        of_source = values.post.abs().max().item() or values.pre.abs().max().item()
+    return scales
+
+
+def own_score_scale(model: object, inputs: Tensor) -> float:
+    """The size of what a network's scores are made of, as `own_scales` has it.
+
+    0 where nothing says it: of another model than a HookedMLP, or after an output activation.
+    """
+    if not isinstance(model, HookedMLP) or model.cfg.out_act_fn != "identity":
+        return 0.0
+    return own_scales(model, forward_float64(model, inputs))[-1]
+
+
 @dataclass(frozen=True, eq=False)
 class Activations(Finding):
     """Every value of a forward: hook name -> values [row, unit].
@@ -103,11 +140,13 @@ class Activations(Finding):
         rows: the inputs, as bits.
         values: hook name -> [row, unit].
         units: hook name -> the names of the units, in the order of the values.
+        scales: hook name -> the size of what its values are made of, of those that are sums.
     """
 
     rows: tuple[str, ...]
     values: dict[str, Tensor]
     units: dict[str, list[str]] = field(repr=False)
+    scales: dict[str, float] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, hook_name: str) -> Float[Tensor, "row unit"]:
         return self.values[hook_name]
@@ -164,10 +203,14 @@ def activations(model: HookedMLP, rows: Rows | None = None) -> Activations:
     _, cache = model.run_with_cache(
         read.values, names_filter=list(units), return_cache_object=False
     )
+    of_layers = own_scales(model, forward_float64(model, read.values))
+    # after the inputs every other hook point has sums, and so has the first of the outputs
+    sums = list(units)[1::2]
     return Activations(
         rows=read.names,
         values={hook: cache[hook] for hook in units},
         units=units,
+        scales=dict(zip(sums, of_layers, strict=True)),
     )
 
 

@@ -48,6 +48,7 @@ from xor_mi.kinds import (
 from xor_mi.model import UNDECIDED, HookedMLP, NamedInputs, read_inputs, warn
 from xor_mi.model._numbers import in_dtype, read_numbers
 from xor_mi.truth import is_array, row_number
+from xor_mi.values import own_score_scale
 
 VALUES = ("zero", "mean", "resample")
 
@@ -69,6 +70,7 @@ class AblationSweep(Finding):
         coordinates: what was intervened on and how.
         decided: the decisions before and after; None where nothing says what a model decides.
         labels: the right decision per row, where there is a target and every row is one of bits.
+        scale: the size of what a network's own score is made of, where that is the metric; else 0.
     """
 
     rows: tuple[str, ...]
@@ -80,6 +82,7 @@ class AblationSweep(Finding):
     coordinates: Coordinates = field(repr=False)
     decided: Decided | None = field(repr=False)
     labels: tuple[int, ...] | None
+    scale: float = field(default=0.0, repr=False)
 
     def __str__(self) -> str:
         size = f"{len(self.sites)} ablations x {len(self.rows)} rows"
@@ -315,6 +318,7 @@ def ablation_sweep(
         coordinates=coordinates(model, sets, value=value_name, direction="noising (ablation)"),
         decided=decided,
         labels=labels,
+        scale=own_score_scale(model, inputs.inputs) if metrics is None else 0.0,
     )
 
 

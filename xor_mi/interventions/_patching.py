@@ -38,6 +38,7 @@ from xor_mi.kinds import (
     Sites,
 )
 from xor_mi.model import HookedMLP
+from xor_mi.values import own_score_scale
 
 if TYPE_CHECKING:
     from transformer_lens.patching import PatchingResult
@@ -119,6 +120,7 @@ class PatchSweep(Finding):
             nothing says what a model decides.
         rounding: clean and corrupted metrics no further apart than this are the same.
         pair_names: what each pair is called; "clean -> corrupted" by default.
+        scale: the size of what a network's own score is made of, where that is the metric; else 0.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -132,6 +134,7 @@ class PatchSweep(Finding):
     decided: Decided | None = field(repr=False)
     rounding: Float[Tensor, "metric pair"] = field(repr=False)
     pair_names: tuple[str, ...] = field(default=(), repr=False)
+    scale: float = field(default=0.0, repr=False)
 
     def __post_init__(self) -> None:
         if not self.pair_names:
@@ -474,6 +477,7 @@ def patch_sweep(
             model, readers, (plain[side] for side in (read.clean, read.corrupted)), unpatched
         ),
         pair_names=called,
+        scale=own_score_scale(model, read.inputs) if metrics is None else 0.0,
     )
 
 

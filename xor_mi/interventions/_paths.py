@@ -65,6 +65,7 @@ from xor_mi.kinds import (
 )
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
+from xor_mi.values import own_score_scale
 
 Route = tuple[Unit, ...]
 """The units of a path, each joined by an edge to the one before."""
@@ -215,6 +216,7 @@ def path_sweep(
         decided=readers.decided(unpatched, values),
         rounding=rounding_of(model, readers, (clean_outputs, corrupted_outputs), unpatched),
         pair_names=called,
+        scale=own_score_scale(model, read.inputs) if metrics is None else 0.0,
     )
 
 

@@ -39,7 +39,7 @@ from xor_mi.handmade._edits import Entry, entries
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_hooked_mlp, require_plain_mlp
 from xor_mi.truth import BooleanFunction, row_name
-from xor_mi.values import forward_float64
+from xor_mi.values import forward_float64, own_scales
 
 LONGEST_WRITTEN = 400
 """An inequality of more characters is written over the last hidden layer's units."""
@@ -92,11 +92,13 @@ class Conditions(Finding):
     Attributes:
         target: what the network is held against.
         symbols: symbol -> its parameter, such as w12 -> "fc1.weight[0, 1]".
+        scale: the size of what the sides of decisions are made of.
     """
 
     target: BooleanFunction
     conditions: tuple[Condition, ...] = field(repr=False)
     symbols: dict[str, str] = field(repr=False)
+    scale: float = field(default=0.0, repr=False)
 
     @property
     def all_satisfied(self) -> bool:
@@ -184,8 +186,12 @@ def conditions(
         for unit in units:
             pre = of_row[unit.layer][unit.index].item()
             inequalities += _unit_conditions(writer, unit, pre)
-    symbols = weight_symbols(model)
-    return Conditions(target=function, conditions=tuple(inequalities), symbols=symbols)
+    return Conditions(
+        target=function,
+        conditions=tuple(inequalities),
+        symbols=weight_symbols(model),
+        scale=own_scales(model, forward_float64(model, rows))[-1],
+    )
 
 
 def weight_symbols(model: HookedMLP) -> dict[str, str]:

@@ -18,6 +18,7 @@ from xor_mi.geometry._pieces import Changes, Lines, decision_changes, follow, is
 from xor_mi.geometry._rounding import rounding_of_scores, rounding_on_rows, without_rounding
 from xor_mi.handmade._edits import Entry, entries
 from xor_mi.kinds import Place, Rows
+from xor_mi.margins._conditions import weight_symbols
 from xor_mi.model import UNDECIDED, HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 from xor_mi.truth import row_name
@@ -77,10 +78,12 @@ class Slack(Finding):
     Attributes:
         tolerance: 0 where the ends are in closed form (up to float64 rounding); else how near
             together two changes may be and be missed.
+        symbols: parameter -> the short name that `weight_symbols` gives it, for pictures.
     """
 
     weights: tuple[WeightSlack, ...] = field(repr=False)
     tolerance: float
+    symbols: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def smallest(self) -> WeightSlack:
@@ -174,6 +177,7 @@ def slack_to_flip(
     return Slack(
         weights=tuple(_slack_of(watched, entry) for entry in bar),
         tolerance=0.0 if is_piecewise_linear(model) else CHANGE_RESOLUTION,
+        symbols={parameter: symbol for symbol, parameter in weight_symbols(model).items()},
     )
 
 

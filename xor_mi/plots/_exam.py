@@ -19,10 +19,13 @@ from xor_mi.plots._style import (
     INK,
     NEGATIVE,
     POSITIVE,
+    WIDTH,
     as_written,
     label_width,
-    layout,
+    legend_below,
+    legend_height,
     line_trace,
+    titled,
     wrapped,
 )
 
@@ -55,9 +58,14 @@ LOOKS = (
     ("#c51b7d", "dot"),
 )
 """Colour and dash of a method's curve, in turn."""
-CELL = (330, 245)
+CELL = (280, 245)
 """Pixels of a network among those where methods fail, with its three lines of title."""
-CELLS_A_LINE = 3
+CELLS_A_LINE = 2
+LEAST_BOARD = 300
+"""Pixels of the bars of a board, however long the names of methods."""
+BOARD_LEGEND = ("mean and 95 % interval", "by chance")
+CURVES_HEIGHT = 360
+"""Pixels of the curves."""
 
 
 def grades_figure(
@@ -121,53 +129,44 @@ def grades_board(grades: Grades, *, measure: str | None = None) -> go.Figure:
             is_rising = [True, better_is_lower]
             boards.append(of_kind.sort_values(ordered, ascending=is_rising, kind="stable"))
     figure = go.Figure()
-    widest = _add_boards(figure, boards, name, grades)
+    left = 30 + round(_widest_label(boards))
+    inside_width = max(LEAST_BOARD, WIDTH - left - 20)
+    _add_boards(figure, boards, name, grades, width=inside_width)
     figure.update_layout(barmode="overlay", bargap=0.35)
-    n_networks = len(grades.networks)
-    title = (
-        f"{_in_words(name)}, mean over {count_text(n_networks, 'network')} with its 95 % interval "
-        f"({MEASURES[name].better} is better)"
-    )
     without = [method for method in grades.methods if method not in set(drawn["method"])]
+    n_rows = sum(map(len, boards)) + len(boards)
+    inside = BAR_HEIGHT * n_rows
+    under = 55 + 19 * _axis_title(name, inside_width).count("<br>")
+    below = under + legend_height(BOARD_LEGEND)
+    titled(
+        figure,
+        _best(boards, grades, name, without),
+        inside=inside,
+        below=below,
+        width=left + inside_width + 20,
+    )
+    return figure.update_layout(
+        margin={"l": left, "r": 20},
+        legend=legend_below(BOARD_LEGEND, under=under, inside=inside),
+    )
+
+
+def _best(boards: Sequence[pd.DataFrame], grades: Grades, name: str, without: Sequence[str]) -> str:
+    """Which method has the best mean of each kind, of what, and who has no value."""
+    firsts: list[str] = []
+    for board in boards:
+        first = board.iloc[0]
+        of = f" over {first['over']}" if isinstance(first["over"], str) else ""
+        firsts.append(f"{as_written(first['method'])} is best{of}, {number_text(first[name])}")
+    title = (
+        f"{'; '.join(firsts)} ({_in_words(name)}, mean over "
+        f"{count_text(len(grades.networks), 'network')}; {MEASURES[name].better} is better)"
+    )
     if len(without) > MOST_NAMED:
         title += f"; {len(without)} methods have no such value"
     elif without:
         title += f"; without a value: {', '.join(map(as_written, without))}"
-    n_rows = sum(map(len, boards)) + len(boards)
-    left = 30 + round(widest)
-    below = 65 + 19 * _axis_title(name).count("<br>")
-    inside = BAR_HEIGHT * n_rows
-    _titled(figure, title, width=max(860, left + 560), inside=inside, below=below + 50)
-    return figure.update_layout(
-        margin={"l": left, "r": 20},
-        legend={
-            "orientation": "h",
-            "x": 0,
-            "y": -below / (BAR_HEIGHT * n_rows),
-            "yanchor": "top",
-        },
-    )
-
-
-def _titled(
-    figure: go.Figure, title: str, *, width: int, inside: int, below: int, above: int = 0
-) -> None:
-    """Title and size of a figure, with room for all lines of the title.
-
-    Args:
-        inside: pixels of what is drawn, from top to bottom.
-        below, above: pixels under it, and between it and the title.
-    """
-    title = wrapped(title, width - 40)
-    n_lines = title.count("<br>") + 1
-    top = 35 + 20 * n_lines + above
-    layout(figure, title, width=width, height=top + inside + below)
-    # plotly puts the middle of the lines where it would put a single one
-    pad = {"t": 14 + 11 * (n_lines - 1)}
-    figure.update_layout(
-        margin={"t": top, "b": below},
-        title={"y": 1, "yref": "container", "yanchor": "top", "pad": pad},
-    )
+    return title
 
 
 def _measure_drawn(grades: Grades, measure: str | None) -> str:
@@ -185,16 +184,38 @@ def _measure_drawn(grades: Grades, measure: str | None) -> str:
     return measure
 
 
-def _add_boards(
-    figure: go.Figure, boards: Sequence[pd.DataFrame], name: str, grades: Grades
-) -> float:
-    """The boards one below the other, each under its heading; gives the widest label in pixels."""
-    labels: list[str] = []
+def _board_labels(boards: Sequence[pd.DataFrame]) -> list[tuple[str, bool]]:
+    """Each line of the boards: a heading, or a method; and whether it is a heading."""
+    labels: list[tuple[str, bool]] = []
     for board in boards:
         over = board["over"].iloc[0]
         heading = {"edges": "over edges", "units": "over units"}.get(over, "gates and alignments")
-        labels.append(f"<b>{heading}</b>")
-        labels += [as_written(method) for method in board["method"]]
+        labels.append((heading, True))
+        labels += [(as_written(method), False) for method in board["method"]]
+    return labels
+
+
+def _widest_label(boards: Sequence[pd.DataFrame]) -> float:
+    """Pixels of the widest line of the boards."""
+    return label_width([text for text, _ in _board_labels(boards)])
+
+
+def _add_boards(
+    figure: go.Figure,
+    boards: Sequence[pd.DataFrame],
+    name: str,
+    grades: Grades,
+    *,
+    width: int,
+) -> None:
+    """The boards one below the other, each under its heading.
+
+    Args:
+        width: pixels of the bars.
+    """
+    labels: list[str] = []
+    for text, is_heading in _board_labels(boards):
+        labels.append(f"<b>{text}</b>" if is_heading else text)
     places: list[int] = []
     place = 0
     for board in boards:
@@ -205,10 +226,9 @@ def _add_boards(
     means = lines[name].astype(float)
     low, high = lines[f"{name}_low"].astype(float), lines[f"{name}_high"].astype(float)
     chance = lines[f"{name}_chance"].astype(float)
-    texts = [
-        _numbers_text(*one) + _of_how_many(grades, method, name)
-        for method, *one in zip(lines["method"], means, low, high, strict=True)
-    ]
+    texts: list[str] = []
+    for method, *numbers in zip(lines["method"], means, low, high, strict=True):
+        texts.append(_numbers_text(*numbers) + _of_how_many(grades, method, name))
     bars = go.Bar(
         y=places,
         x=means,
@@ -217,7 +237,7 @@ def _add_boards(
         error_x={"type": "data", "array": high - means, "arrayminus": means - low, "color": INK},
         customdata=list(zip(lines["method"].map(as_written), texts, strict=True)),
         hovertemplate="%{customdata[0]}: %{customdata[1]}<extra></extra>",
-        name="mean and 95 % interval",
+        name=BOARD_LEGEND[0],
     )
     figure.add_trace(bars)
     known = chance.notna()
@@ -226,20 +246,22 @@ def _add_boards(
         x=chance[known],
         mode="markers",
         marker={"symbol": "diamond-open", "size": 10, "color": NEGATIVE, "line": {"width": 2}},
-        hovertemplate="by chance: %{x:.4g}<extra></extra>",
-        name="by chance",
+        hovertext=[f"by chance: {number_text(level)}" for level in chance[known]],
+        hoverinfo="text",
+        name=BOARD_LEGEND[1],
     )
     figure.add_trace(marks)
     ends = pd.concat([means, high, chance], axis=1).max(axis=1)
     figure.add_trace(_texts_beside(places, ends.tolist(), texts))
-    figure.update_xaxes(title=_axis_title(name), range=_range_with_room(means, low, ends, texts))
+    figure.update_xaxes(
+        title=_axis_title(name, width), range=_range_with_room(means, low, ends, texts, width)
+    )
     figure.update_yaxes(
         tickvals=list(range(len(labels))),
         ticktext=labels,
         range=[len(labels) - 0.4, -0.6],
         ticks="",
     )
-    return label_width([label.removeprefix("<b>").removesuffix("</b>") for label in labels])
 
 
 def _texts_beside(places: Sequence[int], ends: Sequence[float], texts: Sequence[str]) -> go.Scatter:
@@ -258,14 +280,14 @@ def _texts_beside(places: Sequence[int], ends: Sequence[float], texts: Sequence[
 
 
 def _range_with_room(
-    means: pd.Series, low: pd.Series, ends: pd.Series, texts: Sequence[str]
+    means: pd.Series, low: pd.Series, ends: pd.Series, texts: Sequence[str], width: int
 ) -> list[float]:
-    """From 0 or below to where every number has its room."""
+    """From 0 or below to where every number has its room, in so many pixels."""
     lowest = min(0.0, float(means.min()), float(low.min()) if low.notna().any() else 0.0)
     reach = 0.0
     for end, text in zip(ends.tolist(), texts, strict=True):
-        room = (label_width([text]) + 30) / 540
-        reach = max(reach, (end - lowest) / max(0.3, 1 - room))
+        room = (label_width([text]) + 20) / width
+        reach = max(reach, (end - lowest) / max(0.25, 1 - room))
     return [lowest - (0.02 * reach if lowest < 0 else 0), lowest + (reach or 1.0)]
 
 
@@ -288,9 +310,9 @@ def _in_words(name: str) -> str:
     return words.replace("Auroc", "AUROC").replace("Ap ", "Average precision, ")
 
 
-def _axis_title(name: str) -> str:
-    """What a measure says, in lines as wide as the board."""
-    return wrapped(MEASURES[name].what, 540)
+def _axis_title(name: str, width: int) -> str:
+    """What a measure says, in lines of so many pixels."""
+    return wrapped(MEASURES[name].what, width)
 
 
 # faithfulness
@@ -354,17 +376,21 @@ def faithfulness_curves(
     figure.update_xaxes(title=f"part of the {over} kept", range=[0, 1], tickformat=".0%")
     n_networks = max(len(of_method) for of_method in chosen.values())
     title = (
-        f"Faithfulness of the {over} that a method ranks first, mean over "
-        f"{count_text(n_networks, 'network')} with its 95 % interval"
+        f"{as_written(ordered[0])} stays nearest to the whole network, faithfulness 1 (top-k "
+        f"{over}, mean over {count_text(n_networks, 'network')} with its 95 % interval)"
     )
     if methods is None and len(ordered) > MOST_CURVES:
         title += (
             f"; the {MOST_CURVES} nearest to 1 of {len(ordered)} are drawn, click in the legend "
             "for others"
         )
-    width = 700 + 60 + round(label_width(ordered))
-    _titled(figure, title, width=width, inside=max(360, 21 * len(ordered) + 40), below=60)
-    return figure.update_layout(legend={"x": 1.02, "y": 1, "tracegroupgap": 0})
+    names = [*map(as_written, ordered), "by chance"]
+    below = 60 + legend_height(names)
+    titled(figure, title, inside=CURVES_HEIGHT, below=below)
+    return figure.update_layout(
+        margin={"l": 60, "r": 20},
+        legend=legend_below(names, under=60, inside=CURVES_HEIGHT),
+    )
 
 
 def _names(methods: object, there: Sequence[str], *, where: str) -> list[str]:
@@ -401,22 +427,19 @@ def _curve(curves: Sequence[Sequence[float]]) -> _Curve:
     part = np.linspace(0, 1, n_most)
     read = [np.interp(part, np.linspace(0, 1, len(one)), one) for one in curves]
     at_part = np.stack(read, axis=1)
-    of_all = [mean_interval(values) for values in at_part.tolist()]
-    mean, low, high = (
-        np.array([np.nan if one[k] is None else one[k] for one in of_all], dtype=np.float64)
-        for k in range(3)
-    )
+    # mean, low and high at each part; without an interval low and high are None, here NaN
+    of_all = np.array([mean_interval(values) for values in at_part.tolist()], dtype=np.float64)
+    mean, low, high = of_all.T
     return _Curve(part, mean, low, high)
 
 
 def _by_chance(grades: Grades, over: Over) -> _Curve:
     """The mean of all circuits of each size."""
-    levels = [
-        truth.mean_faithfulness
-        for network in grades.networks
-        for truth in network.truths
-        if truth.over == over and truth.mean_faithfulness
-    ]
+    levels: list[Sequence[float]] = []
+    for network in grades.networks:
+        for truth in network.truths:
+            if truth.over == over and truth.mean_faithfulness:
+                levels.append(truth.mean_faithfulness)
     return _curve(levels)
 
 
@@ -501,24 +524,28 @@ def failures_figure(
     n_across = min(CELLS_A_LINE, len(cells))
     figure = go.Figure()
     for look in _EDGE_LOOKS:
-        points = [
-            points
-            for number, cell in enumerate(cells)
-            for points in cell.lines(look, _corner(number))
-        ]
-        trace = line_trace(points, look.line, look.word)
+        lines: list[list[tuple[float, float]]] = []
+        for number, cell in enumerate(cells):
+            lines += cell.lines(look, _corner(number))
+        trace = line_trace(lines, look.line, look.word)
         figure.add_trace(trace.update(showlegend=True))
-    notes = [note for number, cell in enumerate(cells) for note in _notes(cell, _corner(number))]
+    notes: list[dict[str, object]] = []
+    for number, cell in enumerate(cells):
+        notes += _notes(cell, _corner(number))
     # all at once: plotly looks at all it has with each that is added
     figure.update_layout(annotations=notes)
     figure.update_xaxes(visible=False, range=[0, CELL[0] * n_across])
     figure.update_yaxes(visible=False, range=[CELL[1] * n_lines, 0])
-    title = "Of each method a network where it is not right: its circuit against a smallest one"
-    width = max(CELL[0] * n_across + 40, 560)
-    _titled(figure, title, width=width, inside=CELL[1] * n_lines, below=20, above=30)
+    title = (
+        f"Not right everywhere: {count_text(len(cells), 'method')}; the circuit of each on the "
+        "smallest network where it fails, against a smallest perfect one"
+    )
+    words = [look.word for look in _EDGE_LOOKS]
+    inside = CELL[1] * n_lines
+    titled(figure, title, inside=inside, below=10 + legend_height(words))
     return figure.update_layout(
-        margin={"l": 20, "r": width - 20 - CELL[0] * n_across},
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
+        margin={"l": 20, "r": WIDTH - 20 - CELL[0] * n_across},
+        legend=legend_below(words, under=10, inside=inside),
     )
 
 
@@ -670,13 +697,17 @@ def truth_by_size(truth: Truth) -> go.Figure:
         )
         figure.add_trace(bars)
     figure.update_layout(barmode="overlay")
-    figure.update_xaxes(title=f"{truth.over} kept", dtick=1 if truth.n_elements <= 24 else None)
+    figure.update_xaxes(title=f"{truth.over} kept", dtick=1 if truth.n_elements <= 18 else None)
     # from a half on, so that one has a bar
     log_range = [log10(0.5), log10(2 * table["n_masks"].max())]
-    figure.update_yaxes(title=f"sets of {truth.over}, log scale", type="log", range=log_range)
-    width = max(820, 34 * len(table) + 260)
-    _titled(figure, _sentence(str(truth)), width=width, inside=340, below=60)
-    return figure
+    figure.update_yaxes(
+        title=f"sets of {truth.over}, log scale", type="log", range=log_range, dtick=1
+    )
+    words = [kind.word for kind in _KINDS]
+    below = 60 + legend_height(words)
+    titled(figure, _sentence(str(truth)), inside=CURVES_HEIGHT, below=below)
+    legend = legend_below(words, under=60, inside=CURVES_HEIGHT)
+    return figure.update_layout(margin={"l": 80, "r": 20}, legend=legend)
 
 
 class _Kind(NamedTuple):

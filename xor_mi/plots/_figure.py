@@ -70,8 +70,8 @@ def figure(finding: object, /, **options: Any) -> go.Figure:  # noqa: ARG001 (th
 
     >>> from xor_mi.handmade import textbook_xor
     >>> from xor_mi.values import activations
-    >>> figure(activations(textbook_xor())).layout.title.text
-    'Activations on every input'
+    >>> print(figure(activations(textbook_xor())).layout.title.text)
+    Before activation: h0.0 above 0 on 01, 10 and 11; h0.1<br>above 0 on 11
 
     Raises:
         XorMiError: a finding that no picture is drawn of, something that is not a finding, or an

@@ -1,5 +1,6 @@
 """a sweep or attribution over the layers of a model -> layer x head, position or neuron."""
 
+from math import isfinite
 from typing import Literal
 
 import plotly.graph_objects as go
@@ -7,15 +8,20 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
+from xor_mi.finding import number_text
 from xor_mi.interventions import AblationSweep, Attribution, PatchSweep
 from xor_mi.model._layer_sites import GridKind, GridPlace, place_in_block, place_in_grid, short_hook
-from xor_mi.plots._style import PANEL_WIDTH, as_written, heatmap
+from xor_mi.plots._heatmap import Texts, heatmap
+from xor_mi.plots._style import as_written, reach
 
 FEW_NUMBERS = 32
 """Wider grids are drawn without the numbers in their cells, and with narrower ones."""
 
 NARROW, NARROWEST = 14, 4
 """Pixels of a column without numbers, of few and of many."""
+
+GRID_WIDTH = 450
+"""Pixels of all columns without numbers, where the narrowest have room in it."""
 
 
 def grid_heatmap(
@@ -85,27 +91,73 @@ def grid_heatmap(
     given = {place.number for place in cells}
     # those counted from the end have columns of their own, before the others
     numbers = sorted({*given, *range(max(given) + 1)})
-    narrow = max(NARROWEST, min(NARROW, PANEL_WIDTH // len(numbers)))
+    narrow = max(NARROWEST, min(NARROW, GRID_WIDTH // len(numbers)))
     several = len({hook for _, hook in lines}) > 1
     drawn_of = type(finding).__name__
     n_left = len(_sets(finding)) - len(places)
     are = "site of another kind is" if n_left == 1 else "sites of another kind are"
     left_out = f"; {n_left} {are} not drawn" if n_left else ""
-    what, shown = _what(finding), as_written(finding.metrics[0])
+    shown = as_written(finding.metrics[0])
+    named = {
+        (layer, hook): f"L{layer} {short_hook(hook)}" if several else f"L{layer}"
+        for layer, hook in lines
+    }
+    scale = _scale(finding)
     drawn: list[list[float | None]] = []
+    hovers: Texts = []
     for layer, hook in lines:
-        drawn.append([cells.get(GridPlace(layer, hook, drawn_kind, number)) for number in numbers])
+        of_line = [cells.get(GridPlace(layer, hook, drawn_kind, number)) for number in numbers]
+        where = f"{named[layer, hook]} {drawn_kind}"
+        said = [
+            "" if value is None else f"{where} {number}: {number_text(value, scale=scale)}"
+            for number, value in zip(numbers, of_line, strict=True)
+        ]
+        drawn.append(of_line)
+        hovers.append(said)
+    has_numbers = len(numbers) <= FEW_NUMBERS
+    found = _largest(cells, named, shown, scale=scale)
     return heatmap(
         drawn,
         columns=[str(number) for number in numbers],
-        rows=[f"L{layer} {short_hook(hook)}" if several else f"L{layer}" for layer, hook in lines],
-        unit=f"{'score' if drawn_of == 'Attribution' else 'effect'}<br>({shown})",
-        title=f"{what}, {as_written(whose)}{left_out}",
-        column_width=60 if len(numbers) <= FEW_NUMBERS else narrow,
-        with_numbers=len(numbers) <= FEW_NUMBERS,
+        rows=list(named.values()),
+        unit=f"score, in the {shown}" if drawn_of == "Attribution" else f"change of the {shown}",
+        title=f"{found} ({_what(finding)}, {as_written(whose)}{left_out})",
+        scale=scale,
+        # a page with a sentence for each of very many cells would be twice as long
+        hovers=hovers if has_numbers else None,
+        column_width=None if has_numbers else narrow,
+        with_numbers=has_numbers,
         row_title="layer",
         column_title=drawn_kind,
     )
+
+
+def _scale(finding: PatchSweep | AblationSweep | Attribution) -> float:
+    """The size of what effects are differences of; 0 of scores, which have nothing beside them."""
+    if isinstance(finding, Attribution):
+        return 0.0
+    before = finding.base if isinstance(finding, PatchSweep) else finding.before
+    numbers = torch.cat([before.flatten(), finding.values.flatten()])
+    return reach(numbers.detach().double().tolist(), scale=finding.scale)
+
+
+def _largest(
+    cells: dict[GridPlace, float],
+    named: dict[tuple[int, str], str],
+    metric: str,
+    *,
+    scale: float,
+) -> str:
+    """Which cell has the largest number, whatever its sign."""
+    finite = {place: value for place, value in cells.items() if isfinite(value)}
+    place = max(finite, key=lambda place: abs(finite[place]), default=None)
+    if place is None:
+        return f"No number of the {metric}"
+    text = number_text(finite[place], signed=True, scale=scale)
+    if not float(text):
+        return f"The {metric} does not change by any"
+    where = f"{named[place.layer, place.hook]} {place.kind} {place.number}"
+    return f"{where} has the largest number, {text} in the {metric}"
 
 
 def _sets(finding: PatchSweep | AblationSweep | Attribution) -> list[tuple[object, ...]]:
@@ -148,9 +200,8 @@ def _of_pairs(
 
 
 def _what(finding: PatchSweep | AblationSweep | Attribution) -> str:
-    metric = as_written(finding.metrics[0])
     if isinstance(finding, Attribution):
-        return f"Attribution by {finding.method}, in the {metric}"
+        return f"attribution by {finding.method}"
     if isinstance(finding, AblationSweep):
-        return f"Ablation, {finding.value}: change of the {metric}"
-    return f"Patching, {finding.direction}: change of the {metric}"
+        return f"ablation, {finding.value}"
+    return f"patching, {finding.direction}"

@@ -1,14 +1,36 @@
 """scores and shares of one network -> bars, one per thing that was scored."""
 
 from collections.abc import Sequence
+from math import isnan
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from xor_mi.circuits import ControlRates
 from xor_mi.errors import require_kind
+from xor_mi.finding import ROUNDING, count_text, number_text
 from xor_mi.gate_scan import GateScan
 from xor_mi.interventions import InterchangeAccuracy, MethodScores
-from xor_mi.plots._style import BAR, as_written, bars_height, interval_bars, layout
+from xor_mi.plots._style import (
+    BAR,
+    WIDTH,
+    as_written,
+    bars_height,
+    interval_bars,
+    label_width,
+    layout,
+    listed,
+    reach,
+    text_beside,
+    wrapped,
+)
+
+EXACT = "exact_patching"
+"""The method that the others are held against."""
+MOST_NAMED = 4
+"""So many variables have their share in a title."""
+LEAST_BARS = 320
+"""Pixels of bars, however long their names."""
 
 
 def interchange_accuracy_bars(accuracy: InterchangeAccuracy) -> go.Figure:
@@ -25,7 +47,13 @@ def interchange_accuracy_bars(accuracy: InterchangeAccuracy) -> go.Figure:
     figure = share_bars(names, table["accuracy"].tolist(), written)
     figure.update_xaxes(title="% of interchanges decided as the algorithm does")
     figure.update_yaxes(title="variable")
-    return layout(figure, "Interchange accuracy", height=bars_height(len(table)))
+    said = [f"{text} for {name}" for name, text in zip(names, written, strict=True)]
+    if len(said) > MOST_NAMED:
+        # the first of those with the smallest share
+        worst = int(table["accuracy"].fillna(2).argmin())
+        said = [f"at least {said[worst]}"]
+    title = f"Network and algorithm decide alike in {listed(said)}"
+    return layout(figure, title, height=bars_height(len(table)))
 
 
 def method_scores_bars(scores: MethodScores) -> go.Figure:
@@ -36,25 +64,64 @@ def method_scores_bars(scores: MethodScores) -> go.Figure:
     require_kind("scores", scores, MethodScores, give="what score_methods returns")
     table = scores.frame()
     several = table["metric"].nunique() > 1
-    names = table["method"] + (" (" + table["metric"].map(as_written) + ")" if several else "")
-    written = [
-        as_written(line["why_not"]) or f"{line['mean_abs_error']:.3g}"
-        for line in table.to_dict("records")
-    ]
+    names: list[str] = []
+    for method, metric in zip(table["method"], table["metric"], strict=True):
+        names.append(f"{method} ({as_written(metric)})" if several else method)
+    errors = table["mean_abs_error"].astype(float)
+    largest = reach(errors.dropna().tolist())
+    written = ["" if isnan(error) else text_beside(error, largest=largest) for error in errors]
     bars = go.Bar(
         y=names,
-        x=table["mean_abs_error"],
+        x=errors,
         orientation="h",
         marker=BAR,
         text=written,
         textposition="outside",
         cliponaxis=False,
+        hovertext=[
+            f"{name} is {text} off on average" for name, text in zip(names, written, strict=True)
+        ],
+        hoverinfo="text",
     )
     figure = go.Figure(bars)
-    figure.update_xaxes(title="mean absolute error (units of the metric)", rangemode="tozero")
+    left = 40 + round(label_width(names))
+    width = max(WIDTH, left + LEAST_BARS)
+    for name, why_not in zip(names, table["why_not"], strict=True):
+        if why_not:
+            figure.add_annotation(
+                x=0,
+                y=name,
+                text=wrapped(as_written(why_not), width - left - 20),
+                showarrow=False,
+                xanchor="left",
+                align="left",
+                font={"size": 11},
+            )
+    # room for the number beside the longest bar
+    figure.update_xaxes(title="mean absolute error (units of the metric)", range=[0, 1.2 * largest])
     figure.update_yaxes(title="method", type="category", autorange="reversed")
-    title = "Attribution methods against exact patching"
-    return layout(figure, title, width=860, height=bars_height(len(table)))
+    layout(figure, _nearest(table), width=width, height=bars_height(len(table)))
+    return figure.update_layout(margin={"l": left, "r": 20, "b": 60})
+
+
+def _nearest(table: pd.DataFrame) -> str:
+    """Which method is nearest to exact patching, and how far off."""
+    tried = table[(table["method"] != EXACT) & table["mean_abs_error"].notna()]
+    if tried.empty:
+        return "No attribution method is for this model"
+    errors = tried["mean_abs_error"].astype(float)
+    largest = reach(errors.tolist())
+    first = tried.iloc[int(errors.to_numpy().argmin())]
+    # what differs from the least by rounding alone is as near
+    is_near = errors <= errors.min() + ROUNDING * largest
+    near = tried["method"][is_near & (tried["metric"] == first["metric"])].tolist()
+    named = listed(near) if len(near) <= MOST_NAMED else f"{len(near)} methods"
+    verb = "is" if len(near) == 1 else "are"
+    off = number_text(errors.min(), scale=largest)
+    return (
+        f"{named} {verb} nearest to exact patching: {off} off on average in the "
+        f"{as_written(first['metric'])}"
+    )
 
 
 def control_rates_figure(rates: ControlRates) -> go.Figure:
@@ -67,8 +134,9 @@ def control_rates_figure(rates: ControlRates) -> go.Figure:
     figure.update_traces(error_x=interval_bars(percent, "rate"))
     figure.update_xaxes(title="% that are given gates")
     figure.update_yaxes(title="control")
-    title = "How often gates are named where there are none (95% intervals)"
-    return layout(figure, title, width=860, height=bars_height(len(table)))
+    said = [f"{text} {name}" for name, text in zip(table["control"], written, strict=True)]
+    title = f"Gates are named where there are none in {listed(said)} (95 % intervals)"
+    return layout(figure, title, height=bars_height(len(table)))
 
 
 def gate_scan_figure(scan: GateScan) -> go.Figure:
@@ -85,16 +153,19 @@ def gate_scan_figure(scan: GateScan) -> go.Figure:
         orientation="h",
         marker=BAR,
         text=n_units.tolist(),
+        hovertemplate="%{y}: separated by %{x} units<extra></extra>",
     )
     figure = go.Figure(bars)
     is_few = n_units.max() < 10 if len(n_units) else True
     figure.update_xaxes(title="units", rangemode="tozero", dtick=1 if is_few else None)
     figure.update_yaxes(title="gate", type="category", autorange="reversed")
-    title = (
-        f"Gates of {', '.join(map(as_written, scan.features))} that units separate "
-        f"({scan.control_rate:.1%} separate one by chance)"
-    )
-    return layout(figure, title, width=860, height=bars_height(len(n_units)))
+    of = f"gates of {', '.join(map(as_written, scan.features))}"
+    found = f"No unit separates one of the {of}"
+    if len(n_units):
+        most = count_text(int(n_units.iloc[0]), "unit")
+        found = f"Of the {of}, {as_written(n_units.index[0])} is separated by most units, {most}"
+    title = f"{found} ({scan.control_rate:.1%} separate one by chance)"
+    return layout(figure, title, height=bars_height(len(n_units)))
 
 
 def share_bars(
@@ -110,6 +181,7 @@ def share_bars(
         text=list(written),
         textposition="auto",
         insidetextanchor="start",
+        hovertemplate="%{y}: %{text}<extra></extra>",
     )
     figure = go.Figure(bars)
     figure.update_xaxes(range=[0, 103])

@@ -10,7 +10,8 @@ import plotly.graph_objects as go
 
 from xor_mi.errors import XorMiError, require_kind, whole_number
 from xor_mi.graph import Edge, Subcircuit, name_of_set
-from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, bars_height, heatmap, layout
+from xor_mi.plots._heatmap import heatmap
+from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, bars_height, layout
 from xor_mi.search import (
     SCORES,
     AlignmentSearch,

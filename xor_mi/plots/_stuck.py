@@ -1,17 +1,36 @@
-"""a `population.Stuck` -> where its decision changes, and beside it the nudges of its weights."""
+"""a `population.Stuck` -> where its decision changes, and below it the nudges of its weights."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
+from plotly.basedatatypes import BaseTraceType
 from plotly.subplots import make_subplots
 
 from xor_mi import geometry
 from xor_mi.errors import require_kind
+from xor_mi.finding import number_text
+from xor_mi.margins import weight_symbols
 from xor_mi.metrics import decisions
 from xor_mi.plots._plane import corner_trace
-from xor_mi.plots._style import BAR, BOUNDARY_LINE, NEGATIVE, input_axis, layout, line_trace
+from xor_mi.plots._style import (
+    BAR,
+    BOUNDARY_LINE,
+    NEGATIVE,
+    input_axis,
+    legend_below,
+    legend_height,
+    line_trace,
+    reach,
+    text_beside,
+    titled,
+)
 from xor_mi.population import Nudge, Stuck
 
 LINE_HEIGHT = 34
 """Pixels of one bar."""
+PLANE_HEIGHT, GAP = 260, 70
+"""Pixels of the plane, and between it and the bars."""
 
 FREES = BAR | {"pattern": {"shape": "/", "fgcolor": NEGATIVE, "size": 6}}
 """The marker of a nudge after which training comes to a solution."""
@@ -21,7 +40,7 @@ def stuck_figure(stuck: Stuck, *, progress: bool = True) -> go.Figure:
     """`population.stuck_in`: the smallest nudge of each weight that makes it compute, and what
     frees it.
 
-    Beside them, of a network with two inputs and one decision, the plane with the line along which
+    Above them, of a network with two inputs and one decision, the plane with the line along which
     the decision changes and what is decided on the four inputs.
 
     Args:
@@ -32,31 +51,58 @@ def stuck_figure(stuck: Stuck, *, progress: bool = True) -> go.Figure:
     """
     require_kind("stuck", stuck, Stuck, give="what population.stuck_in(model) returns")
     has_plane = stuck.model.cfg.d_in == 2 and stuck.model.cfg.n_decisions == 1
-    figure = make_subplots(rows=1, cols=2 if has_plane else 1, horizontal_spacing=0.2)
+    bars_at = 2 if has_plane else 1
+    bars = [(stuck.nudges, "computes at once", BAR)]
+    if stuck.frees:
+        bars.append(((stuck.frees,), "training then solves it", FREES))
+    n_bars = sum(len(nudges) for nudges, _, _ in bars)
+    bars_height = max(100, LINE_HEIGHT * n_bars)
+    heights = [PLANE_HEIGHT, bars_height] if has_plane else [bars_height]
+    inside = sum(heights) + GAP * (len(heights) - 1)
+    figure = make_subplots(rows=bars_at, row_heights=heights, vertical_spacing=GAP / inside)
     if has_plane:
         _add_plane(figure, stuck, progress=progress)
-    bars_at = 2 if has_plane else 1
-    for nudges, name, marker in (
-        (stuck.nudges, "computes at once", BAR),
-        ([stuck.frees] if stuck.frees else [], "training then solves it", FREES),
-    ):
-        figure.add_trace(_bars(nudges, name, marker), row=1, col=bars_at)
-    figure.update_xaxes(title="size of the move (units of the weight)", rangemode="tozero")
-    figure.update_yaxes(
-        title="parameter", type="category", autorange="reversed", row=1, col=bars_at
+    largest = reach([nudge.move for nudges, _, _ in bars for nudge in nudges])
+    symbols = {parameter: name for name, parameter in weight_symbols(stuck.model).items()}
+    for nudges, name, marker in bars:
+        trace = _bars(nudges, name, marker, largest=largest, symbols=symbols)
+        figure.add_trace(trace, row=bars_at, col=1)
+    figure.update_xaxes(
+        title="size of the move (units of the weight)",
+        range=[0, 1.25 * largest],
+        row=bars_at,
+        col=1,
     )
+    figure.update_yaxes(title="weight", type="category", autorange="reversed", row=bars_at, col=1)
     if has_plane:
         first, second = (input_axis(name, stuck.model.cfg.input_levels) for name in ("x0", "x1"))
-        figure.update_xaxes(title=first, rangemode="normal", row=1, col=1)
+        figure.update_xaxes(title=first, row=1, col=1)
         figure.update_yaxes(title=second, row=1, col=1)
-    if not (stuck.nudges or stuck.frees):
+    if not n_bars:
         figure.add_annotation(
-            text="no nudge found", showarrow=False, x=0.5, y=0.5, row=1, col=bars_at
+            text="no nudge found", showarrow=False, x=0.5, y=0.5, row=bars_at, col=1
         )
-    n_bars = len(stuck.nudges) + (stuck.frees is not None)
+    traces: tuple[BaseTraceType, ...] = figure.data  # pyright: ignore[reportAssignmentType]
+    names = [str(trace["name"]) for trace in traces]
+    below = 60 + legend_height(names)
+    titled(figure, _smallest(stuck, symbols), inside=inside, below=below)
+    legend = legend_below(names, under=60, inside=inside)
+    return figure.update_layout(margin={"l": 70, "r": 20}, legend=legend)
+
+
+def _smallest(stuck: Stuck, symbols: dict[str, str]) -> str:
+    """What it is stuck in, and the smallest nudge that makes it compute."""
     title = f"Stuck short of {stuck.target}: {stuck.kind.replace('_', ' ')}"
-    layout(figure, title, width=960, height=max(400, LINE_HEIGHT * n_bars + 150))
-    return figure.update_layout(margin={"b": 60})
+    if stuck.nudges:
+        least = min(stuck.nudges, key=lambda nudge: abs(nudge.move))
+        symbol = symbols.get(least.parameter, least.parameter)
+        move = number_text(least.move, signed=True)
+        return f"{title}; the smallest nudge after which it computes: {symbol} by {move}"
+    if stuck.frees:
+        symbol = symbols.get(stuck.frees.parameter, stuck.frees.parameter)
+        move = number_text(stuck.frees.move, signed=True)
+        return f"{title}; {symbol} by {move}, and training solves it"
+    return f"{title}; no nudge of one weight was found that helps"
 
 
 def _add_plane(figure: go.Figure, stuck: Stuck, *, progress: bool) -> None:
@@ -68,12 +114,28 @@ def _add_plane(figure: go.Figure, stuck: Stuck, *, progress: bool) -> None:
     figure.add_trace(corner_trace(decided, stuck.model.cfg.input_levels), row=1, col=1)
 
 
-def _bars(nudges: "tuple[Nudge, ...] | list[Nudge]", name: str, marker: dict) -> go.Bar:
+def _bars(
+    nudges: Sequence[Nudge],
+    name: str,
+    marker: dict[str, Any],
+    *,
+    largest: float,
+    symbols: dict[str, str],
+) -> go.Bar:
     """One bar per nudge: how far the weight moves."""
+    texts: list[str] = []
+    hovers: list[str] = []
+    for nudge in nudges:
+        move = text_beside(nudge.move, largest=largest, signed=True)
+        symbol = symbols.get(nudge.parameter, nudge.parameter)
+        texts.append(move)
+        hovers.append(f"{symbol} ({nudge.parameter}) moved by {move}: {name}")
     return go.Bar(
         x=[abs(nudge.move) for nudge in nudges],
-        y=[nudge.parameter for nudge in nudges],
-        text=[f"{nudge.move:+.3g}" for nudge in nudges],
+        y=[symbols.get(nudge.parameter, nudge.parameter) for nudge in nudges],
+        text=texts,
+        hovertext=hovers,
+        hoverinfo="text",
         orientation="h",
         marker=marker,
         name=name,

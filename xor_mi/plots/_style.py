@@ -1,28 +1,26 @@
-"""The look that every figure shares: colours, layout, the labelled heatmap."""
+"""The look that every figure shares: colours, layout, numbers as they are written."""
 
 import html
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import dataclass
+from functools import cache
 from math import ceil, floor, isfinite, log10
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
+import plotly.io as pio
 from torch import Tensor
 
-from xor_mi.finding import LONG_NUMBER, number_text
+from xor_mi.finding import LONG_NUMBER, ROUNDING, number_text
 from xor_mi.kinds import Number
 from xor_mi.truth import truth_rows
 
 # the ends of ColorBrewer's RdBu, which colour-blind readers tell apart
 POSITIVE, NEGATIVE, INK = "#2166ac", "#b2182b", "#222222"
 DIVERGING = [[0.0, NEGATIVE], [0.5, "#ffffff"], [1.0, POSITIVE]]
-Marks = list[list[str]]
-"""Text put behind each number of a heatmap, [row][column]."""
-
 FIGURES = 3
 """So many figures of the largest number of a picture are written, and no smaller ones of any."""
 FEWEST_POWER = 1e-3
@@ -32,12 +30,14 @@ MOST_DECIMALS = 300
 
 CHARACTER_WIDTH, TITLE_CHARACTER_WIDTH = 7.0, 8.5
 """Pixels of a character of a label and of a title, rather more than most take."""
-LABEL_GAP = 8
-"""Pixels between the labels of two columns, at least."""
-MIN_GAPPED = 10
-"""Columns of fewer pixels than this stand without a gap."""
-PANEL_WIDTH, PANEL_GAP = 1100, 20
-"""Pixels that the cells of a heatmap are wide at most, and between two panels of it."""
+WIDTH = 600
+"""Pixels of a figure, in which it is read alone."""
+TOOLBAR = 60
+"""Pixels at the right of a title, where plotly's two buttons that are of use here stand."""
+TITLE_LINE = 20
+"""Pixels of a line of a title."""
+USELESS_BUTTONS = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale"]
+"""Of plotly's toolbar; what is left saves the picture, and goes back to how it was."""
 
 BAR = {"color": "#bbbbbb", "line": {"color": INK, "width": 1}}
 """The marker of a bar without a sign."""
@@ -64,16 +64,117 @@ HOLDS_OR_FAILS = {
 }
 
 
-def layout(figure: go.Figure, title: str, *, width: int = 700, height: int = 420) -> go.Figure:
-    """Set theme, title and size on the figure itself, nothing globally."""
+@cache
+def template() -> go.layout.Template:
+    """The theme: plotly's simple_white in ink on white, with powers of ten written as such.
+
+    Without it plotly writes "n" and "\u00b5" behind the numbers of an axis or a colour bar that are
+    small, and "k" and "M" behind large ones.
+    """
+    numbers: dict[str, Any] = {
+        "exponentformat": "power",
+        "minexponent": 4,
+        "separatethousands": True,
+    }
+    axis = numbers | {"linecolor": INK, "tickcolor": INK, "zerolinecolor": INK}
+    bar = numbers | {"thickness": 12, "tickcolor": INK, "outlinewidth": 1, "ticks": "outside"}
+    theme: dict[str, Any] = pio.templates["simple_white"].to_plotly_json()
+    theme["layout"] |= {
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "font": {"color": INK},
+        "xaxis": theme["layout"]["xaxis"] | axis,
+        "yaxis": theme["layout"]["yaxis"] | axis,
+        "coloraxis": {"colorbar": bar},
+        "hoverlabel": {"align": "left", "namelength": -1},
+        "modebar": {"remove": USELESS_BUTTONS},
+    }
+    theme["data"]["heatmap"] = [{"type": "heatmap", "colorbar": bar}]
+    theme["data"]["contour"] = [{"type": "contour", "colorbar": bar}]
+    theme["data"]["scatter"] = [{"type": "scatter", "marker": {"colorbar": bar}}]
+    return go.layout.Template(theme)
+
+
+def layout(figure: go.Figure, title: str, *, width: int = WIDTH, height: int = 420) -> go.Figure:
+    """Set theme, title and size on the figure itself, nothing globally.
+
+    The title stands in as many lines as it needs, left of plotly's buttons.
+    """
+    title = wrapped(title, width - 20 - TOOLBAR)
+    n_lines = title.count("<br>") + 1
+    # plotly puts the middle of the lines where it would put a single one
+    pad = {"t": 14 + 11 * (n_lines - 1)}
     return figure.update_layout(
-        template="simple_white",
-        title={"text": title, "x": 0.02, "font": {"size": 15}},
+        template=template(),
+        title={
+            "text": title,
+            "x": 0.02,
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": pad,
+            "font": {"size": 15},
+        },
         width=width,
         height=height,
         font={"color": INK},
-        margin={"b": 40},
+        # plotly's own, or more for more lines
+        margin={"b": 40, "t": max(100, 35 + TITLE_LINE * n_lines)},
     )
+
+
+def titled(
+    figure: go.Figure,
+    title: str,
+    *,
+    inside: int,
+    below: int,
+    above: int = 0,
+    width: int = WIDTH,
+) -> go.Figure:
+    """As `layout`, with a height that what is drawn has, whatever the lines of the title.
+
+    Args:
+        inside: pixels of what is drawn, from top to bottom.
+        below, above: pixels under it, and between it and the title.
+    """
+    n_lines = wrapped(title, width - 20 - TOOLBAR).count("<br>") + 1
+    top = 35 + TITLE_LINE * n_lines + above
+    layout(figure, title, width=width, height=top + inside + below)
+    return figure.update_layout(margin={"t": top, "b": below})
+
+
+LEGEND_LINE, LEGEND_FONT, LEGEND_CHARACTER, LEGEND_SIGN = 22, 11, 6.2, 45
+"""Pixels of a line of a legend, the size of its letters, and pixels of one and of a sign."""
+
+
+def legend_height(names: Sequence[str]) -> int:
+    """Pixels that `legend_below` needs."""
+    per_line = max(1, (WIDTH - 100) // (_entry_width(names) + LEGEND_SIGN))
+    return LEGEND_LINE * ceil(len(names) / per_line) + 10
+
+
+def legend_below(names: Sequence[str], *, under: int, inside: int) -> dict[str, Any]:
+    """A legend under the picture, in as many lines as it needs.
+
+    Args:
+        under: pixels from the axis down to it.
+        inside: pixels of what is drawn, from top to bottom.
+    """
+    return {
+        "orientation": "h",
+        "x": 0,
+        "y": -under / inside,
+        "yanchor": "top",
+        "traceorder": "normal",
+        "entrywidth": _entry_width(names),
+        "font": {"size": LEGEND_FONT},
+    }
+
+
+def _entry_width(names: Sequence[str]) -> int:
+    """Pixels of the longest entry, without its sign."""
+    return round(LEGEND_CHARACTER * max([len(html.unescape(name)) for name in names], default=0))
 
 
 def decision_text(bit: int) -> str:
@@ -117,187 +218,14 @@ def point_text(point: Sequence[float], digits: int) -> str:
     return f"({', '.join(numbers)})"
 
 
-@dataclass(frozen=True)
-class Panel:
-    """Some columns of a heatmap, side by side.
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence.
 
-    Attributes:
-        part: which columns.
-        is_turned: whether their labels are, being wider than a column.
-        above: pixels that the labels take above the cells, with the title of their axis.
+    >>> listed(["01", "10", "11"]), listed(["01"]), listed([])
+    ('01, 10 and 11', '01', '')
     """
-
-    part: slice
-    is_turned: bool
-    above: int
-
-
-def heatmap(
-    values: Sequence[Sequence[float | None]],
-    *,
-    columns: Sequence[str],
-    rows: Sequence[str],
-    column_title: str,
-    row_title: str,
-    unit: str,
-    title: str,
-    marks: Marks | None = None,
-    column_width: int = 90,
-    with_numbers: bool = True,
-    in_panels: bool = True,
-) -> go.Figure:
-    """A labelled heatmap, colours centred at zero. None leaves a cell empty.
-
-    More columns than are read side by side stand in several panels, one below the other. Margins
-    grow with the labels; labels that are wider than their column are turned.
-
-    Args:
-        column_title, row_title: what columns and lines are.
-        unit: what the numbers are, written over the colour bar.
-        column_width: in pixels.
-        with_numbers: whether each cell has its number as text, and each column its label; without,
-            as many labels as there is room for.
-        in_panels: whether many columns are split.
-    """
-    filled = [value for value in chain.from_iterable(values) if value is not None]
-    bound = max([abs(value) for value in filled if isfinite(value)], default=0) or 1.0
-    marks = marks or [[""] * len(columns) for _ in rows]
-    texts = [
-        _cell_texts(numbers, of_line, largest=bound)
-        for numbers, of_line in zip(values, marks, strict=True)
-    ]
-    columns, rows = told_apart(columns), told_apart(rows)
-    every = 1 if with_numbers else ceil((label_width(columns) + LABEL_GAP) / column_width)
-    shown = _panels(columns, column_width * every, in_panels)
-    if every > 1:
-        shown = [replace(panel, is_turned=False) for panel in shown]
-    n_widest = max(len(columns[panel.part]) for panel in shown)
-    column_title = wrapped(column_title, max(250, n_widest * column_width))
-    first = shown[0]
-    shown[0] = replace(first, above=first.above + 18 * column_title.count("<br>"))
-    gap = 2 if column_width >= MIN_GAPPED else 0
-    figure = go.Figure()
-    for number, panel in enumerate(shown, start=1):
-        cells = go.Heatmap(
-            z=[line[panel.part] for line in values],
-            x=columns[panel.part],
-            y=rows,
-            text=[line[panel.part] for line in texts],
-            texttemplate="%{text}" if with_numbers else None,
-            hovertemplate="%{y}, %{x}: %{z}<extra></extra>",
-            xgap=gap,
-            ygap=2,
-            colorscale=DIVERGING,
-            zmin=-bound,
-            zmax=bound,
-            colorbar={"title": {"text": unit}},
-            showscale=number == 1,
-            xaxis="x" if number == 1 else f"x{number}",
-            yaxis="y" if number == 1 else f"y{number}",
-        )
-        figure.add_trace(cells)
-    # room for the title of the lines, which is written upwards beside them
-    panel_height = max(34 * len(rows), 100, 12 + round(text_width(row_title)))
-    _size(figure, shown, panel_height, columns, rows, title, column_width)
-    _place(figure, shown, panel_height, columns, rows, every)
-    figure.update_layout(xaxis={"title": column_title})
-    return figure.update_yaxes(title=row_title)
-
-
-def _size(
-    figure: go.Figure,
-    shown: Sequence[Panel],
-    panel_height: int,
-    columns: Sequence[str],
-    rows: Sequence[str],
-    title: str,
-    column_width: int,
-) -> None:
-    """Width, height and margins: no label and no title is cut."""
-    # the labels of lines and the title of their axis; the colour bar
-    left, right = 60 + round(label_width(rows)), 150
-    n_widest = max(len(columns[panel.part]) for panel in shown)
-    width = max(520, column_width * n_widest + left + right)
-    title = wrapped(title, width - 40)
-    n_lines = title.count("<br>") + 1
-    top = 30 + 20 * n_lines + shown[0].above
-    layout(figure, title, width=width, height=_inside(shown, panel_height) + top + 40)
-    # plotly puts the middle of the lines where it would put a single one
-    pad = {"t": 14 + 11 * (n_lines - 1)}
-    figure.update_layout(
-        margin={"t": top, "l": left, "r": right},
-        title={"y": 1, "yref": "container", "yanchor": "top", "pad": pad},
-    )
-
-
-def _inside(shown: Sequence[Panel], panel_height: int) -> int:
-    """Pixels from the top of the first panel to the bottom of the last."""
-    between = sum(panel.above + PANEL_GAP for panel in shown[1:])
-    return len(shown) * panel_height + between
-
-
-def _place(
-    figure: go.Figure,
-    shown: Sequence[Panel],
-    panel_height: int,
-    columns: Sequence[str],
-    rows: Sequence[str],
-    every: int,
-) -> None:
-    """The axes of the panels, from the top down, each with its column labels above it."""
-    inside = _inside(shown, panel_height)
-    n_widest = max(len(columns[panel.part]) for panel in shown)
-    high = inside
-    for number, panel in enumerate(shown, start=1):
-        high -= panel.above + PANEL_GAP if number > 1 else 0
-        suffix = "" if number == 1 else str(number)
-        names = columns[panel.part]
-        figure.layout[f"xaxis{suffix}"] = {
-            "type": "category",
-            "side": "top",
-            "ticks": "",
-            "tickmode": "array",
-            "tickvals": list(names[::every]),
-            "tickangle": -90 if panel.is_turned else 0,
-            # a last panel with fewer columns keeps their width
-            "domain": [0, len(names) / n_widest if n_widest else 1],
-            "anchor": f"y{suffix}",
-        }
-        figure.layout[f"yaxis{suffix}"] = {
-            "type": "category",
-            "autorange": "reversed",
-            "ticks": "",
-            "tickmode": "array",
-            "tickvals": list(rows),
-            "domain": [max(0.0, (high - panel_height) / inside), high / inside],
-            "anchor": f"x{suffix}",
-        }
-        high -= panel_height
-
-
-def _panels(columns: Sequence[str], column_width: int, in_panels: bool) -> list[Panel]:
-    """The columns in panels."""
-    parts = panels(len(columns), column_width) if in_panels else [slice(0, len(columns))]
-    shown: list[Panel] = []
-    for part in parts:
-        names = columns[part]
-        is_turned = label_width(names) + LABEL_GAP > column_width
-        n_lines = max([name.count("<br>") + 1 for name in names], default=1)
-        labels = round(label_width(names)) if is_turned else 16 * n_lines
-        shown.append(Panel(part, is_turned, above=45 + labels))
-    return shown
-
-
-def panels(n_columns: int, column_width: int) -> list[slice]:
-    """Columns in panels of nearly the same number, each no wider than a page.
-
-    >>> panels(25, 90)
-    [slice(0, 9, None), slice(9, 18, None), slice(18, 25, None)]
-    """
-    most = max(1, PANEL_WIDTH // column_width)
-    n_panels = ceil(n_columns / most) or 1
-    size = ceil(n_columns / n_panels) or 1
-    return [slice(start, min(start + size, n_columns)) for start in range(0, n_columns or 1, size)]
+    *first, last = names or [""]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def told_apart(names: Sequence[str]) -> list[str]:
@@ -350,18 +278,19 @@ def wrapped(title: str, width: int) -> str:
     return "<br>".join(lines)
 
 
-def _cell_texts(
-    values: Sequence[float | None], marks: Sequence[str], *, largest: float
-) -> list[str]:
-    """One line's numbers, each with its mark.
+def reach(values: Iterable[float], *, scale: float = 0.0) -> float:
+    """How far a colour bar or an axis of these numbers goes: the size of the largest.
 
-    Args:
-        largest: of all cells.
+    Where all are rounding beside `scale`, which is the size of what they are made of, it is that
+    one, so that nothing is stretched over rounding; 1 where there is nothing at all.
+
+    >>> reach([0.5, -2.0]), reach([1e-16, -2e-16], scale=5.0), reach([])
+    (2.0, 5.0, 1.0)
     """
-    texts: list[str] = []
-    for value, mark in zip(values, marks, strict=True):
-        texts.append("" if value is None else f"{text_beside(value, largest=largest)}{mark}")
-    return texts
+    largest = max([abs(value) for value in values if isfinite(value)], default=0.0)
+    if largest <= ROUNDING * scale:
+        return scale or 1.0
+    return largest
 
 
 def text_beside(value: float, *, largest: float, signed: bool = False) -> str:
@@ -378,12 +307,14 @@ def text_beside(value: float, *, largest: float, signed: bool = False) -> str:
     if not isfinite(value) or not largest:
         return number_text(value, signed=signed)
     decimals = FIGURES - 1 - floor(log10(largest))
-    sign = "+" if signed else ""
-    # + 0.0: a zero has no minus
+    if FEWEST_POWER <= largest < LONG_NUMBER:
+        decimals = max(0, decimals)
+    # + 0.0: a zero has no minus, and no plus either
+    value = round(value, decimals) + 0.0
+    sign = "+" if signed and value else ""
     if not FEWEST_POWER <= largest < LONG_NUMBER:
-        return f"{round(value, decimals) + 0.0:{sign}.{FIGURES}g}"
-    decimals = max(0, decimals)
-    return f"{round(value, decimals) + 0.0:{sign}.{decimals}f}"
+        return f"{value:{sign}.{FIGURES}g}"
+    return f"{value:{sign}.{decimals}f}"
 
 
 def rounded(values: Tensor, *, largest: float, digits: int) -> Tensor:

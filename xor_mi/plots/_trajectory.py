@@ -17,7 +17,7 @@ from plotly.subplots import make_subplots
 
 from xor_mi import geometry
 from xor_mi.errors import XorMiError, require_kind, unknown
-from xor_mi.finding import number_text
+from xor_mi.finding import ROUNDING, number_text
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
 from xor_mi.plots._sliders import (
@@ -34,11 +34,14 @@ from xor_mi.plots._style import (
     INK,
     NEGATIVE,
     POSITIVE,
+    WIDTH,
     as_written,
-    layout,
+    label_width,
+    legend_below,
+    legend_height,
     text_beside,
     text_width,
-    wrapped,
+    titled,
 )
 from xor_mi.population import EVENTS, AtStep, Event, Moment, Trajectory
 
@@ -100,8 +103,7 @@ percent.
 MOST_LOSS_TICKS = 7
 """So many labels have room beside the panel of losses."""
 STEP_TITLE = "step (logarithmic, from 0)"
-WIDTH = 1040
-LEFT, RIGHT = 70, 30
+LEFT, RIGHT = 70, 20
 """Pixels beside the panels, the labels of the bands not counted."""
 PANEL = 130
 """Pixels of the panel of losses, and of that of rows."""
@@ -111,8 +113,14 @@ ROOM = 10
 """Pixels of a stretch that its name leaves free."""
 APART = 0.3
 """Between markers of one step, in bands."""
-MODEBAR = 330
-"""Pixels to the right of the title, where plotly's buttons are."""
+MOVING_GAP = 70
+"""Pixels between the weights that move and the plane that does."""
+PLANE_HEIGHT, WEIGHT_HEIGHT = 330, 20
+"""Pixels of the moving plane, and of one of the weights."""
+SHARES_HEIGHT, NAME_WIDTH = 340, 110.0
+"""Pixels of the stacked shares, and of a name beside them."""
+UNDER_BANDS, UNDER_SHARES = 50, 50
+"""Pixels from the axis of steps down to the legend."""
 MOST_CHARACTERS, FEWEST_CHARACTERS = 40, 8
 """A longer name is cut in a label, and left out where not even the fewest have room; hovering has
 it whole.
@@ -279,10 +287,13 @@ def _add_losses(figure: go.Figure, trajectory: Trajectory) -> None:
     losses = go.Scatter(
         x=[_at_step(step) for step in steps],
         y=list(trajectory.losses),
-        customdata=steps,
         mode="lines",
         line={"color": POSITIVE, "width": 2},
-        hovertemplate="step %{customdata}: loss %{y:.4g}<extra></extra>",
+        hovertext=[
+            f"step {step}: loss {number_text(loss, decimals=4)}"
+            for step, loss in zip(steps, trajectory.losses, strict=True)
+        ],
+        hoverinfo="text",
         name="loss",
         showlegend=False,
     )
@@ -523,15 +534,22 @@ def _step_axis(last: int) -> dict[str, Any]:
 def _loss_axis(losses: Sequence[float]) -> dict[str, Any]:
     """The axis of losses, logarithmic where all are above 0, with whole labels that have room.
 
+    Losses that hardly differ stand on a linear axis from 0 on, which is not stretched over them.
+
     >>> _loss_axis([0.7, 0.05])["tickvals"]
     [0.05, 0.1, 0.2, 0.5]
     >>> _loss_axis([1.5, 1e-9])["tickvals"]
     [1e-08, 1e-06, 0.0001, 0.01, 1.0]
+    >>> _loss_axis([0.5, 0.5 + 1e-9])["range"]
+    [0, 0.6]
     """
     least, most = min(losses), max(losses)
     axis: dict[str, Any] = {"title": "loss", "type": "log" if least > 0 else "linear"}
     if not (least > 0 and most < inf and most > 3 * least):
-        return axis
+        is_level = most < inf and most - least <= ROUNDING * max(abs(most), abs(least))
+        return axis | (
+            {"type": "linear", "range": [0, round(1.2 * most, 6) or 1.0]} if is_level else {}
+        )
     low, high = floor(log10(least)), ceil(log10(most))
     ticks = [float(f"{digit}e{power}") for power in range(low, high + 1) for digit in (1, 2, 5)]
     ticks = [tick for tick in ticks if least <= tick <= most]
@@ -560,25 +578,15 @@ def _gates_layout(
         row=3,
         col=1,
     )
-    title = wrapped(as_written(str(trajectory).splitlines()[0]), WIDTH - MODEBAR)
-    n_lines = title.count("<br>") + 1
     traces: tuple[BaseTraceType, ...] = figure.data  # pyright: ignore[reportAssignmentType]
-    n_items = sum(1 for trace in traces if trace["showlegend"] is not False)
-    top, bottom = 34 + 20 * n_lines, 80 + 24 * (n_items // 4 + 1)
+    names = [str(trace["name"]) for trace in traces if trace["showlegend"] is not False]
     inside = sum(heights) + 2 * BETWEEN
-    layout(figure, title, width=WIDTH, height=inside + top + bottom)
+    title = as_written(str(trajectory).splitlines()[0])
+    titled(figure, title, inside=inside, below=UNDER_BANDS + legend_height(names))
     return figure.update_layout(
         barmode="overlay",
-        margin={"t": top, "b": bottom, "l": LEFT, "r": RIGHT},
-        legend={
-            "orientation": "h",
-            "x": 0,
-            "y": -48 / inside,
-            "yanchor": "top",
-            "traceorder": "normal",
-            "entrywidth": 235,
-        },
-        title={"y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 12}},
+        margin={"l": LEFT, "r": RIGHT},
+        legend=legend_below(names, under=UNDER_BANDS, inside=inside),
     )
 
 
@@ -597,28 +605,58 @@ def _moving_figure(trajectory: Trajectory, kind: TrajectoryKind) -> go.Figure:
     has_weights, has_plane = kind != "plane", kind != "weights" and n_inputs == 2
     bars = _weight_frames(networks) if has_weights else [[] for _ in networks]
     planes = [_plane_of(network) for network in networks] if has_plane else []
-    titles = ["every weight and bias"] * has_weights + ["the input plane"] * has_plane
-    figure = make_subplots(cols=len(titles), subplot_titles=titles, horizontal_spacing=0.14)
+    titles = ["weights"] * has_weights + ["plane"] * has_plane
+    figure = make_subplots(cols=len(titles))
     moving = [[*of_step] for of_step in bars]
+    heights = [WEIGHT_HEIGHT * len(_weights_by_name(networks[0])) + 20] * has_weights
+    heights += [PLANE_HEIGHT] * has_plane
+    inside = sum(heights) + MOVING_GAP * (len(heights) - 1)
     if has_plane:
         bound = largest_distance(planes)
         for traces, plane, network in zip(moving, planes, networks, strict=True):
             edge = geometry.boundary(network, n_points=BOUNDARY_POINTS, progress=False)
-            traces += plane_traces(plane, edge, decisions(network)[:, 0].tolist(), bound)
+            surface, *others = plane_traces(plane, edge, decisions(network)[:, 0].tolist(), bound)
+            # beside the plane, which is the lowest panel
+            beside = {"y": 0, "yanchor": "bottom", "lenmode": "pixels", "len": PLANE_HEIGHT}
+            traces += [surface.update(colorbar=beside), *others]
     start = len(moving) - 1
     n_left = len(moving[0]) if len(titles) == 1 else 1
     add_frames(figure, moving, n_still=0, shown_first=start, n_left=n_left)
-    height = 520
     if has_weights:
-        height = max(height, 20 * len(_weights_by_name(networks[0])) + 230)
         _label_weights(figure, networks)
     if has_plane:
         label_plane(figure, planes[0], column=len(titles))
-    title = f"{_subject(trajectory)}: what moves while it trains"
-    width = WIDTH if len(titles) == 2 else 700
-    labels = [_moment_text(moment, 2**n_inputs, width - 170) for moment in moments]
-    with_slider(figure, title, labels, active=start, width=width, height=height)
+    _below_each_other(figure, heights)
+    labels = [_moment_text(moment, 2**n_inputs, WIDTH - 100) for moment in moments]
+    title = _how_it_went(trajectory, moments)
+    with_slider(figure, title, labels, active=start, width=WIDTH, height=inside + 100)
+    titled(figure, title, inside=inside, below=170)
+    figure.update_layout(margin={"l": 110 if has_weights else 60, "r": 30})
     return _with_button(figure)
+
+
+def _below_each_other(figure: go.Figure, heights: Sequence[int]) -> None:
+    """The panels, which plotly has put side by side for their slider, one under the other.
+
+    Args:
+        heights: pixels of each, from the top down.
+    """
+    inside = sum(heights) + MOVING_GAP * (len(heights) - 1)
+    high = inside
+    for number, height in enumerate(heights):
+        suffix = f"{number + 1}" if number else ""
+        figure.layout[f"xaxis{suffix}"].domain = [0, 1]
+        figure.layout[f"yaxis{suffix}"].domain = [max(0.0, (high - height) / inside), high / inside]
+        high -= height + MOVING_GAP
+
+
+def _how_it_went(trajectory: Trajectory, moments: Sequence[Moment]) -> str:
+    """How many rows were decided right at first and in the end."""
+    of, first, last = _n_rows(trajectory), moments[0], moments[-1]
+    return (
+        f"{_subject(trajectory)}: {first.n_rows_right} of {of} rows right at step {first.step}, "
+        f"{last.n_rows_right} of {of} at step {last.step}; every weight as it moves"
+    )
 
 
 def _with_button(figure: go.Figure) -> go.Figure:
@@ -717,8 +755,17 @@ def _largest_weight(networks: Sequence[HookedMLP]) -> float:
 
 def _label_weights(figure: go.Figure, networks: Sequence[HookedMLP]) -> None:
     reach = 1.45 * _largest_weight(networks)
-    figure.update_xaxes(title="value", range=[-reach, reach], zeroline=True, row=1, col=1)
-    figure.update_yaxes(type="category", autorange="reversed", dtick=1, row=1, col=1)
+    figure.update_xaxes(
+        title="value of the weight", range=[-reach, reach], zeroline=True, row=1, col=1
+    )
+    figure.update_yaxes(
+        title="edge, or bias of a unit",
+        type="category",
+        autorange="reversed",
+        dtick=1,
+        row=1,
+        col=1,
+    )
 
 
 def _plane_of(network: HookedMLP) -> geometry.InputPlane:
@@ -766,7 +813,7 @@ def families_figure(table: pd.DataFrame) -> go.Figure:
         middle = below + percent[-1] / 2
         below += percent[-1]
         if percent[-1] > LEAST_SHARE_NAMED:
-            text = f"{_cut_to(str(name))}, {percent[-1]:.0f} %"
+            text = f"{_cut_to(str(name), NAME_WIDTH)}, {percent[-1]:.0f} %"
             names.append(text)
             figure.add_annotation(
                 x=1.01,
@@ -778,13 +825,18 @@ def families_figure(table: pd.DataFrame) -> go.Figure:
             )
     figure.update_xaxes(_step_axis(steps[-1]), title=STEP_TITLE)
     figure.update_yaxes(title="% of all networks", range=[0, 100])
-    title = f"What networks are while they train, by {by.replace('_', ' ')}"
-    layout(figure, title, width=WIDTH, height=520)
-    n_lines = len(shares.columns) // 3 + 1
-    right = 40 + round(max([text_width(name) for name in names], default=0))
+    last = shares.iloc[-1]
+    most = as_written(_cut_to(str(last.idxmax())))
+    title = (
+        f"At step {steps[-1]} most networks are {most}, {100 * last.max():.0f} % "
+        f"(by {by.replace('_', ' ')})"
+    )
+    entries = [as_written(_cut_to(str(name))) for name in shares.columns]
+    below = UNDER_SHARES + legend_height(entries)
+    titled(figure, title, inside=SHARES_HEIGHT, below=below)
     return figure.update_layout(
-        margin={"t": 50, "b": 70 + 22 * n_lines, "r": right},
-        legend={"orientation": "h", "y": -0.17, "yanchor": "top", "traceorder": "normal"},
+        margin={"l": 60, "r": 30 + round(label_width(names))},
+        legend=legend_below(entries, under=UNDER_SHARES, inside=SHARES_HEIGHT),
     )
 
 
@@ -851,20 +903,34 @@ def event_steps_figure(table: pd.DataFrame) -> go.Figure:
             mode="markers",
             marker={"size": 8, "opacity": 0},
             customdata=[low, first, middle, third, high],
-            hovertext=[
-                f"{share} of them by step {step:,.0f}"
-                for share, step in zip(
-                    ("5 %", "a quarter", "half", "three quarters", "95 %"),
-                    (low, first, middle, third, high),
-                    strict=True,
-                )
-            ],
+            hovertext=_quantile_texts([low, first, middle, third, high]),
             hoverinfo="text",
             showlegend=False,
         )
         figure.add_trace(marks)
     figure.update_xaxes(_step_axis(int(table["step"].max())), title=STEP_TITLE)
     figure.update_yaxes(type="category", autorange="reversed", ticksuffix=" ")
-    title = f"When it happens, over {n_networks:,} networks (box: the middle half; 5 to 95 %)"
-    layout(figure, title, width=WIDTH - 100, height=48 * len(names) + 140)
-    return figure.update_layout(margin={"t": 60, "b": 60, "l": 190})
+    title = f"{_most_frequent(table)} (of {n_networks:,}; box: the middle half; 5 to 95 %)"
+    titled(figure, title, inside=48 * len(names), below=60)
+    return figure.update_layout(margin={"l": 190, "r": 20})
+
+
+def _most_frequent(table: pd.DataFrame) -> str:
+    """In how many networks all rows are right, and by which step in half of them; where in none,
+    the same of the event that happens in most.
+    """
+    counts: dict[str, int] = {}
+    for event in EVENTS:
+        counts[event] = table.loc[table["event"] == event, "seed"].nunique()
+    event = "first_solved" if counts["first_solved"] else max(counts, key=lambda one: counts[one])
+    middle = table.loc[table["event"] == event, "step"].median()
+    what = event.replace("_", " ").capitalize()
+    return f"{what}: {counts[event]:,} networks, half of the times by step {middle:,.0f}"
+
+
+def _quantile_texts(steps: Sequence[float]) -> list[str]:
+    """What hovering says of the 5, 25, 50, 75 and 95 % of the times of an event."""
+    shares = ("5 %", "a quarter", "half", "three quarters", "95 %")
+    return [
+        f"{share} of them by step {step:,.0f}" for share, step in zip(shares, steps, strict=True)
+    ]

@@ -1,20 +1,52 @@
 """findings of `margins` -> what the weights must satisfy, and how far each may move."""
 
+import re
 import textwrap
-from math import isinf
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf, isfinite
 
 import plotly.graph_objects as go
 
 from xor_mi.errors import XorMiError, require_kind
+from xor_mi.finding import ROUNDING, number_text
 from xor_mi.margins import Condition, Conditions, Slack, WeightSlack
-from xor_mi.plots._style import BAR, HOLDS_OR_FAILS, INK, NEGATIVE, layout
+from xor_mi.plots._style import (
+    BAR,
+    CHARACTER_WIDTH,
+    HOLDS_OR_FAILS,
+    INK,
+    NEGATIVE,
+    WIDTH,
+    label_width,
+    listed,
+    reach,
+    text_beside,
+    titled,
+    wrapped,
+)
 
-LONGEST_NAME = 70
-"""A longer inequality is cut on the axis; hovering shows it whole."""
+TEXT_LINE, BAR_HEIGHT, BAR_GAP = 16, 20, 16
+"""Pixels of a line of an inequality, of the bar under it, and between the two next ones."""
+MOST_SYMBOLS = 12
+"""So many weights of an inequality have their parameter named by hovering."""
+MOST_NEAREST = 4
+"""So many inputs that are nearest to flipping are named in a title."""
+SYMBOL = re.compile(r"[a-z]\d+(?:_\d+)*|[a-z]\b")
+"""What may be a weight in an inequality."""
+
+SLACK_HEIGHT = 30
+"""Pixels of a weight."""
+SLACK_DOMAIN = (0.3, 0.7)
+"""Between them the intervals are drawn; beside them stands who flips at each end."""
+END_CHARACTERS = 22
+"""So many characters have room beside an interval."""
+HOVER_WIDTH = 560
+"""Pixels of a line of what hovering says."""
 
 
 def conditions_figure(conditions: Conditions) -> go.Figure:
-    """`margins.conditions`: one bar per inequality, its slack.
+    """`margins.conditions`: one bar per inequality, its slack, with the inequality above it.
 
     A failed one points left, is hatched and says so.
 
@@ -26,31 +58,89 @@ def conditions_figure(conditions: Conditions) -> go.Figure:
     )
     if not len(conditions):
         raise XorMiError("no conditions to draw; give what margins.conditions(model) returns")
-    figure = go.Figure([_bars(conditions, satisfied=True), _bars(conditions, satisfied=False)])
+    names = _places(conditions)
+    left = 40 + round(label_width(names))
+    # one bar is as far from the next as the longest inequality needs
+    room = int((WIDTH - left - 30) / CHARACTER_WIDTH)
+    texts = [textwrap.wrap(condition.inequality, room) for condition in conditions]
+    n_lines = max(map(len, texts))
+    slot = n_lines * TEXT_LINE + BAR_HEIGHT + BAR_GAP
+    size = _size_of(conditions)
+    bars = [
+        _bars(conditions, slot=slot, size=size, satisfied=True),
+        _bars(conditions, slot=slot, size=size, satisfied=False),
+    ]
+    figure = go.Figure(bars)
+    for number, lines in enumerate(texts):
+        figure.add_annotation(
+            x=0,
+            xref="paper",
+            xanchor="left",
+            y=number - 0.5 + (BAR_GAP / 2 + (n_lines - len(lines)) * TEXT_LINE) / slot,
+            yanchor="top",
+            text="<br>".join(lines),
+            xshift=6,
+            align="left",
+            showarrow=False,
+            borderpad=0,
+        )
     slacks = [condition.slack for condition in conditions]
-    size = max(map(abs, slacks)) or 1.0
-    low, high = min(slacks), max(slacks)
     # room for the text beside the bars
-    left = min(low, 0) - (0.5 * size if low < 0 else 0)
-    right = max(high, 0) + (0.4 * size if high >= 0 else 0)
+    lowest = min(*slacks, 0.0) - (0.35 * size if min(slacks) < 0 else 0.02 * size)
+    highest = max(*slacks, 0.0) + (0.35 * size if max(slacks) >= 0 else 0.02 * size)
     figure.update_xaxes(
-        title="slack: distance to the other side (units of the output before its activation)",
+        title="slack: how far the left side is from flipping<br>"
+        "(units of the output before its activation function)",
         zeroline=True,
-        range=[left, right],
+        range=[lowest, highest],
     )
     figure.update_yaxes(
-        tickvals=list(range(len(conditions))),
-        ticktext=_names(conditions),
-        autorange="reversed",
-        title="input: inequality",
+        # beside the middle of each bar
+        tickvals=[number + 0.5 - (BAR_HEIGHT + BAR_GAP) / 2 / slot for number in range(len(names))],
+        ticktext=names,
+        ticks="",
+        range=[len(conditions) - 0.5, -0.5],
+        title="input",
     )
-    title = f"Conditions on the weights: {conditions.n_satisfied} of {len(conditions)} hold"
-    layout(figure, title, width=900, height=max(260, 42 * len(conditions) + 140))
-    return figure.update_layout(barmode="overlay", margin={"b": 60})
+    inside = slot * len(conditions)
+    titled(figure, _how_many_hold(conditions, size), inside=inside, below=80)
+    return figure.update_layout(barmode="overlay", margin={"l": left, "r": 20}, showlegend=False)
 
 
-def _bars(conditions: Conditions, *, satisfied: bool) -> go.Bar:
-    """The bars of the inequalities that hold, or of those that fail."""
+def _size_of(conditions: Conditions) -> float:
+    """The size of the largest slack; where all are rounding, of what is compared."""
+    compared = [abs(condition.value) + abs(condition.slack) for condition in conditions]
+    scale = max(*compared, conditions.scale)
+    return reach([condition.slack for condition in conditions], scale=scale)
+
+
+def _how_many_hold(conditions: Conditions, size: float) -> str:
+    """How many hold, and which input is nearest to flipping or is the most wrong."""
+    n, of = conditions.n_satisfied, len(conditions)
+    target = conditions.target.name
+    if n < of:
+        worst = min(conditions, key=lambda condition: condition.slack)
+        by = number_text(-worst.slack, scale=size)
+        # on the threshold
+        much = f"by {by}, the most" if float(by) else "by rounding alone"
+        return f"{n} of {of} conditions for {target} hold; {worst.row} fails {much}"
+    least = min(condition.slack for condition in conditions)
+    near = [one.row for one in conditions if one.slack <= least + ROUNDING * size]
+    rows = list(dict.fromkeys(near))
+    named = listed(rows) if len(rows) <= MOST_NEAREST else f"{len(rows)} inputs"
+    is_are = "is" if len(rows) == 1 else "are"
+    away = number_text(least, scale=size)
+    return (
+        f"All {of} conditions for {target} hold; {named} {is_are} nearest to flipping, {away} away"
+    )
+
+
+def _bars(conditions: Conditions, *, slot: int, size: float, satisfied: bool) -> go.Bar:
+    """The bars of the inequalities that hold, or of those that fail.
+
+    Args:
+        slot: pixels from one bar to the next.
+    """
     look = HOLDS_OR_FAILS[satisfied]
     shown: dict[int, Condition] = {}
     for number, condition in enumerate(conditions):
@@ -59,12 +149,21 @@ def _bars(conditions: Conditions, *, satisfied: bool) -> go.Bar:
     marker = {"line": {"color": look.edge, "width": 1.5}, "color": look.fill}
     if look.hatching:
         marker["pattern"] = {"shape": look.hatching, "fgcolor": NEGATIVE, "size": 6}
+    texts: list[str] = []
+    hovers: list[str] = []
+    for condition in shown.values():
+        slack = text_beside(condition.slack, largest=size, signed=True)
+        texts.append(f"{slack} {look.word}")
+        hovers.append(_condition_sentence(condition, slack, conditions.symbols))
     return go.Bar(
         x=[condition.slack for condition in shown.values()],
         y=list(shown),
-        text=[f"{condition.slack:+.3g} {look.word}" for condition in shown.values()],
-        hovertext=[condition.inequality for condition in shown.values()],
-        width=0.8,
+        text=texts,
+        hovertext=hovers,
+        hoverinfo="text",
+        width=BAR_HEIGHT / slot,
+        # under the inequality
+        offset=0.5 - (BAR_HEIGHT + BAR_GAP / 2) / slot,
         orientation="h",
         marker=marker,
         name=look.word,
@@ -73,23 +172,35 @@ def _bars(conditions: Conditions, *, satisfied: bool) -> go.Bar:
     )
 
 
-def _names(conditions: Conditions) -> list[str]:
-    """Row, place where there are several, and inequality, for the axis."""
+def _condition_sentence(condition: Condition, slack: str, symbols: dict[str, str]) -> str:
+    """The inequality in symbols and numbers, and the parameter of each symbol."""
+    word = "holds" if condition.satisfied else "fails"
+    said = [
+        f"on {condition.row}, {condition.place}: {condition.inequality} {word}, slack {slack}",
+        f"in numbers: {condition.numbers}",
+    ]
+    found = dict.fromkeys(SYMBOL.findall(condition.inequality))
+    weights = [f"{name} is {symbols[name]}" for name in found if name in symbols]
+    if weights:
+        more = len(weights) - MOST_SYMBOLS
+        rest = f", and {more} more" if more > 0 else ""
+        said.append(f"{', '.join(weights[:MOST_SYMBOLS])}{rest}")
+    return "<br>".join(wrapped(line, HOVER_WIDTH) for line in said)
+
+
+def _places(conditions: Conditions) -> list[str]:
+    """Row, and place where there are several, for the axis."""
     several_places = len({condition.place for condition in conditions}) > 1
-    names: list[str] = []
-    for condition in conditions:
-        of = f"{condition.row} {condition.place}" if several_places else condition.row
-        names.append(f"{of}: {textwrap.shorten(condition.inequality, LONGEST_NAME)}")
-    return names
+    if not several_places:
+        return [condition.row for condition in conditions]
+    return [f"{condition.row} {condition.place}" for condition in conditions]
 
 
 def slack_figure(slack: Slack) -> go.Figure:
     """`margins.slack_to_flip`: the interval in which each weight may move alone, and its value.
 
-    The input that flips is named at each end.
-
-    An arrow stands for an interval that does not end in the picture; where it ends is written
-    beside it.
+    Beside each interval stands which input flips at its end, and where that is. An arrow stands
+    for an interval that does not end in the picture.
 
     Raises:
         XorMiError: something else, or no weights.
@@ -97,77 +208,132 @@ def slack_figure(slack: Slack) -> go.Figure:
     require_kind("slack", slack, Slack, give="what margins.slack_to_flip(model) returns")
     if not len(slack):
         raise XorMiError("no slack to draw; give what margins.slack_to_flip(model) returns")
-    low, high, margin = _reach(slack)
-    figure = go.Figure()
-    for number, weight in enumerate(slack):
-        figure.add_trace(_interval_end(weight, number, low, margin, is_upper=False))
-        figure.add_trace(_interval_end(weight, number, high, margin, is_upper=True))
-    figure.add_trace(_own_values(slack))
+    reached = _reach(slack)
+    names = [_symbol_of(slack, weight) for weight in slack]
+    figure = go.Figure([_intervals(slack, reached), _ends(slack, reached), _own_values(slack)])
     figure.update_xaxes(
-        title="value of the weight (beyond an end, the input named there is decided otherwise)",
-        range=[low, high],
+        title="value of the weight",
+        range=[reached.low, reached.high],
+        domain=SLACK_DOMAIN,
+        nticks=4,
     )
     figure.update_yaxes(
         tickvals=list(range(len(slack))),
-        ticktext=[weight.parameter for weight in slack],
-        autorange="reversed",
-        title="parameter",
+        ticktext=names,
+        range=[len(slack) - 0.5, -1.2],
+        title="weight",
     )
-    title = "How far each weight may move alone before a decision changes (circle: its value)"
-    layout(figure, title, width=860, height=max(280, 34 * len(slack) + 150))
-    return figure.update_layout(margin={"b": 60})
+    for number, weight in enumerate(slack):
+        for is_upper in (False, True):
+            text = _end_text(weight, reached, is_upper=is_upper)
+            _add_end_text(figure, text, y=float(number), is_upper=is_upper)
+    for text, is_upper in (("moved down, flips", False), ("moved up, flips", True)):
+        _add_end_text(figure, f"<i>{text}</i>", y=-0.85, is_upper=is_upper)
+    inside = SLACK_HEIGHT * len(slack) + 20
+    titled(figure, _least(slack, reached), inside=inside, below=60)
+    left = 50 + round(label_width(names))
+    return figure.update_layout(margin={"l": left, "r": 15}, showlegend=False)
 
 
-def _reach(slack: Slack) -> tuple[float, float, float]:
-    """The lowest and highest value drawn, and the margin within them.
+@dataclass(frozen=True)
+class _Reach:
+    """What the axis of values shows.
 
-    Drawn are all values, and the ends that are not too far from them.
+    Attributes:
+        low, high: its ends.
+        margin: within them, where arrows stand.
+        size: of the largest value.
     """
+
+    low: float
+    high: float
+    margin: float
+    size: float
+
+    def shows(self, end: float) -> bool:
+        """Whether an end of an interval is in the picture."""
+        return self.low < end < self.high
+
+
+def _reach(slack: Slack) -> _Reach:
+    """All values are drawn, and the ends that are not too far from them."""
     values = [weight.value for weight in slack]
+    size = reach(values)
     # an end further away than this would press all the others together
-    far = 1.5 * (max(map(abs, values)) or 1.0)
-    lowers = [weight.lower for weight in slack]
-    uppers = [weight.upper for weight in slack]
-    drawn = [x for x in (*values, *lowers, *uppers) if min(values) - far <= x <= max(values) + far]
-    margin = 0.25 * (max(drawn) - min(drawn) or 1.0)
-    return min(drawn) - margin, max(drawn) + margin, margin
+    far = 1.5 * size
+    ends: Iterable[float] = [end for one in slack for end in (one.lower, one.upper)]
+    near = [end for end in ends if min(values) - far <= end <= max(values) + far]
+    drawn = [*values, *near]
+    span = max(drawn) - min(drawn)
+    margin = 0.25 * (span if span > ROUNDING * size else size)
+    return _Reach(min(drawn) - margin, max(drawn) + margin, margin, size)
 
 
-def _interval_end(
-    weight: WeightSlack, number: int, limit: float, margin: float, *, is_upper: bool
-) -> go.Scatter:
-    """From the weight's value to one end of its interval, or to an arrow at the picture's limit."""
-    end, row = (weight.upper, weight.row_upper) if is_upper else (weight.lower, weight.row_lower)
+def _symbol_of(slack: Slack, weight: WeightSlack) -> str:
+    """The short name of a weight, or its parameter where it has none."""
+    return slack.symbols.get(weight.parameter, weight.parameter)
+
+
+def _least(slack: Slack, reached: _Reach) -> str:
+    """Which weight may move least, which way, and what flips then."""
+    least = slack.smallest
+    if least.slack == inf:
+        return "Each weight may move alone as far as it likes: no decision changes"
+    is_up = least.up <= least.down
+    row = least.row_upper if is_up else least.row_lower
+    way, by = ("up", least.up) if is_up else ("down", least.down)
+    text = number_text(by, scale=reached.size)
+    flip = "flip" if ", " in row else "flips"
+    symbol = _symbol_of(slack, least)
+    return f"{symbol} may move least: {text} {way}, then {row} {flip} (circle: its value)"
+
+
+def _drawn_end(weight: WeightSlack, reached: _Reach, *, is_upper: bool) -> float:
+    """Where an interval ends in the picture: at its end, or at its arrow."""
+    end = weight.upper if is_upper else weight.lower
+    if reached.shows(end):
+        return end
     side = 1 if is_upper else -1
-    # end < limit above the weight's value, end > limit below it
-    is_drawn = side * end < side * limit
-    if is_drawn:
-        x, label, symbol = end, row, "line-ns"
-    else:
-        symbol = "triangle-right" if is_upper else "triangle-left"
-        # an arrow of an end that is somewhere leaves room to say where
-        room = 0.1 if isinf(end) else 0.7
-        x = limit - side * margin * room
-        label = "" if isinf(end) else f"{row} at {end:.4g}"
+    limit = reached.high if is_upper else reached.low
+    return limit - side * 0.2 * reached.margin
+
+
+def _intervals(slack: Slack, reached: _Reach) -> go.Scatter:
+    """A line for each weight."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for number, weight in enumerate(slack):
+        x += [_drawn_end(weight, reached, is_upper=upper) for upper in (False, True)]
+        y += [number, number]
+        # plotly breaks a line at None
+        x.append(None)
+        y.append(None)
+    line = {"color": INK, "width": 2}
+    return go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", name="interval")
+
+
+def _ends(slack: Slack, reached: _Reach) -> go.Scatter:
+    """A stroke where an interval ends, and an arrow where it goes on."""
+    x: list[float] = []
+    y: list[int] = []
+    symbols: list[str] = []
+    hovers: list[str] = []
+    for number, weight in enumerate(slack):
+        for is_upper in (False, True):
+            end = weight.upper if is_upper else weight.lower
+            arrow = "triangle-right" if is_upper else "triangle-left"
+            x.append(_drawn_end(weight, reached, is_upper=is_upper))
+            y.append(number)
+            symbols.append("line-ns" if reached.shows(end) else arrow)
+            hovers.append(_slack_sentence(slack, weight, reached))
+    marker = {"symbol": symbols, "size": 12, "color": INK, "line": {"color": INK, "width": 2}}
     return go.Scatter(
-        x=[weight.value, x],
-        y=[number, number],
-        text=["", label],
-        hoverinfo="x",
-        textposition="middle right" if is_upper else "middle left",
-        marker={
-            "size": [0, 12],
-            "symbol": symbol,
-            "line": {"color": INK, "width": 2},
-            "color": INK,
-        },
-        line={"color": INK, "width": 2},
-        showlegend=False,
-        mode="lines+markers+text",
+        x=x, y=y, mode="markers", marker=marker, hovertext=hovers, hoverinfo="text", name="end"
     )
 
 
 def _own_values(slack: Slack) -> go.Scatter:
+    reached = _reach(slack)
     marker = {
         "symbol": "circle",
         "size": 10,
@@ -177,9 +343,57 @@ def _own_values(slack: Slack) -> go.Scatter:
     return go.Scatter(
         x=[weight.value for weight in slack],
         y=list(range(len(slack))),
-        hovertext=[f"slack {weight.slack:.3g}" for weight in slack],
-        hoverinfo="text+x",
+        hovertext=[_slack_sentence(slack, weight, reached) for weight in slack],
+        hoverinfo="text",
         mode="markers",
         marker=marker,
-        showlegend=False,
+        name="value",
+    )
+
+
+def _slack_sentence(slack: Slack, weight: WeightSlack, reached: _Reach) -> str:
+    """A weight's two names, its value, and how far it may move either way."""
+    symbol = _symbol_of(slack, weight)
+    named = symbol if symbol == weight.parameter else f"{symbol} ({weight.parameter})"
+    ways: list[str] = []
+    for way, by, row in (
+        ("down", weight.down, weight.row_lower),
+        ("up", weight.up, weight.row_upper),
+    ):
+        if by == inf:
+            ways.append(f"{way} as far as it likes")
+        else:
+            flip = "flip" if ", " in row else "flips"
+            ways.append(f"{way} by {number_text(by, scale=reached.size)}, then {row} {flip}")
+    value = number_text(weight.value, scale=reached.size)
+    return wrapped(f"{named} is {value}; alone it may move {'; '.join(ways)}", HOVER_WIDTH)
+
+
+def _end_text(weight: WeightSlack, reached: _Reach, *, is_upper: bool) -> str:
+    """Which inputs flip at an end, and where: as many of them as there is room for."""
+    end, row = (weight.upper, weight.row_upper) if is_upper else (weight.lower, weight.row_lower)
+    if not isfinite(end):
+        return "nothing"
+    rows = row.split(", ")
+    at = f" at {number_text(end, scale=reached.size)}"
+    for n_named in range(len(rows), 0, -1):
+        more = f" and {len(rows) - n_named} more" if n_named < len(rows) else ""
+        text = f"{', '.join(rows[:n_named])}{more}{at}"
+        if len(text) <= END_CHARACTERS:
+            return text
+    return f"{len(rows)} inputs{at}" if len(rows) > 1 else f"{row}{at}"
+
+
+def _add_end_text(figure: go.Figure, text: str, *, y: float, is_upper: bool) -> None:
+    """To the left or the right of all intervals, in the row of a weight."""
+    figure.add_annotation(
+        x=1 if is_upper else 0,
+        xref="paper",
+        xanchor="right" if is_upper else "left",
+        y=y,
+        yref="y",
+        yanchor="middle",
+        text=text,
+        showarrow=False,
+        font={"size": 11},
     )

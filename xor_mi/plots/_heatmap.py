@@ -1,0 +1,420 @@
+"""numbers with labelled lines and columns -> one heatmap, in panels that are read at 600 pixels."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain, pairwise
+from math import ceil, copysign, isinf
+
+import plotly.graph_objects as go
+
+from xor_mi.finding import ROUNDING
+from xor_mi.plots._style import (
+    DIVERGING,
+    TITLE_LINE,
+    WIDTH,
+    label_width,
+    reach,
+    text_beside,
+    text_width,
+    titled,
+    told_apart,
+    wrapped,
+)
+
+Texts = list[list[str]]
+"""A text for each cell, [row][column]."""
+
+LABEL_GAP = 8
+"""Pixels between the labels of two columns, at least."""
+NARROWEST_COLUMN, WIDEST_COLUMN = 40, 90
+"""Pixels of a column with numbers."""
+MIN_GAPPED = 10
+"""Columns of fewer pixels than this stand without a gap."""
+PANEL_GAP = 24
+"""Pixels between two panels."""
+LEAST_CELLS, LEAST_WIDTH = 240, 560
+"""Pixels of the cells of a panel, however long the names of lines, and of the whole picture."""
+ROW_HEIGHT, LOW_ROW, MANY_ROWS = 30, 20, 20
+"""Pixels of a line, and of a line among many."""
+BAR_GAP, BAR_THICKNESS, UNIT_LINE = 8, 12, 18
+"""Pixels between the cells and the colour bar, of the bar, and of a line of what its numbers are.
+"""
+CELL_CHARACTER, CELL_FONT = 6.6, 11
+"""Pixels of a character of a number in a cell, and its size."""
+LEAST_SHARED = 0.05
+"""Panels share a colour bar where the largest number of each is at least this part of that of all.
+"""
+HOVER_WIDTH = 560
+"""Pixels of a line of what hovering says."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns that belong together, such as those of one layer.
+
+    Attributes:
+        name: the title over their panel, where the heatmap is split.
+        n_columns: how many there are.
+        scale: the size of what their numbers are made of, as `reach` takes it.
+        together: so many columns on end are not parted, such as the terms of a unit.
+    """
+
+    name: str
+    n_columns: int
+    scale: float = 0.0
+    together: int = 1
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Some columns side by side.
+
+    Attributes:
+        title: above their labels.
+        part: which columns.
+        bound: the number at which the colours end.
+        is_turned: whether the labels are, being wider than a column.
+        above: pixels that labels and title take above the cells.
+    """
+
+    title: str
+    part: slice
+    bound: float
+    is_turned: bool
+    above: int
+
+    @property
+    def n_columns(self) -> int:
+        return self.part.stop - self.part.start
+
+
+def heatmap(
+    values: Sequence[Sequence[float | None]],
+    *,
+    columns: Sequence[str],
+    rows: Sequence[str],
+    column_title: str,
+    row_title: str,
+    unit: str,
+    title: str,
+    groups: Sequence[Group] = (),
+    scale: float = 0.0,
+    marks: Texts | None = None,
+    hovers: Texts | None = None,
+    column_width: int | None = None,
+    with_numbers: bool = True,
+    in_panels: bool = True,
+) -> go.Figure:
+    """A labelled heatmap, colours centred at zero. None leaves a cell empty.
+
+    Columns that are not read side by side at 600 pixels stand in panels, one below the other: a
+    group in one or several. So do groups of which some have numbers much smaller than others, each
+    with colours of its own. Margins grow with the labels; labels wider than their column are
+    turned. What is only rounding is white, and written as zero.
+
+    Args:
+        column_title, row_title: what columns and lines are.
+        unit: what the numbers are, written beside the colour bar.
+        groups: of the columns, in their order; by default one, of this `scale`.
+        scale: the size of what the numbers are made of, as `reach` takes it.
+        marks: put behind each number.
+        hovers: what hovering says of each cell; by default its line, column and number.
+        column_width: in pixels; by default as wide as its numbers and labels need.
+        with_numbers: whether each cell has its number as text, and each column its label; without,
+            as many labels as there is room for.
+        in_panels: whether many columns are split.
+    """
+    groups = groups or [Group(column_title, len(columns), scale)]
+    columns, rows = told_apart(columns), told_apart(rows)
+    bounds = _bounds(values, groups)
+    written = _cell_texts(values, groups, bounds, marks)
+    row_height = LOW_ROW if len(rows) > MANY_ROWS else ROW_HEIGHT
+    # room for what is written upwards beside the lines, and beside the colour bar
+    cells_height = max(row_height * len(rows), 100, 12 + round(text_width(row_title)))
+    unit = wrapped(unit, cells_height)
+    left = 56 + round(label_width(rows))
+    to_unit = BAR_GAP + BAR_THICKNESS + 12 + _ticks_width(bounds)
+    right = to_unit + UNIT_LINE * (unit.count("<br>") + 1) + 4
+    if column_width is None:
+        column_width = _column_width(written, columns)
+    every = 1 if with_numbers else ceil((label_width(columns) + LABEL_GAP) / column_width)
+    most = max(LEAST_CELLS, WIDTH - left - right) // column_width
+    is_split = in_panels and (len(columns) > most or len(set(bounds)) > 1)
+    if is_split:
+        parts = list(_parts(groups, bounds, most))
+    else:
+        parts = [(column_title, slice(0, len(columns)), max(bounds))]
+    n_widest = max(part.stop - part.start for _, part, _ in parts)
+    width = max(LEAST_WIDTH, column_width * n_widest + left + right)
+    shown = [
+        _panel(
+            name,
+            part,
+            bound,
+            columns=columns,
+            label_room=column_width * every,
+            title_room=2 * left + (width - left - right) * (part.stop - part.start) // n_widest,
+            may_turn=every == 1,
+        )
+        for name, part, bound in parts
+    ]
+    inside = len(shown) * cells_height + sum(panel.above + PANEL_GAP for panel in shown[1:])
+    has_several_bars = len(set(bounds)) > 1
+    figure = go.Figure()
+    for number, panel in enumerate(shown):
+        suffix = f"{number + 1}" if number else ""
+        cells = go.Heatmap(
+            z=_shown_values(values, panel, with_numbers=with_numbers),
+            x=columns[panel.part],
+            y=rows,
+            text=[line[panel.part] for line in written],
+            texttemplate="%{text}" if with_numbers else None,
+            textfont={"size": CELL_FONT},
+            xgap=2 if column_width >= MIN_GAPPED else 0,
+            ygap=2,
+            colorscale=DIVERGING,
+            zmin=-panel.bound,
+            zmax=panel.bound,
+            showscale=number == 0 or has_several_bars,
+            xaxis=f"x{suffix}",
+            yaxis=f"y{suffix}",
+        )
+        figure.add_trace(_with_hovers(cells, hovers, panel, with_numbers=with_numbers))
+    titled(figure, title, inside=inside, below=20, above=shown[0].above, width=width)
+    figure.update_layout(margin={"l": left, "r": right})
+    _place(
+        figure,
+        shown,
+        rows=rows,
+        columns=columns,
+        cells_height=cells_height,
+        inside=inside,
+        every=every,
+    )
+    for number, panel in enumerate(shown):
+        top = figure.layout[f"yaxis{number + 1 if number else ''}"].domain[1]
+        bar = _colour_bar(panel, top=top, height=cells_height)
+        figure.update_traces(colorbar=bar, selector=number)
+        if number == 0 or has_several_bars:
+            figure.add_annotation(
+                text=unit,
+                textangle=-90,
+                x=1,
+                xref="paper",
+                xanchor="left",
+                xshift=to_unit,
+                y=top,
+                yref="paper",
+                yanchor="middle",
+                yshift=-cells_height / 2,
+                showarrow=False,
+            )
+    return figure.update_yaxes(title={"text": row_title, "standoff": 8})
+
+
+def _slices(groups: Sequence[Group]) -> list[slice]:
+    """The columns of each group."""
+    ends = list(accumulate([group.n_columns for group in groups], initial=0))
+    return [slice(start, stop) for start, stop in pairwise(ends)]
+
+
+def _bounds(values: Sequence[Sequence[float | None]], groups: Sequence[Group]) -> list[float]:
+    """Of each group the number at which its colours end: one for all, or, where one has much
+    smaller numbers than another, each its own.
+    """
+    bounds: list[float] = []
+    is_blank: list[bool] = []
+    for group, part in zip(groups, _slices(groups), strict=True):
+        cells = list(chain.from_iterable(line[part] for line in values))
+        numbers = [number for number in cells if number is not None]
+        bounds.append(reach(numbers, scale=group.scale))
+        is_blank.append(not any(numbers))
+    sized = [bound for bound, blank in zip(bounds, is_blank, strict=True) if not blank] or bounds
+    # what is zero throughout is white on any scale
+    own = [max(sized) if blank else bound for bound, blank in zip(bounds, is_blank, strict=True)]
+    is_shared = min(own) >= LEAST_SHARED * max(own)
+    return [max(own)] * len(own) if is_shared else own
+
+
+def _cell_texts(
+    values: Sequence[Sequence[float | None]],
+    groups: Sequence[Group],
+    bounds: Sequence[float],
+    marks: Texts | None,
+) -> Texts:
+    """Every number beside those of its group, with its mark."""
+    texts: Texts = [[] for _ in values]
+    for part, bound in zip(_slices(groups), bounds, strict=True):
+        for line, numbers in zip(texts, values, strict=True):
+            line += [
+                "" if number is None else text_beside(number, largest=bound)
+                for number in numbers[part]
+            ]
+    if marks is None:
+        return texts
+    return [
+        [text + mark for text, mark in zip(line, of_line, strict=True)]
+        for line, of_line in zip(texts, marks, strict=True)
+    ]
+
+
+def _column_width(texts: Texts, columns: Sequence[str]) -> int:
+    """Pixels that the numbers need, and the labels where these are not much wider."""
+    longest = max([len(text) for text in chain.from_iterable(texts)], default=0)
+    needed = CELL_CHARACTER * longest + LABEL_GAP
+    labels = label_width(columns) + LABEL_GAP
+    wanted = max(needed, labels) if labels <= WIDEST_COLUMN else needed
+    return ceil(min(max(wanted, NARROWEST_COLUMN), max(WIDEST_COLUMN, needed)))
+
+
+def _parts(
+    groups: Sequence[Group], bounds: Sequence[float], most: int
+) -> Iterator[tuple[str, slice, float]]:
+    """Title, columns and bound of each panel, a group in as many as it needs."""
+    for group, part, bound in zip(groups, _slices(groups), bounds, strict=True):
+        for number, own in enumerate(parted(group.n_columns, most, group.together)):
+            name = f"{group.name}, continued" if number else group.name
+            yield name, slice(part.start + own.start, part.start + own.stop), bound
+
+
+def parted(n_columns: int, most: int, together: int = 1) -> list[slice]:
+    """Columns in panels of nearly the same number, each of at most so many.
+
+    Args:
+        together: so many on end are not parted, where there is room for them.
+
+    >>> parted(25, 9)
+    [slice(0, 9, None), slice(9, 18, None), slice(18, 25, None)]
+    >>> parted(12, 9, together=4)
+    [slice(0, 8, None), slice(8, 12, None)]
+    """
+    most = max(1, most)
+    if together > most:
+        together = 1
+    n_blocks = ceil(n_columns / together) or 1
+    n_panels = ceil(n_blocks / (most // together))
+    size = ceil(n_blocks / n_panels) * together
+    return [slice(start, min(start + size, n_columns)) for start in range(0, n_columns or 1, size)]
+
+
+def _panel(
+    name: str,
+    part: slice,
+    bound: float,
+    *,
+    columns: Sequence[str],
+    label_room: int,
+    title_room: int,
+    may_turn: bool,
+) -> Panel:
+    """A panel, with the room that its title and its labels need.
+
+    Args:
+        label_room: pixels of a label that is not turned.
+        title_room: pixels of the title, which has its middle over that of the cells.
+    """
+    names = columns[part]
+    is_turned = may_turn and label_width(names) + LABEL_GAP > label_room
+    n_lines = max([label.count("<br>") + 1 for label in names], default=1)
+    labels = round(label_width(names)) if is_turned else 15 * n_lines
+    title = wrapped(name, title_room - 10)
+    return Panel(
+        title, part, bound, is_turned, above=labels + 30 + TITLE_LINE * title.count("<br>")
+    )
+
+
+def _shown_values(
+    values: Sequence[Sequence[float | None]], panel: Panel, *, with_numbers: bool
+) -> list[list[float | None]]:
+    """The numbers of a panel; an infinite one has the colour at the end of the scale."""
+    shown: list[list[float | None]] = []
+    for line in values:
+        numbers: list[float | None] = []
+        for number in line[panel.part]:
+            if number is not None and isinf(number):
+                number = copysign(panel.bound, number)
+            # hovering writes what no text stands beside
+            elif not with_numbers and number is not None and abs(number) < ROUNDING * panel.bound:
+                number = 0.0
+            numbers.append(number)
+        shown.append(numbers)
+    return shown
+
+
+def _with_hovers(
+    cells: go.Heatmap, hovers: Texts | None, panel: Panel, *, with_numbers: bool
+) -> go.Heatmap:
+    """The cells with what hovering says: a sentence of each, or its line, column and number."""
+    if hovers is not None:
+        sentences = [[wrapped(text, HOVER_WIDTH) for text in line[panel.part]] for line in hovers]
+        return cells.update(hovertext=sentences, hoverinfo="text")
+    number = "%{text}" if with_numbers else "%{z:.3g}"
+    return cells.update(hovertemplate=f"%{{y}}, %{{x}}: {number}<extra></extra>")
+
+
+def _place(
+    figure: go.Figure,
+    shown: Sequence[Panel],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    cells_height: int,
+    inside: int,
+    every: int,
+) -> None:
+    """The axes of the panels, from the top down, each with its column labels above it."""
+    n_widest = max(panel.n_columns for panel in shown)
+    high = inside
+    for number, panel in enumerate(shown):
+        high -= panel.above + PANEL_GAP if number else 0
+        suffix = f"{number + 1}" if number else ""
+        figure.layout[f"xaxis{suffix}"] = {
+            "type": "category",
+            "side": "top",
+            "ticks": "",
+            "showline": False,
+            "tickmode": "array",
+            "tickvals": list(columns[panel.part][::every]),
+            "tickangle": -90 if panel.is_turned else 0,
+            # a panel with fewer columns keeps their width
+            "domain": [0, panel.n_columns / n_widest if n_widest else 1],
+            "anchor": f"y{suffix}",
+            "title": {"text": panel.title, "standoff": 8},
+        }
+        figure.layout[f"yaxis{suffix}"] = {
+            "type": "category",
+            "autorange": "reversed",
+            "ticks": "",
+            "showline": False,
+            "tickmode": "array",
+            "tickvals": list(rows),
+            "domain": [max(0.0, (high - cells_height) / inside), high / inside],
+            "anchor": f"x{suffix}",
+        }
+        high -= cells_height
+
+
+def _ticks_width(bounds: Sequence[float]) -> int:
+    """Pixels of the longest number beside a colour bar."""
+    return round(max([text_width(text_beside(-bound, largest=bound)) for bound in bounds]))
+
+
+def _colour_bar(panel: Panel, *, top: float, height: int) -> dict[str, object]:
+    """A thin bar beside a panel, its ends and its middle in numbers as those in the cells.
+
+    Args:
+        top: of the panel, as a part of the picture's inside.
+        height: pixels of the panel.
+    """
+    numbers = [-panel.bound, -panel.bound / 2, 0.0, panel.bound / 2, panel.bound]
+    return {
+        "tickvals": numbers,
+        "ticktext": [text_beside(number, largest=panel.bound) for number in numbers],
+        "lenmode": "pixels",
+        "len": height,
+        "y": top,
+        "yanchor": "top",
+        "xpad": BAR_GAP,
+        "thickness": BAR_THICKNESS,
+        "ypad": 0,
+    }
