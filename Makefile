@@ -7,7 +7,7 @@ export VENV PYTHON TORCH_INDEX
 BIN := $$VENV/bin
 SETUP = @sh .ci/venv $@
 
-.PHONY: demo test lint notebooks bench clean
+.PHONY: demo test lint notebooks figures bench clean
 .NOTPARALLEL: # the goals share one environment
 
 demo:
@@ -30,6 +30,11 @@ notebooks:
 	"$(BIN)/python" .ci/notebooks.py
 	"$(BIN)/python" -c "from xor_mi import identify_circuit, plots, train; m = train('XOR', seed=29).model; \
 		plots.network_diagram(m, identify_circuit(m)).write_image('notebooks/circuit.png', scale=2)"
+
+# README's animation and the still of a report; needs chromium and chromedriver
+figures:
+	$(SETUP)
+	"$(BIN)/python" docs/figures.py
 
 bench:
 	$(SETUP)

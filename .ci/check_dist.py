@@ -24,6 +24,7 @@ NEEDED = [
     ".ci/venv",
     ".github/workflows/ci.yml",
     "docs/install.md",
+    "docs/bench.webp",
     "benchmarks/results.json",
     "examples/circuit_regression/test_circuit.py",
     "notebooks/circuit.png",

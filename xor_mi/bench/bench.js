@@ -737,6 +737,7 @@ const CSS = `
 @container xmb (min-width: 760px) {
   .xmb-all { grid-template-columns: minmax(0, 7fr) minmax(0, 5fr); align-items: start; }
   .xmb-side { display: grid; gap: 10px; }
+  .xmb-found { min-height: 2.9em; }
   .xmb-head, .xmb-conditions, .xmb-code { grid-column: 1 / -1; }
 }
 @container xmb (max-width: 480px) {
@@ -1553,7 +1554,7 @@ class Bench {
     else if (!moved.length) parts.push(["", "Found: "], ["b", verdict], ["", gates ? `, ${gates}.` : ", no unit has a gate."]);
     else {
       const which = moved.length > 4 ? `${moved.length} weights have` : `${listed(moved)} ${moved.length > 1 ? "have" : "has"}`;
-      parts.push(["", "Of the network as it was found: "], ["b", verdict], ["", `${gates ? `, ${gates}` : ""}. Since then ${which} moved; what each row decides is computed for the weights as they stand.`]);
+      parts.push(["", "Of the network as it was found: "], ["b", verdict], ["", `${gates ? `, ${gates}` : ""}. Since then ${which} moved; rows are decided by the weights as they stand.`]);
     }
     const text = JSON.stringify(parts);
     if (this.foundText === text && this.foundNote.childNodes.length) return;
