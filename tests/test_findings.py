@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 import torch
+from IPython.core.formatters import DisplayFormatter
 
 import xor_mi
 from xor_mi import circuits, geometry, plots
@@ -236,11 +237,13 @@ def test_a_finding_is_drawn_or_says_what_to_do_instead(kind):
 @pytest.mark.parametrize("kind", sorted(kinds_of_findings()))
 def test_a_finding_is_a_table_or_says_what_to_do_instead(kind):
     """`frame()` gives a table or says the next step; the notebook cell has the words and the
-    table; `plot()` is `plots.figure`.
+    table, and where it can show text only what is printed; `plot()` is `plots.figure`.
     """
     finding = finding_of(kind)
     page = finding._repr_html_()
     assert page.startswith("<div")
+    shown, _ = DisplayFormatter().format(finding)
+    assert shown == {"text/html": page, "text/plain": str(finding)}
     if type(finding).frame is Finding.frame:
         with pytest.raises(XorMiError, match="print it"):
             finding.frame()

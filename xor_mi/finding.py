@@ -292,6 +292,10 @@ class Finding:
         words, table = self._shown()
         return _words_html(words) + ("" if table is None else _table_html(table))
 
+    def _repr_mimebundle_(self, **_asked: object) -> dict[str, str]:
+        """The same where only text is shown, as in IPython's terminal: what is printed."""
+        return {"text/html": self._repr_html_(), "text/plain": str(self)}
+
 
 class Listed(tuple[_Thing, ...]):
     """Several things that belong together: a tuple, and in a notebook a table, a line of each."""
