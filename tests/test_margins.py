@@ -388,7 +388,8 @@ def test_what_a_finding_of_margins_says(textbook):
         "  01 fails by 0.25: v1*(w12 + b1) + c > 0.5",
     ]
     assert (
-        str(slack_to_flip(textbook)) == "fc1.weight[1, 0] = 1 may move least, by 0.25, of 9 weights"
+        str(slack_to_flip(textbook))
+        == "fc1.weight[1, 0] = 1.00 may move least, by 0.25, of 9 weights"
     )
     assert "every decision is kept between -0.5 and 0.5" in str(
         move_weight(textbook, "fc2.bias[0]", n_steps=3)

@@ -25,7 +25,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, number_text
 from xor_mi.geometry._pieces import (
     FULL,
     MONOTONE,
@@ -127,8 +127,8 @@ class Conditions(Finding):
         lines = [f"{self.n_satisfied} of {len(self)} conditions for {self.target.name} hold"]
         for condition in self:
             if not condition.satisfied:
-                by = abs(condition.slack)
-                lines.append(f"  {condition.row} fails by {by:.4g}: {condition.inequality}")
+                by = number_text(abs(condition.slack), scale=self.scale)
+                lines.append(f"  {condition.row} fails by {by}: {condition.inequality}")
         return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from xor_mi.errors import XorMiError
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, number_text
 from xor_mi.geometry._brackets import CHANGE_RESOLUTION, bracketed_changes
 from xor_mi.geometry._pieces import Changes, Lines, decision_changes, follow, is_piecewise_linear
 from xor_mi.geometry._rounding import rounding_of_scores, rounding_on_rows, without_rounding
@@ -128,10 +128,10 @@ class Slack(Finding):
 
     def __str__(self) -> str:
         least = self.smallest
-        return (
-            f"{least.parameter} = {least.value:.4g} may move least, by {least.slack:.4g}, "
-            f"of {len(self)} weights"
-        )
+        size = max(abs(weight.value) for weight in self)
+        value = number_text(least.value, scale=size)
+        by = number_text(least.slack, scale=size)
+        return f"{least.parameter} = {value} may move least, by {by}, of {len(self)} weights"
 
 
 @torch.no_grad()

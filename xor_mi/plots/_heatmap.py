@@ -133,7 +133,7 @@ def heatmap(
     cells_height = max(row_height * len(rows), 100, 12 + round(text_width(row_title)))
     unit = wrapped(unit, cells_height)
     left = 56 + round(label_width(rows))
-    to_unit = BAR_GAP + BAR_THICKNESS + 12 + _ticks_width(bounds)
+    to_unit = BAR_GAP + BAR_THICKNESS + 20 + _ticks_width(bounds)
     right = to_unit + UNIT_LINE * (unit.count("<br>") + 1) + 4
     if column_width is None:
         column_width = _column_width(written, columns)

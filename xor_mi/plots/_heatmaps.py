@@ -332,13 +332,13 @@ def _what_changes(explained: DifferenceExplanation) -> str:
     total = sum(line["term_change"] for line in readout)
     size = max([abs(line["term_change"]) for line in readout], default=0.0)
     via = sorted(readout, key=lambda line: -abs(line["term_change"]))[: MOST_NAMED - 1]
-    said = [
-        f"{number_text(line['term_change'], signed=True, scale=size)} via {line['source']}"
-        for line in via
-    ]
+    said: list[str] = []
+    for line in via:
+        change = text_beside(line["term_change"], largest=size or 1.0, signed=True)
+        said.append(f"{change} via {line['source']}")
     rest = len(readout) - len(via)
     others = f" and {rest} more" if rest else ""
-    change = number_text(total, signed=True, scale=size)
+    change = text_beside(total, largest=size or 1.0, signed=True)
     between = f"From {explained.a} to {explained.b}"
     return f"{between} y0 changes by {change}: {', '.join(said)}{others}"
 

@@ -22,6 +22,7 @@ from xor_mi.plots._style import (
     listed,
     reach,
     text_beside,
+    text_width,
     titled,
     wrapped,
 )
@@ -37,7 +38,7 @@ SYMBOL = re.compile(r"[a-z]\d+(?:_\d+)*|[a-z]\b")
 
 SLACK_HEIGHT = 30
 """Pixels of a weight."""
-SLACK_DOMAIN = (0.3, 0.7)
+SLACK_DOMAIN = (0.33, 0.72)
 """Between them the intervals are drawn; beside them stands who flips at each end."""
 END_CHARACTERS = 22
 """So many characters have room beside an interval."""
@@ -84,15 +85,11 @@ def conditions_figure(conditions: Conditions) -> go.Figure:
             showarrow=False,
             borderpad=0,
         )
-    slacks = [condition.slack for condition in conditions]
-    # room for the text beside the bars
-    lowest = min(*slacks, 0.0) - (0.35 * size if min(slacks) < 0 else 0.02 * size)
-    highest = max(*slacks, 0.0) + (0.35 * size if max(slacks) >= 0 else 0.02 * size)
     figure.update_xaxes(
         title="slack: how far the left side is from flipping<br>"
         "(units of the output before its activation function)",
         zeroline=True,
-        range=[lowest, highest],
+        range=_slack_range(conditions, size, WIDTH - left - 20),
     )
     figure.update_yaxes(
         # beside the middle of each bar
@@ -105,6 +102,26 @@ def conditions_figure(conditions: Conditions) -> go.Figure:
     inside = slot * len(conditions)
     titled(figure, _how_many_hold(conditions, size), inside=inside, below=80)
     return figure.update_layout(barmode="overlay", margin={"l": left, "r": 20}, showlegend=False)
+
+
+def _slack_range(conditions: Conditions, size: float, width: int) -> list[float]:
+    """The axis of slacks, with room for the text beside the bars.
+
+    Args:
+        width: pixels of the axis.
+    """
+    room = {-1: 0.02, 1: 0.02}
+    for condition in conditions:
+        text = f"{text_beside(condition.slack, largest=size, signed=True)} fails"
+        side = -1 if condition.slack < 0 else 1
+        room[side] = max(room[side], (text_width(text) + 12) / width)
+    slacks = [condition.slack for condition in conditions]
+    # where all are rounding, the axis is as long as what is compared
+    floor = ROUNDING * size
+    lowest = min(*slacks, 0.0)
+    highest = max(*slacks, size if max(map(abs, slacks)) <= floor else 0.0)
+    span = (highest - lowest) / (1 - room[-1] - room[1])
+    return [lowest - room[-1] * span, highest + room[1] * span]
 
 
 def _size_of(conditions: Conditions) -> float:
@@ -210,18 +227,30 @@ def slack_figure(slack: Slack) -> go.Figure:
         raise XorMiError("no slack to draw; give what margins.slack_to_flip(model) returns")
     reached = _reach(slack)
     names = [_symbol_of(slack, weight) for weight in slack]
+    domain = [*SLACK_DOMAIN]
+    # names without a symbol are long
+    domain[0] = min(0.5, max(domain[0], (150 + label_width(names)) / (WIDTH - 30)))
     figure = go.Figure([_intervals(slack, reached), _ends(slack, reached), _own_values(slack)])
     figure.update_xaxes(
         title="value of the weight",
         range=[reached.low, reached.high],
-        domain=SLACK_DOMAIN,
+        domain=domain,
         nticks=4,
     )
     figure.update_yaxes(
         tickvals=list(range(len(slack))),
         ticktext=names,
         range=[len(slack) - 0.5, -1.2],
-        title="weight",
+    )
+    figure.add_annotation(
+        x=domain[0],
+        xref="paper",
+        xanchor="right",
+        xshift=-6,
+        y=-0.85,
+        text="<i>weight</i>",
+        showarrow=False,
+        font={"size": 11},
     )
     for number, weight in enumerate(slack):
         for is_upper in (False, True):
@@ -231,8 +260,7 @@ def slack_figure(slack: Slack) -> go.Figure:
         _add_end_text(figure, f"<i>{text}</i>", y=-0.85, is_upper=is_upper)
     inside = SLACK_HEIGHT * len(slack) + 20
     titled(figure, _least(slack, reached), inside=inside, below=60)
-    left = 50 + round(label_width(names))
-    return figure.update_layout(margin={"l": left, "r": 15}, showlegend=False)
+    return figure.update_layout(margin={"l": 15, "r": 15}, showlegend=False)
 
 
 @dataclass(frozen=True)
