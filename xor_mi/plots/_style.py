@@ -139,7 +139,7 @@ def titled(
         below, above: pixels under it, and between it and the title.
     """
     n_lines = wrapped(title, width - 20 - TOOLBAR).count("<br>") + 1
-    top = 35 + TITLE_LINE * n_lines + above
+    top = 42 + TITLE_LINE * n_lines + above
     layout(figure, title, width=width, height=top + inside + below)
     return figure.update_layout(margin={"t": top, "b": below})
 
