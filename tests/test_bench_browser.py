@@ -261,3 +261,61 @@ def test_nothing_is_wider_than_the_page(page, width):
             assert page.execute_script("return document.documentElement.scrollWidth") <= width
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+BOUNDARY = """
+const here = document.getElementById("here");
+here.replaceChildren();
+const b = benches.mount(here, arguments[0]);
+const path = here.querySelector(".xmb-boundary")?.getAttribute("d") || "";
+const ends = [...path.matchAll(/([-0-9.]+) ([-0-9.]+)/g)].map(found => b.inverse([+found[1], +found[2]]));
+b.destroy();
+return ends;
+"""
+
+
+def scaled(scale: float, **settings) -> HookedMLP:
+    """Weights drawn by the seed, times a number."""
+    model = HookedMLP(HookedMLPConfig(2, **settings))
+    return model.with_weights([(scale * w, scale * b) for w, b in model.float64_layers()])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        scaled(5.0, act_fn="relu", d_hidden=(3, 2), seed=10),
+        scaled(3.0, act_fn="sign", d_hidden=2, seed=3, direct=True, step_at_zero=1),
+        # exactly on the threshold wherever both units are off
+        HookedMLP.from_weights([([[1, 1], [1, 1]], [0, -1]), ([[1, -2]], [0])], out_act_fn="leaky_relu"),
+        scaled(6.0, act_fn="tanh", d_hidden=4, seed=7, d_out=3, decision_rule="argmax"),
+    ],
+    ids=["relu", "steps", "undecided beside a border", "smooth, three classes"],
+)  # fmt: skip
+def test_the_boundary_is_where_decisions_change(page, model):
+    """Between neighbouring points of a grid, by PyTorch, that are decided otherwise a drawn line
+    passes; and on both sides of the middle of every drawn line something else is decided.
+    """
+    ends = page.execute_script(BOUNDARY, bench.bench_spec(model))
+    lines = torch.tensor(ends, dtype=torch.float64).reshape(-1, 2, 2)
+
+    def decided(points):
+        outputs = forward_float64(model, points)[-1].post
+        return model.rule.decide(outputs)[..., 0]
+
+    steps = torch.linspace(-0.47, 1.47, 48, dtype=torch.float64)
+    bits = decided(torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1))
+    changes = (bits[:, 1:] != bits[:, :-1]).nonzero().tolist()
+    assert len(changes) > 5
+    start, way = lines[:, 0], lines[:, 1] - lines[:, 0]
+    for row, column in changes:
+        y, low, high = steps[row], steps[column] - 0.01, steps[column + 1] + 0.01
+        share = (y - start[:, 1]) / way[:, 1]
+        x = start[:, 0] + share * way[:, 0]
+        passes = (share > -0.05) & (share < 1.05) & (x > low) & (x < high)
+        level = (way[:, 1].abs() < 0.005) & ((start[:, 1] - y).abs() < 0.02)
+        assert bool((passes | level).any()), (row, column)
+    long = way.norm(dim=1) > 0.01
+    middle = (start + way / 2)[long]
+    aside = way[long].flip(1) * torch.tensor([-1.0, 1.0]) / way[long].norm(dim=1)[:, None] / 200
+    differ = decided(middle + aside) != decided(middle - aside)
+    assert differ.double().mean() > 0.97

@@ -526,7 +526,7 @@ function cutPlane(machine, { axes, held: heldAt, box, decision }) {
             const parts = split(one, f);
             if (!parts) return [one];
             if (parts.cut.length === 2) {
-              borders.push({ unit: unitName(net, l, unit), layer: l, cut: parts.cut, isStep: kind.isStep });
+              borders.push({ unit: unitName(net, l, unit), layer: l, cut: parts.cut });
             }
             return [parts.above, parts.below];
           });
@@ -553,15 +553,14 @@ function cutPlane(machine, { axes, held: heldAt, box, decision }) {
     const parts = split(ring, score);
     if (parts && parts.cut.length === 2) edges.push(parts.cut);
   }
-  edges.push(...jumps(machine, borders, pieces, { axes, held: heldAt, box, decision }));
+  const corners = [...pieces.flatMap(piece => piece.ring), ...edges.flat()];
+  edges.push(...jumps(machine, borders, corners, { axes, held: heldAt, box, decision }));
   return { pieces, borders, edges };
 }
 
-/** The parts of the borders of steps on whose two sides something else is decided. */
-function jumps(machine, borders, pieces, { axes, held: heldAt, box, decision }) {
-  const steps = borders.filter(border => border.isStep);
-  if (!steps.length) return [];
-  const corners = pieces.flatMap(piece => piece.ring);
+/** The parts of the borders on whose two sides something else is decided: of steps, and where a
+ * score stays zero beside a border. */
+function jumps(machine, borders, corners, { axes, held: heldAt, box, decision }) {
   const size = box[0][1] - box[0][0];
   const input = Float64Array.from(heldAt);
   const sign = (x, y) => {
@@ -569,7 +568,7 @@ function jumps(machine, borders, pieces, { axes, held: heldAt, box, decision }) 
     return Math.sign(machine.distance(input, decision));
   };
   const found = [];
-  for (const { cut: [p, q] } of steps) {
+  for (const { cut: [p, q] } of borders) {
     const way = [q[0] - p[0], q[1] - p[1]];
     const length = Math.hypot(...way);
     if (length < 1e-9 * size) continue;
@@ -877,6 +876,7 @@ class Bench {
     this.netCard = this.card("net", "Network", left);
     this.netNote = make(this.netCard.firstChild, "span");
     this.netStage = make(this.netCard, "div", { class: "xmb-scroll" });
+    this.denseNote = make(this.netCard, "p", { class: "xmb-note" }, "Point at an arrow, or at a weight's slider, to read its name and its term.");
     this.sliders = new Map();
     const inputs = make(this.netCard, "fieldset", { class: "xmb-groups" });
     make(inputs, "legend", {}, "Inputs");
@@ -1371,6 +1371,14 @@ class Bench {
     const { width, height, boxWidth, boxHeight, spots, isStacked } = this.shape;
     this.netStage.replaceChildren();
     const most = Math.max(...net.sizes.slice(1).map((size, l) => size * net.sizes[l]));
+    this.denseNote.hidden = most <= MOST_LABELS;
+    // what is scrolled sideways must be reached by keys too
+    const isScrolled = width > this.width.net + 1;
+    const way = { tabindex: "0", role: "group", "aria-label": "the diagram, wider than the page" };
+    for (const [name, value] of Object.entries(way)) {
+      if (isScrolled) put(this.netStage, name, value);
+      else this.netStage.removeAttribute(name);
+    }
     const svg = make(this.netStage, "svg", {
       width, height, viewBox: `0 0 ${px(width)} ${px(height)}`, role: "img",
       class: most > MOST_LABELS ? "xmb-dense" : null, "aria-labelledby": `${this.id}-net-title`,
