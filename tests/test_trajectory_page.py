@@ -7,6 +7,8 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from pages import drawn_in, unpacked
+from plotly.offline import get_plotlyjs
 
 from xor_mi import HookedMLP, train, trajectory, trajectory_page
 from xor_mi.errors import XorMiError
@@ -117,11 +119,13 @@ def test_the_page_stands_alone_and_names_are_text():
     assert ">x0>x1" not in page
     anchors = {found["id"] for _, found in tags if "id" in found}
     links = [found["href"].removeprefix("#") for tag, found in tags if tag == "a"]
-    assert len(links) == 6
+    # six sections, and past the head of the page
+    assert len(links) == 7
     assert set(links) <= anchors
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
-    assert page.count("plotly.js v") == 1
+    assert unpacked(page, "plotly") == get_plotlyjs()
+    assert set(drawn_in(page)) == {"gates", "moving"}
     assert dict(Page(page).tables["table-trained"])["weight decay"] == "0.01"
 
 
@@ -139,7 +143,7 @@ def test_a_network_that_is_never_solved_has_a_page(solved):
     words = " ".join(re.sub(r"<[^>]+>", " ", page[page.index("<h1>") :]).split())
     assert "never all rows right; training ended at step 60" in words
     assert "What there is at the end" in words
-    assert "not_computing : it does not compute XOR: wrong on 00, 11" in words
+    assert "not computing : it does not compute XOR: wrong on 00, 11" in words
     assert "What is in the way of XOR" in words
     assert "h0.0 is dead from step 2 on" in words
     assert found.stuck is not None

@@ -5,14 +5,9 @@ It says what was measured, on which networks, under which convention, and nothin
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
-import plotly.graph_objects as go
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from xor_mi import plots
 from xor_mi.errors import require_kind
@@ -29,7 +24,7 @@ from xor_mi.exam import (
 from xor_mi.exam._lots import EXAM_FILES
 from xor_mi.finding import number_text
 from xor_mi.kinds import PathLike
-from xor_mi.plots._page import PLOTLY_CONFIG
+from xor_mi.plots._page import PageFigures, render_page
 from xor_mi.saving import EXAM_MARK, require_writable, write_file
 
 __all__ = ["render_exam_page", "write_exam_page"]
@@ -81,44 +76,38 @@ def write_exam_page(
 def render_exam_page(exam: ExamRun) -> str:
     """The page as text: nothing is loaded from anywhere, every inserted text is escaped."""
     require_kind("exam", exam, ExamRun, give="what exam.run_exam returns")
-    text = files("xor_mi").joinpath("exam_page.html.jinja").read_text(encoding="utf-8")
-    # a name that the template spells wrongly is an error, not an empty place in the page
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     measures = [
         {"name": name, "what": measure.what, "better": measure.better}
         for name, measure in MEASURES.items()
         if any(name in part.grades.measures for part in exam.parts)
     ]
-    return template.render(
+    drawn = PageFigures()
+    return render_page(
+        "exam_page.html.jinja",
+        drawn,
         mark=f"{EXAM_MARK}/1",
         summary=str(exam),
         versions=exam.versions,
-        parts=[_part_of_page(part, number) for number, part in enumerate(exam.parts)],
+        parts=[_part_of_page(part, number, drawn) for number, part in enumerate(exam.parts)],
         measures=measures,
-        plotly=Markup(get_plotlyjs()),
-        config=PLOTLY_CONFIG,
     )
 
 
-def _figure_html(figure: go.Figure) -> Markup:
-    """A figure's place in the page, and what the page draws there when it is looked at."""
-    layout = figure.to_plotly_json()["layout"]
-    # a name with </script> in it must not end the script
-    spec = str(figure.to_json()).replace("<", "\\u003c")
-    return Markup(
-        f'<div class="plot" style="width: {layout["width"]}px; height: {layout["height"]}px"></div>'
-        f'<script type="application/json">{spec}</script>'
-    )
+def _part_of_page(part: ExamPart, number: int, drawn: PageFigures) -> dict[str, object]:
+    """What the template says of one task under one convention.
 
-
-def _part_of_page(part: ExamPart, number: int) -> dict[str, object]:
-    """What the template says of one task under one convention."""
+    Args:
+        drawn: its figures come to those of the page.
+    """
     grades = part.grades
     is_graded = bool(grades.measures)
-    boards = [plots.grades_board(grades, measure=name) for name in _drawn_measures(grades)]
+    boards = [
+        drawn.place(f"{number}-{name}", plots.grades_board(grades, measure=name))
+        for name in _drawn_measures(grades)
+    ]
     overs: list[Over] = ["edges", "units"]
     curves = [
-        plots.faithfulness_curves(grades, over=over)
+        drawn.place(f"{number}-curves-{over}", plots.faithfulness_curves(grades, over=over))
         for over in overs
         if any(one.over == over and one.faithfulness for one in grades.grades)
     ]
@@ -126,17 +115,20 @@ def _part_of_page(part: ExamPart, number: int) -> dict[str, object]:
     fails_drawn = any(
         one.gives in ("scores", "set") for name in grades.methods for one in grades.failures(name)
     )
+    fails = ""
+    if fails_drawn:
+        fails = drawn.place(f"{number}-failures", plots.failures_figure(grades))
     return {
         "anchor": f"part-{number}-{re.sub(r'[^a-z0-9]+', '-', part.heading.lower())}",
         "heading": part.heading,
         "measured": _what_was_measured(part),
         "left_out": grades.left_out,
         "truths": _truth_lines(grades.networks),
-        "boards": [_figure_html(figure) for figure in boards],
+        "boards": boards,
         "tables": list(_tables(grades.board())) if is_graded else [],
-        "curves": [_figure_html(figure) for figure in curves],
+        "curves": curves,
         "failures": failures,
-        "drawn": _figure_html(plots.failures_figure(grades)) if fails_drawn else "",
+        "drawn": fails,
         "missing": list(_missing(grades)),
     }
 

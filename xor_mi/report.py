@@ -18,8 +18,9 @@ from typing import TypeVar
 
 import pandas as pd
 import plotly.graph_objects as go
-from jinja2 import Environment, StrictUndefined
+import torch
 from markupsafe import Markup
+from torch import Tensor
 
 from xor_mi import plots, saving
 from xor_mi.circuits import (
@@ -28,20 +29,39 @@ from xor_mi.circuits import (
     Circuit,
     Contradiction,
     Diagnosis,
+    Evidence,
     InterchangeCount,
     ProofLevel,
+    diagnose,
     identify_circuit,
 )
 from xor_mi.errors import XorMiError, require_kind
 from xor_mi.finding import Finding, number_text
 from xor_mi.geometry import InputPath, Kink, path
 from xor_mi.graph import Subcircuit, name_of_set
+from xor_mi.handmade._edits import entries
 from xor_mi.interventions import AblationSweep, PatchSweep, ablation_sweep, patch_sweep
 from xor_mi.kinds import Metric, PathLike, Target
-from xor_mi.margins import Conditions, Slack, WeightSweep, conditions, move_weight, slack_to_flip
+from xor_mi.margins import (
+    Conditions,
+    Slack,
+    WeightSweep,
+    conditions,
+    move_weight,
+    slack_to_flip,
+    weight_symbols,
+)
 from xor_mi.metrics import UNDECIDED, score
-from xor_mi.model import MODEL_FILES, HookedMLP, HookedMLPConfig, require_hooked_mlp, saved_files
-from xor_mi.plots._page import figure_html
+from xor_mi.model import (
+    MODEL_FILES,
+    HookedMLP,
+    HookedMLPConfig,
+    require_hooked_mlp,
+    saved_files,
+    stage_of_hook,
+)
+from xor_mi.plots._page import PageFigures, render_page
+from xor_mi.plots._style import decision_text, text_beside
 from xor_mi.population import gate_shares
 from xor_mi.progress import progress_bar
 from xor_mi.saving import CIRCUIT_MARK, REPORT_MARK, write_files
@@ -105,6 +125,12 @@ HEADLINES = {
     "not_computing": "It does not compute {target}",
 }
 
+MOST_WEIGHTS_OPEN = 24
+"""A table of more weights is shut until the reader opens it."""
+MOST_KINKS_NAMED = 8
+"""Of more places where units bend on a way the first so many are named."""
+ROUNDING = 1e-6
+"""What is smaller than this part of a network's own scale is rounding."""
 SEEDS_NAMED = 3
 """Of the seeds that solve what this network does not, so many are named."""
 MOST_CIRCUITS_LISTED = 20
@@ -551,38 +577,42 @@ def render_report(
     require_kind("figures", figures, dict, give="what figures_of returns")
     for name, figure in figures.items():
         require_kind(f"figure {name!r}", figure, go.Figure, give="what figures_of returns")
-    circuit = findings.circuit
-    shares = None if networks is None else _shares(networks)
-    if networks is not None and shares is not None:
-        n_solved = int(networks["solved"].sum())
-        n_networks = len(networks)
-        drawn = plots.gate_shares_figure(shares, n_solved=n_solved, n_networks=n_networks)
-        # a new dict: the caller's own stays as it is
-        figures = figures | {"shares": drawn}
-    text = files("xor_mi").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    # plotly.js itself is written into the page once, with the first figure of the template
+    circuit, model = findings.circuit, findings.model
+    # a new dict: the caller's own stays as it is
+    figures = figures | _shares_figure(networks)
+    drawn, steps = PageFigures(), _steps_of(findings)
     in_page: dict[str, Markup] = {}
     for name, figure in figures.items():
-        in_page[name] = figure_html(figure, with_plotly=name == "network")
-    # a name that the template spells wrongly is an error, not an empty place in the page
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
-    return template.render(
-        schema=SCHEMA,
+        in_page[name] = drawn.place(name, figure, steps=steps.get(name, ""))
+    common = None if networks is None else how_common(circuit, networks)
+    left_out = _left_out_lines(findings.left_out)
+    return render_page(
+        "report.html.jinja",
+        drawn,
+        mark=SCHEMA,
         circuit=circuit,
-        headline=HEADLINES[circuit.verdict].format(target=circuit.target.name),
+        headline=_headline(circuit),
+        shape="-".join(map(str, model.layer_sizes)),
+        sections=_sections(findings, has_common=common is not None),
         training=training,
         diagnosis=circuit.diagnosis,
-        truth_table=[] if circuit.diagnosis is None else _truth_table(circuit.diagnosis),
+        truth_table=_truth_table_lines(findings),
+        output_heading=_output_heading(model),
         comparison=findings.comparison,
-        difference=findings.difference,
-        read_as=_read_as(findings.model.cfg),
-        is_argmax=findings.model.cfg.decision_rule == "argmax",
-        n_decisions=findings.model.cfg.n_decisions,
-        score=findings.model.rule.score_name.replace("_", " "),
-        left_out=_left_out_lines(findings.left_out),
-        path=findings.path,
-        subcircuits=findings.subcircuits,
+        compared=_compared(findings),
+        comparison_table=_comparison_lines(findings.comparison),
+        read_as=_read_as(model.cfg),
+        weights=_weight_lines(model),
+        most_weights_open=MOST_WEIGHTS_OPEN,
+        is_argmax=model.cfg.decision_rule == "argmax",
+        n_decisions=model.cfg.n_decisions,
+        score=model.rule.score_name.replace("_", " "),
+        left_out=left_out,
+        walked=_walked(findings),
+        subcircuits_said=_subcircuits_said(findings.subcircuits),
+        none_perfect=_none_perfect(findings.subcircuits),
         units=circuit.units,
+        evidence=[_evidence_cells(one) for one in circuit.evidence],
         counted=_how_many_circuits(circuit),
         proved=_how_far_proved(circuit),
         idle=_idle_lines(circuit),
@@ -590,13 +620,245 @@ def render_report(
         contradiction=_contradiction_cells(circuit.contradiction),
         circuits=[_circuit_cells(one) for one in circuit.circuits[:MOST_CIRCUITS_LISTED]],
         differences=circuit.differences[:MOST_CIRCUITS_LISTED],
-        tables={
-            "compare": _table_html(findings.comparison.frame()),
-            "edges": _table_html(findings.difference.edges),
-        },
-        common=None if networks is None else how_common(circuit, networks),
+        number=number_text,
+        common=common,
         figures=in_page,
     )
+
+
+def _shares_figure(networks: pd.DataFrame | None) -> Figures:
+    """How common each set of hidden gates is; nothing where nobody counted, or none solved."""
+    shares = None if networks is None else _shares(networks)
+    if networks is None or shares is None:
+        return {}
+    n_solved = int(networks["solved"].sum())
+    figure = plots.gate_shares_figure(shares, n_solved=n_solved, n_networks=len(networks))
+    return {"shares": figure}
+
+
+def _headline(circuit: Circuit) -> str:
+    """The verdict in words; of a network that does something else also what it does."""
+    text = HEADLINES[circuit.verdict].format(target=circuit.target.name)
+    diagnosis = circuit.diagnosis
+    if diagnosis is None:
+        return text
+    return f"{text}: {_what_instead(diagnosis)}"
+
+
+def _what_instead(diagnosis: Diagnosis) -> str:
+    """What a network does that does not compute its target."""
+    computes = diagnosis.computes
+    if computes is None:
+        undecided = [
+            row
+            for row, bits in zip(diagnosis.rows, diagnosis.decided, strict=True)
+            if UNDECIDED in bits
+        ]
+        return f"on {_listed(undecided, 'and')} it decides nothing"
+    constants = {table[0] for table in computes.tables if len(set(table)) == 1}
+    if len(constants) == 1 and all(len(set(table)) == 1 for table in computes.tables):
+        return f"it decides {constants.pop()} on every input"
+    if computes == diagnosis.target:
+        return "on some inputs only rounding decides as it should"
+    return f"it computes {computes.name}"
+
+
+def _sections(findings: NetworkFindings, *, has_common: bool) -> dict[str, str]:
+    """Anchor of every section -> its title; without those that would say nothing."""
+    circuit, comparison = findings.circuit, findings.comparison
+    is_wrong, moves = circuit.diagnosis is not None, not _is_constant(findings)
+    has_perfect = findings.subcircuits is not None and findings.subcircuits.n_perfect > 0
+    every = {
+        "wrong": ("What went wrong", is_wrong),
+        "network": ("The network", True),
+        "circuit": ("The circuit", circuit.primary is not None or not is_wrong),
+        "activations": ("Activations", True),
+        "compare": (f"{comparison.a} and {comparison.b}", moves),
+        "patch": ("Patching and ablation", moves),
+        "gradual": ("The input modified gradually", moves),
+        "conditions": ("Conditions on the weights", findings.conditions is not None),
+        "subcircuits": ("Subcircuits", has_perfect),
+        "common": ("How common is this?", has_common),
+        "left-out": ("What was left out", bool(findings.left_out)),
+    }
+    return {anchor: title for anchor, (title, is_there) in every.items() if is_there}
+
+
+def _is_constant(findings: NetworkFindings) -> bool:
+    """Whether the outputs are the same on every input, but for rounding beside the largest term."""
+    along = findings.path.outputs.double()
+    on_rows = torch.tensor(diagnose(findings.model).outputs, dtype=torch.float64)
+    largest = findings.contributions.frame()["term"].abs().max()
+    spread = max(_spread(along), _spread(on_rows))
+    return spread <= ROUNDING * largest
+
+
+def _spread(outputs: Tensor) -> float:
+    """Between the largest and the smallest value of an output, [row, output]."""
+    return (outputs.amax(dim=0) - outputs.amin(dim=0)).max().item()
+
+
+def _truth_table_lines(findings: NetworkFindings) -> list[Json]:
+    """The truth table as the page writes it, of a network that is right as well."""
+    lines = _truth_table(diagnose(findings.model, findings.circuit.target))
+    for line in lines:
+        line["outputs"] = [number_text(value, decimals=3) for value in line["outputs"]]
+    return lines
+
+
+def _output_heading(model: HookedMLP) -> str:
+    """'y0, a logit': the outputs, and what they are where that has a name."""
+    names = ", ".join(f"y{k}" for k in range(model.layer_sizes[-1]))
+    kind = model.rule.outputs
+    return names if kind == "output" else f"{names} ({kind})"
+
+
+def _compared(findings: NetworkFindings) -> str:
+    """What is decided on the two inputs, and which hidden units tell them apart."""
+    comparison = findings.comparison
+    on_a, on_b = map(_decided_text, (comparison.decision_a, comparison.decision_b))
+    if comparison.same_decision:
+        said = f"On {comparison.a} and on {comparison.b} the network decides {on_a}."
+    else:
+        said = f"On {comparison.a} the network decides {on_a}, on {comparison.b} {on_b}."
+    frame = comparison.frame()
+    hidden = {unit.name for unit in findings.model.units}
+    apart = frame[~frame["same"] & frame["unit"].isin(hidden)]
+    names = list(dict.fromkeys(apart["unit"]))
+    if not names:
+        return f"{said} No hidden value tells them apart."
+    after = set(apart["unit"][apart["hook"].map(stage_of_hook) == "post"])
+    passed = [name for name in names if name in after]
+    if not passed:
+        return f"{said} Inside only sums before an activation differ, which cuts that off."
+    verb = "tells" if len(passed) == 1 else "tell"
+    return f"{said} Inside {_listed(passed, 'and')} {verb} them apart."
+
+
+def _decided_text(bits: Sequence[int]) -> str:
+    """'0', '0, 1', 'nothing'."""
+    return ", ".join("nothing" if bit == UNDECIDED else str(bit) for bit in bits)
+
+
+def _comparison_lines(comparison: Comparison) -> list[dict[str, str]]:
+    """Every value on both inputs, and its change."""
+    frame = comparison.frame()
+    largest = float(frame[["value_a", "value_b"]].abs().to_numpy().max())
+    lines: list[dict[str, str]] = []
+    for one in frame.to_dict("records"):
+        stage = {"pre": " before activation", "post": " after activation"}
+        place = f"{one['unit']}{stage.get(stage_of_hook(str(one['hook'])), '')}"
+        numbers = {
+            "a": text_beside(float(one["value_a"]), largest=largest),
+            "b": text_beside(float(one["value_b"]), largest=largest),
+            "change": text_beside(float(one["difference"]), largest=largest, signed=True),
+        }
+        lines.append({"place": place, **numbers})
+    return lines
+
+
+def _weight_lines(model: HookedMLP) -> list[dict[str, str]]:
+    """Every weight and bias: its symbol, what it joins, its parameter and its value."""
+    layers = model.float64_layers()
+    lines: list[dict[str, str]] = []
+    for symbol, entry in zip(weight_symbols(model), entries(model), strict=True):
+        weight, bias = layers[entry.layer]
+        is_readout = entry.layer == len(layers) - 1
+        unit = f"y{entry.unit}" if is_readout else f"h{entry.layer}.{entry.unit}"
+        if entry.source is None:
+            joins, value = f"bias of {unit}", bias[entry.unit].item()
+        else:
+            joins = f"{model.sources[entry.layer][entry.source].name} → {unit}"
+            value = weight[entry.unit, entry.source].item()
+        written = number_text(value, decimals=3)
+        line = {"symbol": symbol, "joins": joins, "parameter": entry.name, "value": written}
+        lines.append(line)
+    return lines
+
+
+def _walked(findings: NetworkFindings) -> Markup:
+    """Where decisions change on the straight way between the two inputs, and where units bend."""
+    walk, comparison = findings.path, findings.comparison
+    said = (
+        f"Straight from {comparison.a}, where t is 0, to {comparison.b}, where it is 1; move the "
+        "slider."
+    )
+    several = findings.model.cfg.n_decisions > 1
+    changes: list[str] = []
+    for change in walk.changes:
+        of = f" of y{change.output}" if several else ""
+        before, after = map(decision_text, (change.before, change.after))
+        changes.append(f"{before} to {after}{of} at t = {number_text(change.t)}")
+    if changes:
+        said += f" The decision changes from {_listed(changes, 'and')}."
+    else:
+        said += " No decision changes on the way."
+    kinks = [
+        f"{_listed([unit.name for unit in kink.units], 'and')} at {number_text(kink.t)}"
+        for kink in walk.kinks[:MOST_KINKS_NAMED]
+    ]
+    n_more = len(walk.kinks) - len(kinks)
+    if n_more:
+        kinks.append(f"{n_more} more")
+    if not kinks:
+        return Markup.escape(said)
+    text = Markup(
+        "{said} The output bends at a <dfn>kink</dfn>, where a unit turns on or off: {kinks}."
+    )
+    return text.format(said=said, kinks=_listed(kinks, "and"))
+
+
+def _subcircuits_said(search: SubcircuitSearch | None) -> str:
+    """How many of them decide every row right."""
+    if search is None:
+        return ""
+    all_tried = f"All {search.total:,} were tried"
+    if search.n_perfect == 1:
+        (only,) = search.minimal
+        if len(only.edges) == max(search.n_by_edges):
+            return f"{all_tried}: only the whole network decides every input right, no edge can go."
+        edges = _listed(_names_of_edges(only), "and")
+        return f"{all_tried}: one alone decides every input right, that of {edges}."
+    verb = "is" if len(search.minimal) == 1 else "are"
+    return (
+        f"{all_tried}: {search.n_perfect:,} decide every input right, {len(search.minimal):,} of "
+        f"them {verb} minimal."
+    )
+
+
+def _none_perfect(search: SubcircuitSearch | None) -> str:
+    """Where removing edges does not help either."""
+    if search is None or search.n_perfect:
+        return ""
+    return (
+        f"None of its {search.total:,} sets of edges, all others removed, decides all right either."
+    )
+
+
+def _evidence_cells(one: Evidence) -> dict[str, object]:
+    """A claim, cell by cell of a table."""
+    of = f" of {one.n:,}"
+    return {
+        "claim": one.claim,
+        "holds": one.holds,
+        "effect": f"{one.effect:,}{of}" if isinstance(one.effect, int) else number_text(one.effect),
+        "control": f"{one.control:,}" if isinstance(one.control, int) else number_text(one.control),
+        "counted": one.counted,
+        "intervention": one.intervention,
+    }
+
+
+def _steps_of(findings: NetworkFindings) -> dict[str, str]:
+    """Figure with a slider -> what it is of."""
+    said = {
+        "input_slider": f"How far from {findings.comparison.a} to {findings.comparison.b}",
+        "weight_slider": "The value of the weight",
+    }
+    if findings.moved_weight is not None:
+        names = {parameter: symbol for symbol, parameter in weight_symbols(findings.model).items()}
+        parameter = findings.moved_weight.parameter
+        said["weight_slider"] = f"The value of {names[parameter]}, {parameter}"
+    return said
 
 
 def _read_as(cfg: HookedMLPConfig) -> list[str]:
@@ -733,7 +995,7 @@ def figures_of(findings: NetworkFindings) -> Figures:
     if findings.moved_weight is not None:
         moved, circuits = findings.moved_weight, findings.moved_circuits
         figures["weight_slider"] = plots.weight_slider(moved, circuits)
-    if findings.subcircuits is not None and findings.subcircuits.n_perfect:
+    if findings.subcircuits is not None and findings.subcircuits.n_perfect > 1:
         figures["lattice"] = plots.figure(findings.subcircuits)
     return figures
 
@@ -769,10 +1031,3 @@ def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
         f"{text}; {row['n_networks']} of these ({interval}) "
         f"have the hidden gates {circuit.gate_set}, as this one."
     )
-
-
-def _table_html(frame: pd.DataFrame) -> Markup:
-    page = frame.to_html(
-        index=False, escape=True, border=0, float_format=partial(number_text, decimals=3)
-    )
-    return Markup(page)

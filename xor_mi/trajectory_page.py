@@ -6,18 +6,17 @@ Beside it events.csv and trajectory.csv, the tables of the page, and the trained
 
 from collections.abc import Sequence
 from dataclasses import fields
-from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from xor_mi import plots, saving
 from xor_mi.errors import require_kind
 from xor_mi.finding import number_text
 from xor_mi.kinds import PathLike
 from xor_mi.model import MODEL_FILES, saved_files
-from xor_mi.plots._page import figure_html
+from xor_mi.plots._page import PageFigures, render_page
 from xor_mi.population import EVENTS, Moment, Stuck, Trajectory
 from xor_mi.population._stuck_kinds import STUCK_KINDS
 from xor_mi.saving import TRAJECTORY_MARK, write_files
@@ -36,6 +35,17 @@ TRAJECTORY_FILES = MODEL_FILES | {
     "events.csv": TRAJECTORY_MARK,
 }
 """What `write_trajectory_page` writes: a file's name -> its mark (see `saving.mark_of`)."""
+
+NUMBERS = (
+    "step",
+    "loss",
+    "rows right",
+    "trained rows right",
+    "held-out rows right",
+    "slack",
+    "margin",
+)
+"""Columns of the table of checkpoints that stand to the right."""
 
 
 def require_writable(directory: PathLike, *, overwrite: bool = False) -> Path:
@@ -83,25 +93,25 @@ def render_trajectory_page(trajectory: Trajectory) -> str:
     """The page as text: nothing is loaded from anywhere, every inserted text is escaped."""
     give = "what population.trajectory returns"
     require_kind("trajectory", trajectory, Trajectory, give=give)
-    text = files("xor_mi").joinpath("trajectory_page.html.jinja").read_text(encoding="utf-8")
-    # a name that the template spells wrongly is an error, not an empty place in the page
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(text)
     first, *others = str(trajectory).splitlines()
     stuck = trajectory.stuck
     shown = _until_the_end(trajectory)
     gates = plots.trajectory_figure(trajectory, kind="gates")
     moving = plots.trajectory_figure(trajectory, kind="moving")
-    # plotly.js itself is written into the page once, with its first figure
-    return template.render(
+    drawn = PageFigures()
+    return render_page(
+        "trajectory_page.html.jinja",
+        drawn,
         mark=f"{TRAJECTORY_MARK}/1",
         target=trajectory.target.name,
         first=first,
         others=[line.strip() for line in others],
-        gates=figure_html(gates, with_plotly=True),
-        moving=figure_html(moving, with_plotly=False),
+        gates=drawn.place("gates", gates),
+        moving=drawn.place("moving", moving, steps="The checkpoint"),
         is_planar=trajectory.model.cfg.d_in == 2,
         events=[one._asdict() | {"means": EVENTS[one.event]} for one in trajectory.happened],
         columns=_columns(trajectory),
+        numbers=NUMBERS,
         checkpoints=[_cells(trajectory, moment) for moment in shown],
         n_later=len(trajectory.moments) - len(shown),
         n_steps=trajectory.n_steps,
@@ -109,16 +119,16 @@ def render_trajectory_page(trajectory: Trajectory) -> str:
         why_not=trajectory.why_not,
         stuck=stuck,
         stuck_means="" if stuck is None else STUCK_KINDS[stuck.kind],
-        nudges=_nudges(stuck),
+        nudges=_nudges(stuck, drawn),
         trained=_how_trained(trajectory),
     )
 
 
-def _nudges(stuck: Stuck | None) -> str:
+def _nudges(stuck: Stuck | None, drawn: PageFigures) -> Markup:
     """The picture of what would free it; "" where no nudge was found that could be drawn."""
     if stuck is None or not (stuck.nudges or stuck.frees):
-        return ""
-    return figure_html(plots.figure(stuck), with_plotly=False)
+        return Markup()
+    return drawn.place("nudges", plots.figure(stuck))
 
 
 def _until_the_end(trajectory: Trajectory) -> list[Moment]:

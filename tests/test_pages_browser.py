@@ -1,0 +1,298 @@
+"""The pages as a person meets them, in a real Chromium: on a wide screen, a tablet, a phone, dark,
+and on paper.
+
+Six networks: one that is identified, one with an idle unit, a deeper one, one of three inputs, one
+that training left unsolved, and one that is constant.
+"""
+
+import base64
+import json
+import os
+import re
+from importlib.resources import files
+from importlib.util import find_spec
+from itertools import pairwise
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+from test_browser import browser as browser
+from test_browser import needs_browser
+
+from xor_mi import HookedMLP, train, trajectory
+from xor_mi.exam import run_exam
+from xor_mi.exam_page import write_exam_page
+from xor_mi.handmade import from_formula
+from xor_mi.population import census
+from xor_mi.report import find_out, write_report
+from xor_mi.training import TrainConfig, train_population
+from xor_mi.trajectory_page import write_trajectory_page
+
+pytestmark = [pytest.mark.as_a_user, needs_browser]
+
+WIDTHS = (1280, 768, 400)
+MOST_BYTES = 2_000_000
+"""A report of the default tour's network is no larger."""
+has_axe = find_spec("selenium_axe_python") is not None or bool(os.environ.get("CI"))
+TO_THE_END = """
+const done = arguments[arguments.length - 1];
+const wait = () => {
+  const places = [...document.querySelectorAll('.plot')];
+  if (places.length && !document.documentElement.dataset.figures) return setTimeout(wait, 20);
+  const next = places.find(place => !place.querySelector('.main-svg'));
+  if (next) { next.scrollIntoView(); return setTimeout(wait, 20); }
+  scrollTo(0, 0);
+  setTimeout(done, 0);
+};
+wait();
+"""
+"""Look at every figure, so that each is drawn."""
+OVERFLOWS = """
+const wide = [];
+for (const one of document.querySelectorAll('main, main *')) {
+  if (one.closest('svg') || one.closest('.wide, .plot.scrolls') || one.closest('.js-plotly-plot')) continue;
+  const box = one.getBoundingClientRect();
+  if (box.width && (box.right > innerWidth + 1 || box.left < -1)) wide.push(one.outerHTML.slice(0, 90));
+}
+return [document.documentElement.scrollWidth - innerWidth, wide];
+"""
+AXE = """
+const done = arguments[arguments.length - 1];
+axe.run(document, { resultTypes: ['violations'] }).then(found => done(found.violations.map(
+  one => [one.impact, one.id, one.nodes.length, one.nodes[0].html.slice(0, 200)])));
+"""
+INKS = """
+return [...document.querySelectorAll('.js-plotly-plot')].map(plot => [
+  getComputedStyle(plot.querySelector('.main-svg')).backgroundColor,
+  ...[...plot.querySelectorAll('.xtick text, .ytick text')].map(text => getComputedStyle(text).fill)])
+"""
+"""Of each figure its paper, and the ink of every label of an axis."""
+DRAWN_WIDTHS = "return [...document.querySelectorAll('.js-plotly-plot')].map(p => p.getBoundingClientRect().width)"
+UNREACHED = """
+return [...document.querySelectorAll('.wide, .plot')].filter(
+  box => box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX == 'auto' && box.tabIndex < 0).length
+"""
+"""Boxes that scroll, but not by keys."""
+CUT = """
+return [...document.querySelectorAll('.plot:not(.scrolls)')].filter(place =>
+  place.firstElementChild.getBoundingClientRect().width > place.parentElement.getBoundingClientRect().width + 1).length
+"""
+"""Figures that are wider than their place."""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory, trained, unsolved):
+    """Name -> the page, each written once."""
+    folder = tmp_path_factory.mktemp("pages")
+    config = TrainConfig(max_steps=200)
+    networks = census(train_population("XOR", 16, config=config, progress=False), progress=False)
+    constant = HookedMLP.from_weights([([[1, 1], [1, 1]], [-3, -4]), ([[1, -2]], [-0.5])])
+    reports = {
+        "tour": (trained.model, trained, networks),
+        "2-3-1": (train("XOR", hidden=3, seed=9, progress=False).model, None, None),
+        "2-3-3-1": (train("XOR", hidden=(3, 3), seed=1, progress=False).model, None, None),
+        "parity": (from_formula("x0 ^ x1 ^ x2"), None, None),
+        "unsolved": (unsolved.model, unsolved, networks),
+        "constant": (constant.with_target("XOR"), None, None),
+    }
+    written = {}
+    for name, (model, training, census_of) in reports.items():
+        found = find_out(model, progress=False)
+        place = folder / name
+        written[name] = write_report(found, place, training=training, networks=census_of)
+    followed = trajectory("XOR", 9, hidden=3, max_steps=60, progress=False)
+    written["trajectory"] = write_trajectory_page(followed, folder / "trajectory")
+    asked = {"tasks": "planted copies relu", "methods": ["magnitude", "acdc", "gate_rule_chen"]}
+    run = run_exam(**asked, n_networks=2, progress=False)
+    written["exam"] = write_exam_page(run, folder / "exam")
+    return written
+
+
+PAGES = ["tour", "2-3-1", "2-3-3-1", "parity", "unsolved", "constant", "trajectory", "exam"]
+
+
+@pytest.fixture
+def look(browser, pages):
+    """Open a page at a width, in light or dark, with all its figures drawn."""
+
+    def opened(name, width, *, dark=False):
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        browser.set_script_timeout(60)
+        browser.get(pages[name].as_uri())
+        browser.execute_async_script(TO_THE_END)
+        return browser
+
+    yield opened
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_the_page_of_the_tour_is_small(pages):
+    """plotly.js alone has 4.8 million characters."""
+    assert pages["tour"].stat().st_size <= MOST_BYTES
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_as_it_is_met(look, name):
+    """One page after the other, each loaded once: nothing wider than a screen, nothing asked of a
+    network, nothing in the console; figures in light ink in the dark, in dark ink on paper, all of
+    them and none wider than the sheet; nothing serious by the rules of axe, on a wide screen and
+    on a phone.
+    """
+    browser = look(name, WIDTHS[0])
+    assert serious(browser) == []
+    in_order(browser)
+    for width in WIDTHS:
+        resize(browser, width)
+        n_too_wide, wide = browser.execute_script(OVERFLOWS)
+        assert (max(0, n_too_wide), wide) == (0, [])
+        assert browser.execute_script(UNREACHED) == 0
+        assert browser.execute_script(CUT) == 0
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    assert serious(browser) == []
+    page = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    for paper, *inks in browser.execute_script(INKS):
+        assert re.findall(r"\d+", paper)[:3] == re.findall(r"\d+", page)[:3]
+        assert all(brightness(ink) > 180 for ink in inks)
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    printed = browser.execute_script(INKS)
+    assert len(printed) == len(browser.find_elements(By.CSS_SELECTOR, ".plot")) > 0
+    for paper, *inks in printed:
+        assert brightness(paper) == 255
+        assert all(brightness(ink) < 60 for ink in inks)
+    assert max(browser.execute_script(DRAWN_WIDTHS)) <= 650
+    requests = "return performance.getEntriesByType('resource').map(e => e.name)"
+    assert browser.execute_script(requests) == []
+    assert browser.get_log("browser") == []
+
+
+def resize(browser, width):
+    """Another screen; figures are laid out anew in the next frame."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    wait = "const done = arguments[0]; requestAnimationFrame(() => setTimeout(done, 100))"
+    browser.execute_async_script(wait)
+
+
+def serious(browser):
+    """What axe finds that keeps somebody out; nothing where axe is not installed, outside CI."""
+    if not has_axe:
+        return []
+    axe = files("selenium_axe_python").joinpath("axe-core/axe.min.js")
+    if browser.execute_script("return typeof axe") == "undefined":
+        browser.execute_script(axe.read_text(encoding="utf-8"))
+    found = browser.execute_async_script(AXE)
+    return [one for one in found if one[0] in ("serious", "critical")]
+
+
+def in_order(browser):
+    """Headings go down one level at a time; every figure and table has a caption, and a picture is
+    called as its caption says.
+    """
+    levels = browser.execute_script(
+        "return [...document.querySelectorAll('h1, h2, h3')].map(h => +h.tagName[1])"
+    )
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    bare = "return document.querySelectorAll('figure:not(:has(figcaption)), table:not(:has(caption))').length"
+    assert browser.execute_script(bare) == 0
+    pictures = browser.execute_script(
+        "return [...document.querySelectorAll('.plot .main-svg[role=img]')].map(s => s.getAttribute('aria-label'))"
+    )
+    captions = browser.execute_script(
+        "return [...document.querySelectorAll('figcaption')].map(c => c.textContent)"
+    )
+    assert pictures == captions
+    assert pictures
+
+
+def brightness(colour):
+    """Of rgb(...) in a style, from 0 to 255."""
+    red, green, blue = map(float, re.findall(r"[\d.]+", colour)[:3])
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def test_axe_is_there():
+    """What the page above is held against; skipped where the package is not installed."""
+    if not has_axe:
+        pytest.skip("needs axe-core, which selenium-axe-python has: pip install --group test")
+    axe = files("selenium_axe_python").joinpath("axe-core/axe.min.js").read_text(encoding="utf-8")
+    assert re.match(r"/\*! axe v4\.(9|\d\d)", axe)
+
+
+def test_a_printed_page_has_no_controls(look):
+    """Neither buttons nor contents nor the rail of a slider; what is shut is opened."""
+    browser = look("parity", 1280)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    for selector in ("nav", ".steps button", ".steps input", ".skip"):
+        assert not any(
+            one.is_displayed() for one in browser.find_elements(By.CSS_SELECTOR, selector)
+        )
+    bars = browser.find_elements(By.CSS_SELECTOR, ".modebar")
+    assert bars
+    assert all(one.value_of_css_property("display") == "none" for one in bars)
+    made = browser.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
+    pdf = base64.b64decode(made["data"])
+    assert pdf.startswith(b"%PDF")
+    # drawn for paper and put back: none is left as it was printed
+    assert all(one.get_attribute("open") for one in browser.find_elements(By.TAG_NAME, "details"))
+
+
+@pytest.mark.parametrize("name", ["input_slider", "weight_slider"])
+def test_keys_move_a_slider_of_the_page(look, pages, name):
+    """One step at a time and to either end: the figure is that frame of the finding, and the words
+    below it and those read aloud say it.
+    """
+    browser = look("tour", 1280)
+    numbers = json.loads((pages["tour"].parent / "report.json").read_text(encoding="utf-8"))
+    frames = numbers["path"]["slider"] if name == "input_slider" else numbers["moved_weight"]
+    steps = browser.find_element(By.ID, f"steps-{name}")
+    start = int(steps.get_attribute("value"))
+    bars = f"const p = document.querySelector('#figure-{name} .js-plotly-plot'); const b = p.data.find(t => t.type == 'bar'); return [...(b.orientation == 'h' ? b.x : b.y)]"
+    for key, at in ((Keys.ARROW_RIGHT, start + 1), (Keys.END, -1), (Keys.HOME, 0)):
+        steps.send_keys(key)
+        wanted = frames[at]
+        WebDriverWait(browser, 10).until(
+            lambda b, wanted=wanted: (
+                b.execute_script(bars) == pytest.approx(list(wanted["values"].values()))
+            )
+        )
+        assert browser.find_element(By.ID, f"said-{name}").text == wanted["label"]
+        assert steps.get_attribute("aria-valuetext") == wanted["label"]
+
+
+def test_the_first_key_leads_past_the_head_of_the_page(look):
+    """A link that only keys meet; it leads to the content."""
+    browser = look("constant", 1280)
+    browser.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+    link = browser.switch_to.active_element
+    assert link.text == "Skip to the content"
+    link.send_keys(Keys.ENTER)
+    assert browser.execute_script("return document.activeElement.tagName") == "MAIN"
+
+
+def test_the_buttons_of_a_figure_wait_for_the_pointer(look):
+    """They are not seen before, and stand above the picture."""
+    browser = look("tour", 1280)
+    bar = browser.find_element(By.CSS_SELECTOR, "#figure-patching .modebar")
+    assert bar.value_of_css_property("opacity") == "0"
+
+
+def test_a_browser_that_cannot_unpack_says_so(browser, pages):
+    """In words, in the place of each figure; no message in its console."""
+    script = {"source": "delete window.DecompressionStream"}
+    added = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", script)
+    try:
+        browser.get(pages["tour"].as_uri())
+        said = [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".plot")]
+        assert len(said) > 5
+        assert all("it has no DecompressionStream" in text for text in said)
+        assert browser.get_log("browser") == []
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
