@@ -201,24 +201,30 @@
   });
   addEventListener("afterprint", () => { printing = false; anew(); });
 
-  const say = text => places.forEach(place => {
+  const say = text => document.querySelectorAll(".plot, [data-xor-mi-bench]").forEach(place => {
     const words = document.createElement("p");
     words.textContent = text;
     place.replaceChildren(words);
   });
 
+  const run = (text, type) => {
+    const script = document.createElement("script");
+    if (type) script.type = type;
+    script.textContent = text;
+    document.head.append(script);
+  };
+
   const start = async () => {
     reachable();
     resized.observe(document.body);
-    if (!places.length) return;
     if (typeof DecompressionStream === "undefined") {
-      say("This browser cannot unpack the figures of this page: it has no DecompressionStream, which Chrome has from version 80, Firefox from 113, Safari from 16.4. All words, tables and numbers are there.");
+      say("This browser cannot unpack what this page shows: it has no DecompressionStream, which Chrome has from version 80, Firefox from 113, Safari from 16.4. All words, tables and numbers are there.");
       return;
     }
+    if (document.getElementById("packed-module")) run(await unpack("packed-module"), "module");
+    if (!places.length) return;
     const [library, drawings] = await Promise.all([unpack("packed-plotly"), unpack("packed-figures")]);
-    const script = document.createElement("script");
-    script.textContent = library;
-    document.head.append(script);
+    run(library);
     const { templates, figures: packed } = JSON.parse(drawings);
     for (const one of Object.values(packed)) one.layout.template = templates[one.layout.template];
     figures = packed;

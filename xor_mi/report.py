@@ -23,6 +23,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 from xor_mi import plots, saving
+from xor_mi.bench import MOST_INPUTS, MOST_WEIGHTS, bench_html, module_text
 from xor_mi.circuits import (
     MIN_MARGIN,
     CandidateCircuit,
@@ -584,6 +585,10 @@ def render_report(
     in_page: dict[str, Markup] = {}
     for name, figure in figures.items():
         in_page[name] = drawn.place(name, figure, steps=steps.get(name, ""))
+    bench = Markup()
+    if _is_on_a_bench(model):
+        bench = bench_html(model, circuit, with_module=False)
+        drawn.add_module(f"{module_text()}\nmountAll();")
     common = None if networks is None else how_common(circuit, networks)
     left_out = _left_out_lines(findings.left_out)
     return render_page(
@@ -591,6 +596,7 @@ def render_report(
         drawn,
         mark=SCHEMA,
         circuit=circuit,
+        bench=bench,
         headline=_headline(circuit),
         shape="-".join(map(str, model.layer_sizes)),
         sections=_sections(findings, has_common=common is not None),
@@ -669,6 +675,7 @@ def _sections(findings: NetworkFindings, *, has_common: bool) -> dict[str, str]:
     is_wrong, moves = circuit.diagnosis is not None, not _is_constant(findings)
     has_perfect = findings.subcircuits is not None and findings.subcircuits.n_perfect > 0
     every = {
+        "bench": ("Try it", _is_on_a_bench(findings.model)),
         "wrong": ("What went wrong", is_wrong),
         "network": ("The network", True),
         "circuit": ("The circuit", circuit.primary is not None or not is_wrong),
@@ -682,6 +689,12 @@ def _sections(findings: NetworkFindings, *, has_common: bool) -> dict[str, str]:
         "left-out": ("What was left out", bool(findings.left_out)),
     }
     return {anchor: title for anchor, (title, is_there) in every.items() if is_there}
+
+
+def _is_on_a_bench(model: HookedMLP) -> bool:
+    """Whether the network is small enough to be moved by hand."""
+    n_weights = sum(parameter.numel() for parameter in model.parameters())
+    return model.cfg.d_in <= MOST_INPUTS and n_weights <= MOST_WEIGHTS
 
 
 def _is_constant(findings: NetworkFindings) -> bool:

@@ -343,7 +343,7 @@ _START_OF_A_PAGE = re.compile(
     rb'<meta name="viewport" content="width=device-width, initial-scale=1">\s*'
     rb'(?:<meta name="generator" content="xor-mi '
     rb'(xor_mi\.(?:report|exam|trajectory|bench))/\d+">\s*)?'
-    rb'<link rel="icon" href="data:,">\s*<title>xor-mi: \w+</title>'
+    rb'<link rel="icon" href="data:,">\s*<title>xor-mi: \w[^<]*</title>'
 )
 
 
