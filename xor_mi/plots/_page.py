@@ -57,7 +57,7 @@ class PageFigures:
             name: unlike that of any other figure of the page.
             steps: what the slider is of, where the figure has one.
         """
-        spec: dict[str, Any] = json.loads(str(figure.to_json()))
+        spec: dict[str, Any] = json.loads(str(figure.to_json()), parse_float=_short)
         layout: dict[str, Any] = spec["layout"]
         title = layout.pop("title", {}).get("text", "")
         _without_title(layout, title)
@@ -84,7 +84,8 @@ class PageFigures:
 
     def scripts(self) -> Markup:
         """What the page needs at its end, once: plotly and the figures, and what draws them."""
-        figures = json.dumps({"templates": self._templates, "figures": self._figures})
+        drawings = {"templates": self._templates, "figures": self._figures}
+        figures = json.dumps(drawings, separators=(",", ":"))
         script = _text_of("page.js")
         script = script.replace("PLOTLY_CONFIG", json.dumps(PLOTLY_CONFIG))
         script = script.replace("DIGITS", json.dumps(DIGITS))
@@ -145,6 +146,15 @@ def _packed(name: str, packed: str) -> str:
 
 def _text_of(name: str) -> str:
     return files("xor_mi").joinpath(name).read_text(encoding="utf-8")
+
+
+def _short(number: str) -> float:
+    """A number of a figure with as many digits as any screen can show.
+
+    >>> _short("0.12345678901234567")
+    0.12345679
+    """
+    return float(f"{float(number):.8g}")
 
 
 def _without_title(layout: dict[str, Any], title: str) -> None:
