@@ -1,8 +1,7 @@
-"""Report and playground in a real Chromium, offline: figures drawn, sliders move them, nothing
-requested, no error in the console.
+"""A real Chromium without a network, and the playground in it: keys move its sliders, nothing is
+asked of a network, no error is in the console.
 """
 
-import json
 import os
 import shutil
 import socket
@@ -11,15 +10,8 @@ import sys
 import time
 
 import pytest
-from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-
-from xor_mi.exam import run_exam
-from xor_mi.exam_page import write_exam_page
-from xor_mi.population import census
-from xor_mi.report import find_out, write_report
-from xor_mi.training import TrainConfig, train_population
 
 pytestmark = pytest.mark.as_a_user
 
@@ -60,113 +52,6 @@ def browser():
     driver.set_network_conditions(offline=True, latency=0, throughput=0)
     yield driver
     driver.quit()
-
-
-def silent(browser):
-    """Nothing was requested, nothing is in the console, and no button offers an upload."""
-    assert (
-        browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
-        == []
-    )
-    assert browser.get_log("browser") == []
-    titles = browser.execute_script(
-        "return [...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title)"
-    )
-    assert titles
-    assert not [
-        title
-        for title in titles
-        if title and ("cloud" in title.lower() or "share" in title.lower())
-    ]
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory, trained):
-    """The report of a trained network, with all that a report can have."""
-    networks = census(train_population("XOR", 40, config=TrainConfig(max_steps=400)))
-    folder = tmp_path_factory.mktemp("report")
-    return write_report(find_out(trained.model), folder, training=trained, networks=networks)
-
-
-@needs_browser
-def test_the_report_draws_offline(report, browser):
-    """Every figure is drawn with data; no request leaves the page; the console is silent; the
-    upload button is absent.
-    """
-    browser.get(report.as_uri())
-    drawn = "return [...document.querySelectorAll('.js-plotly-plot')].map(p => [p.data.length, p.querySelectorAll('.main-svg').length])"
-    figures = browser.execute_script(drawn)
-    assert len(figures) == 14
-    assert all(traces >= 1 and svgs >= 1 for traces, svgs in figures)
-    assert (
-        "exactly one explanation survives" in browser.find_element("css selector", ".verdict").text
-    )
-    silent(browser)
-
-
-@needs_browser
-@pytest.mark.parametrize(
-    ("name", "read"),
-    [("input_slider", "p.data[1].x[0]"), ("weight_slider", "p.data[0].x[3]")],
-    ids=["input", "weight"],
-)
-def test_a_slider_moves_its_figure(report, browser, name, read):
-    """A click at the far end of the rail brings the last frame: other data, another text, the
-    numbers of report.json; still no request.
-    """
-    browser.get(report.as_uri())
-    numbers = json.loads((report.parent / "report.json").read_text(encoding="utf-8"))
-    frames = numbers["path"]["slider"] if name == "input_slider" else numbers["moved_weight"]
-    figure = f"const p = document.querySelector('#figure-{name} .js-plotly-plot'); "
-    before = browser.execute_script(figure + f"return {read}")
-    rail = browser.find_element("css selector", f"#figure-{name} .slider-rail-touch-rect")
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", rail)
-    ActionChains(browser).move_to_element_with_offset(
-        rail, rail.rect["width"] // 2 - 3, 0
-    ).click().perform()
-    WebDriverWait(browser, 20).until(
-        lambda b: b.execute_script(figure + f"return {read}") != before
-    )
-    shown = browser.execute_script(figure + f"return {read}")
-    last = frames[-1]["values"]
-    assert shown == pytest.approx(1.0 if name == "input_slider" else last["11 y0"])
-    said = browser.find_element("css selector", f"#figure-{name} .slider-label").text
-    assert said == frames[-1]["label"]
-    silent(browser)
-
-
-@pytest.fixture(scope="module")
-def exam_page(tmp_path_factory):
-    """The page of an exam with all kinds of answers."""
-    folder = tmp_path_factory.mktemp("exam") / "exam"
-    methods = ["magnitude", "random", "acdc", "unit_random", "gate_rule_chen"]
-    asked = {"tasks": ["planted copies relu", "planted dead tanh"], "methods": methods}
-    return write_exam_page(run_exam(folder, **asked, n_networks=3, progress=False), folder)
-
-
-@needs_browser
-def test_the_page_of_an_exam_draws_offline(exam_page, browser):
-    """Boards of sizes and gates, curves of edges and units, and failures of each of two tasks;
-    nothing is requested; where the reader asks for a dark page the ink is lighter than the paper.
-    """
-    browser.get(exam_page.as_uri())
-    # a figure is drawn when it comes near; all are when the page is printed
-    n_drawn = "return document.querySelectorAll('.js-plotly-plot').length"
-    WebDriverWait(browser, 20).until(lambda b: b.execute_script(n_drawn) > 0)
-    assert browser.execute_script(n_drawn) < 2 * 5
-    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
-    drawn = "return [...document.querySelectorAll('.js-plotly-plot')].map(p => [p.data.length, p.querySelectorAll('.main-svg').length])"
-    figures = browser.execute_script(drawn)
-    assert len(figures) == 2 * 5
-    assert all(traces >= 1 and svgs >= 1 for traces, svgs in figures)
-    silent(browser)
-    colours = "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor].map(c => c.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + +b, 0))"
-    for scheme in ("light", "dark"):
-        asked = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", asked)
-        ink, paper = browser.execute_script(colours)
-        assert (ink > paper) == (scheme == "dark")
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 @pytest.fixture

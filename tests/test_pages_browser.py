@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -167,6 +168,12 @@ def test_a_page_as_it_is_met(look, name):
         assert brightness(paper) == 255
         assert all(brightness(ink) < 60 for ink in inks)
     assert max(browser.execute_script(DRAWN_WIDTHS)) <= 650
+    titles = browser.execute_script(
+        "return [...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title || '')"
+    )
+    assert titles
+    # plotly.js would offer to upload a chart
+    assert [one for one in titles if "cloud" in one.lower() or "share" in one.lower()] == []
     requests = "return performance.getEntriesByType('resource').map(e => e.name)"
     assert browser.execute_script(requests) == []
     assert browser.get_log("browser") == []
@@ -201,7 +208,7 @@ def in_order(browser):
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    bare = "return document.querySelectorAll('figure:not(:has(figcaption)), table:not(:has(caption))').length"
+    bare = "return document.querySelectorAll('figure:not(:has(figcaption)), table:not(:has(caption), [data-xor-mi-bench] *)').length"
     assert browser.execute_script(bare) == 0
     pictures = browser.execute_script(
         "return [...document.querySelectorAll('.plot .main-svg[role=img]')].map(s => s.getAttribute('aria-label'))"
@@ -266,6 +273,18 @@ def test_keys_move_a_slider_of_the_page(look, pages, name):
         )
         assert browser.find_element(By.ID, f"said-{name}").text == wanted["label"]
         assert steps.get_attribute("aria-valuetext") == wanted["label"]
+
+
+def test_a_pointer_moves_a_slider_of_the_page(look, pages):
+    """A click at the end of its rail brings the last frame."""
+    browser = look("tour", 1280)
+    numbers = json.loads((pages["tour"].parent / "report.json").read_text(encoding="utf-8"))
+    steps = browser.find_element(By.ID, "steps-input_slider")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", steps)
+    end = steps.rect["width"] // 2 - 2
+    ActionChains(browser).move_to_element_with_offset(steps, end, 0).click().perform()
+    said = browser.find_element(By.ID, "said-input_slider")
+    assert said.text == numbers["path"]["slider"][-1]["label"]
 
 
 def test_the_first_key_leads_past_the_head_of_the_page(look):

@@ -601,7 +601,7 @@ def test_report_is_one_offline_file_with_its_numbers(trained, found):
     assert "16 of 16" in own
     assert "h0.0 &amp; ~h0.1" in own
     anchors = re.findall(r'<a href="#([\w-]+)">', own)
-    assert len(anchors) == 8
+    assert len(anchors) == 9
     assert all(f'id="{anchor}"' in own for anchor in anchors)
 
 
