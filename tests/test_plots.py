@@ -82,6 +82,84 @@ def test_the_plane_has_the_exact_boundary_regions_and_path(textbook):
         plots.input_plane(textbook, output=1)
 
 
+def test_lines_and_names_of_the_plane_are_told_apart():
+    """Each unit's line has its own dash and its name beside it; region borders are thin and solid;
+    names of lines and of regions stand inside the frame and off each other, in pixels as the
+    figure's size gives them, a character 6.5 wide.
+    """
+    figure = plots.input_plane(zoo.load("redundant-4"))
+    layout = figure.layout
+    lines = [one for one in figure.data if one.name and one.name.startswith("h0.")]
+    assert len({one.line.dash for one in lines}) == len(lines) == 4
+    assert trace(figure, "decision boundary").line.width > 2 * lines[0].line.width
+    rims = next(one for one in figure.data if one.name and "affine region" in one.name)
+    assert (rims.line.dash, rims.line.width) == (None, 0.8)
+    side = layout.width - layout.margin.l - layout.margin.r
+    scale = side / (layout.xaxis.range[1] - layout.xaxis.range[0])
+    names = next(one for one in figure.data if one.type == "scatter" and one.mode == "text")
+    written = [(note.x, note.y, note.text) for note in layout.annotations]
+    assert {text for _, _, text in written} <= {one.name for one in lines}
+    written += [spot for spot in zip(names.x, names.y, names.text, strict=True) if spot[2]]
+    boxes = []
+    for x, y, text in written:
+        parts = text.split("<br>")
+        half = 6.5 * max(map(len, parts)) / 2 / scale, 14 * len(parts) / 2 / scale
+        boxes.append((x - half[0], x + half[0], y - half[1], y + half[1]))
+    low, high = layout.xaxis.range
+    for number, (left, right, bottom, top) in enumerate(boxes):
+        assert low <= left < right <= high
+        assert low <= bottom < top <= high
+        for of_left, of_right, of_bottom, of_top in boxes[:number]:
+            assert right < of_left or of_right < left or top < of_bottom or of_top < bottom
+
+
+@pytest.mark.parametrize("height", [-0.5, 0.25, 1e-9])
+def test_a_constant_plane_has_one_colour(height):
+    """No contours, one number, and a bar from minus to plus that number; the title says it."""
+    layers = [([[1, 1]], [-3]), ([[1e-9]], [height])]
+    figure = plots.input_plane(HookedMLP.from_weights(layers, dtype="float64"))
+    surface = figure.data[0]
+    assert not [one for one in figure.data if one.type == "contour"]
+    assert {value for line in surface.z for value in line} == {height}
+    assert (surface.zmin, surface.zmax) == (-abs(height), abs(height))
+    side = "above" if height > 0 else "below"
+    said = figure.layout.title.text.replace("<br>", " ")
+    assert f"everywhere: {side} the threshold 0, whatever the input" in said
+    assert float(said.split(" ")[2]) == height
+
+
+def test_rounding_at_the_inputs_is_no_distance_to_the_threshold():
+    """Outputs of 1e-9 beside weights of about 1 are said to be the threshold, and drawn as 0."""
+    layers = [([[1, 1]], [-3]), ([[1]], [1e-9])]
+    title = plots.input_plane(HookedMLP.from_weights(layers, dtype="float64")).layout.title.text
+    said = "y0 is 0.00 everywhere: on the threshold 0, whatever the input"
+    assert title.replace("<br>", " ") == said
+    wide = plots.input_plane(HookedMLP.from_weights(layers, dtype="float64"), bounds=(-1, 4))
+    assert wide.layout.title.text == "y0 is the threshold 0 at every input, but for rounding"
+    assert {value for line in wide.data[0].z[:2] for value in line[:2]} == {0}
+
+
+def test_beyond_the_darkest_colour_the_bar_says_so():
+    """By hand: the textbook's inputs are at most 0.5 from the threshold, so 0.75 is the darkest; at
+    the corner (1.5, 1.5) the output is 3 - 2 * 2 = -1, which is 1.5 below.
+    """
+    figure = plots.input_plane(handmade.textbook_xor())
+    surface = figure.data[0]
+    assert (surface.zmin, surface.zmax, surface.z[-1][-1]) == (-0.75, 0.75, -1.5)
+    assert surface.colorbar.ticktext == ("≤ -0.750", "0", "≥ +0.750")
+    inside = plots.input_plane(handmade.textbook_xor(), bounds=(0, 1)).data[0]
+    assert inside.colorbar.ticktext == ("-0.500", "0", "+0.500")
+
+
+def test_the_title_of_the_plane_says_what_is_decided():
+    """By hand, from the truth tables of XOR and of a threshold that is met exactly."""
+    title = plots.input_plane(handmade.textbook_xor()).layout.title.text
+    assert title == "y0 is above the threshold 0.5 at 01, 10; below it at 00, 11"
+    on_it = HookedMLP.from_weights([([[1, 1]], [0]), ([[1]], [-1])])
+    title = plots.input_plane(on_it).layout.title.text.replace("<br>", " ")
+    assert title == "y0 is above the threshold 0 at 11; below it at 00; on it at 01, 10"
+
+
 def test_the_path_figure_marks_kinks_changes_and_threshold(textbook):
     """The textbook network from 00 to 11: up to 1 and down again, 0.5 crossed at 1/4 and 3/4, h0.1
     turning on in the middle.

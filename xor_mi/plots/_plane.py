@@ -5,21 +5,25 @@ And the output along a path.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
 import plotly.graph_objects as go
 import torch
+from plotly.basedatatypes import BaseTraceType
 from torch import Tensor
 
 from xor_mi import geometry
 from xor_mi.errors import require_at_most, require_kind, whole_number
+from xor_mi.finding import count_text, number_text
 from xor_mi.geometry import Boundary, DecisionChange, InputPath, InputPlane, Kink, Region, Regions
 from xor_mi.geometry._pieces import has_pieces, turns_on_at_zero
 from xor_mi.graph import Unit, name_of_set
 from xor_mi.kinds import Bounds
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, require_output
+from xor_mi.plots._places import Box, Point, Way, label_places, touch
 from xor_mi.plots._style import (
     BOUNDARY_LINE,
     DECISION_SYMBOLS,
@@ -39,8 +43,12 @@ from xor_mi.plots._style import (
     point_text,
     rounded,
     score_axis,
+    text_beside,
+    text_width,
+    wrapped,
 )
 from xor_mi.truth import row_name, truth_rows
+from xor_mi.values import forward_float64
 
 DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
 CHANGE = {"symbol": "square", "size": 11, "color": "#ffffff", "line": {"width": 2.5, "color": INK}}
@@ -49,8 +57,8 @@ MOST_REGIONS_NAMED = 12
 """Up to this many regions are written into the plane; hovering names them all."""
 LEAST_AREA_NAMED = 0.04
 """A region with a smaller share of the plane than this has no room for its name."""
-WAYS_TO_A_CORNER = (0, 0.35, 0.6)
-"""Where the name of a region may stand, between its centre and each corner."""
+WAYS_TO_A_CORNER = (0, 0.2, 0.35, 0.5, 0.65)
+"""Where the name of a region may stand, between its centre and each corner and side."""
 POINTS_A_SEGMENT = 33
 """Points along each piece of the boundary that names of regions keep away from."""
 TOO_CLOSE = 0.02
@@ -59,6 +67,25 @@ SIDE_OF_BITS = 2.0
 """The side of the plane around the levels 0 and 1, whose numbers are rounded as they are written;
 of a larger or smaller plane they are rounded alike.
 """
+
+ROUNDING = 1e-6
+"""Of the largest number of a plane, or of what the network's scores are made of: what is smaller is
+rounding, and has neither colours nor contours.
+"""
+N_CONTOURS = 8
+"""About so many steps between the lowest and the highest contour."""
+BRIGHTEST = 1.5
+"""Beyond so many times the largest distance of an input, all is of the darkest colour."""
+SIDE, LEFT, RIGHT = 430.0, 62, 108
+"""Pixels of a side of the plane, and beside it; 600 in all."""
+LEGEND_LINE = 20
+"""Pixels of a line of the legend, which stands under the plane."""
+NAME_LINE = 14.0
+"""Pixels of a line of a name in the plane."""
+CORNER_ROOM = (72.0, 46.0)
+"""Pixels around an input and what is decided there."""
+TOOLBAR = 60
+"""Pixels at the right of a title, where plotly's buttons are."""
 
 MOST_POINTS_DRAWN = 1_000_000
 """A surface of more points is refused: a page with so many takes some 9 MB."""
@@ -101,18 +128,25 @@ def input_plane(
         model, bounds=bounds, output=output, n_points=n_points, progress=progress
     )
     edge = geometry.boundary(model, bounds=bounds, output=output, progress=progress)
-    figure = go.Figure(_contours(plane))
+    last = forward_float64(model, model.rows())[-1]
+    at_rows = model.rule.scores(last.post)[:, output] - plane.threshold
+    shades = _Shades.of(plane, at_rows, scale=_readout_scale(model))
+    figure = go.Figure(_surface(plane, shades))
+    scale = _pixels(_bounds_of(plane))
+    labels = _unit_labels(plane, scale, "turns on" if turns_on_at_zero(model) else "is zero")
     if show_regions and has_pieces(model):
         pieces = geometry.regions(model, bounds=bounds, progress=progress)
         # by argmax over two outputs the one decision is by the second minus the first
         shown = output if model.cfg.n_decisions == model.cfg.d_out else (1, 0)
-        _add_regions(figure, pieces, shown, _spots_to_avoid(edge, path))
-    _add_unit_lines(figure, plane, "turns on" if turns_on_at_zero(model) else "is zero")
+        covered = [Box(label.at, label.size) for label in labels if label.at is not None]
+        _add_regions(figure, pieces, shown, _spots_to_avoid(edge, path), covered)
+    _add_unit_lines(figure, plane, labels)
     figure.add_trace(line_trace(edge.segments.tolist(), BOUNDARY_LINE, "decision boundary"))
     if path is not None:
         _add_path(figure, path, output)
-    figure.add_trace(corner_trace(decisions(model)[:, output].tolist(), plane.levels))
-    return _plane_layout(figure, plane)
+    decided = decisions(model)[:, output].tolist()
+    figure.add_trace(corner_trace(decided, plane.levels))
+    return _plane_layout(figure, plane, _plane_title(plane, shades, decided))
 
 
 def plane_figure(plane: InputPlane) -> go.Figure:
@@ -126,9 +160,10 @@ def plane_figure(plane: InputPlane) -> go.Figure:
     """
     require_kind("plane", plane, InputPlane, give="what geometry.input_plane returns")
     _require_few_points(plane.outputs.numel())
-    figure = go.Figure(_contours(plane))
-    _add_unit_lines(figure, plane, "is zero")
-    return _plane_layout(figure, plane)
+    shades = _Shades.of(plane, None, scale=0.0)
+    figure = go.Figure(_surface(plane, shades))
+    _add_unit_lines(figure, plane, _unit_labels(plane, _pixels(_bounds_of(plane)), "is zero"))
+    return _plane_layout(figure, plane, _plane_title(plane, shades, None))
 
 
 def _require_few_points(n_points: int) -> None:
@@ -151,11 +186,10 @@ def regions_figure(pieces: Regions, *, output: int = 0) -> go.Figure:
     require_kind("pieces", pieces, Regions, give="what geometry.regions returns")
     require_output(output, n_outputs=len(pieces[0].bias))
     figure = go.Figure()
-    _add_regions(figure, pieces, output, corner_points(pieces.levels))
+    _add_regions(figure, pieces, output, corner_points(pieces.levels), [])
     _label_plane(figure, pieces.levels, pieces.bounds)
     title = f"{len(pieces)} regions of the input plane on which the network is affine"
-    layout(figure, title, width=640, height=560)
-    return figure.update_layout(showlegend=False, margin={"b": 60})
+    return _square(figure, title, right=30).update_layout(showlegend=False)
 
 
 def boundary_figure(edge: Boundary) -> go.Figure:
@@ -166,7 +200,7 @@ def boundary_figure(edge: Boundary) -> go.Figure:
     )
     _label_plane(figure, edge.levels)
     title = f"Where the decision of {edge.score} changes, {edge.length:.3g} long in all"
-    return layout(figure, title, width=640, height=560).update_layout(margin={"b": 60})
+    return _square(figure, title, right=30).update_layout(showlegend=False)
 
 
 def path_figure(path: InputPath) -> go.Figure:
@@ -213,37 +247,218 @@ def corners_marker(decided: Sequence[int]) -> dict[str, Any]:
 # the plane
 
 
-def _contours(plane: InputPlane) -> go.Contour:
-    """The distance to the threshold as a surface with numbered contours."""
+@dataclass(frozen=True)
+class _Shades:
+    """How the distances to the threshold are coloured.
+
+    Attributes:
+        distance: [x0, x1], without what is only rounding.
+        bound: the distance that has the darkest colour.
+        is_flat: whether the output is the same everywhere.
+        is_cut: whether there are larger distances.
+        rows_are_rounding: whether the distances at the inputs are known, and only rounding.
+    """
+
+    distance: Tensor
+    bound: float
+    is_flat: bool
+    is_cut: bool
+    rows_are_rounding: bool
+
+    @classmethod
+    def of(cls, plane: InputPlane, at_rows: Tensor | None, *, scale: float) -> "_Shades":
+        """The colours of a plane.
+
+        Args:
+            at_rows: the distances at the inputs, where they are known.
+            scale: the size of what the scores are made of.
+        """
+        distance = plane.outputs - plane.threshold
+        largest = distance.abs().max().item()
+        nothing = ROUNDING * max(scale, largest)
+        distance = torch.where(distance.abs() <= nothing, 0.0, distance)
+        is_flat = (distance.max() - distance.min()).item() <= nothing
+        if is_flat:
+            distance = torch.full_like(distance, distance.median().item())
+        # a plane that lies on the threshold everywhere still needs a scale
+        largest = distance.abs().max().item() or scale or 1.0
+        of_rows = None if at_rows is None else at_rows.abs().max().item()
+        rows_are_rounding = of_rows is not None and of_rows <= nothing
+        bound = largest
+        if of_rows and not rows_are_rounding:
+            bound = min(bound, BRIGHTEST * of_rows)
+        return cls(distance, bound, is_flat, largest > bound, rows_are_rounding)
+
+
+def _surface(plane: InputPlane, shades: _Shades) -> list[BaseTraceType]:
+    """The distance to the threshold as colours, and numbered contours on it."""
     # [x0, x1] -> plotly's [row of y, column of x]
-    distance = plane.outputs.T - plane.threshold
-    # a plane that lies on the threshold everywhere still needs a scale
-    bound = distance.abs().max().item() or 1.0
-    distance = rounded(distance, largest=bound, digits=4)
-    return go.Contour(
-        x=_written(plane.x0),
-        y=_written(plane.x1),
-        z=distance.tolist(),
+    distance = rounded(shades.distance.T, largest=shades.bound, digits=4).tolist()
+    x, y = _written(plane.x0), _written(plane.x1)
+    colours = go.Heatmap(
+        x=x,
+        y=y,
+        z=distance,
+        zsmooth="best",
         colorscale=DIVERGING,
-        zmin=-bound,
-        zmax=bound,
-        colorbar={"title": distance_title(plane.score), "len": 0.5, "y": 0.25},
+        zmin=-shades.bound,
+        zmax=shades.bound,
+        colorbar=distance_bar(plane.score, bound=shades.bound, is_cut=shades.is_cut),
         opacity=0.75,
-        ncontours=9,
-        line={"width": 0.6, "color": "#777777"},
-        contours={"coloring": "heatmap", "showlabels": True, "labelfont": {"size": 10}},
-        hovertemplate="x0 %{x}, x1 %{y}: %{z}<extra></extra>",
+        hovertemplate=(
+            f"at x0 %{{x}}, x1 %{{y}}, {plane.score} is %{{z}} from the threshold<extra></extra>"
+        ),
     )
+    if shades.is_flat:
+        return [colours]
+    low, high = shades.distance.min().item(), shades.distance.max().item()
+    step = _step((high - low) / N_CONTOURS)
+    # none at 0, where the boundary is
+    lowest = step * (math.ceil(low / step - 0.5) + 0.5)
+    contours = go.Contour(
+        x=x,
+        y=y,
+        z=distance,
+        line={"width": 0.8, "color": "#555555"},
+        contours={
+            "coloring": "none",
+            "showlabels": True,
+            "labelfont": {"size": 12, "color": INK},
+            "start": lowest,
+            "end": high,
+            "size": step,
+        },
+        hoverinfo="skip",
+        showscale=False,
+        showlegend=False,
+    )
+    return [colours, contours]
 
 
-def _add_unit_lines(figure: go.Figure, plane: InputPlane, happens: str) -> None:
-    """The line on which each first-layer unit is zero, called what happens there."""
-    for (unit, ends), dash in zip(plane.lines.items(), cycle(DASHES), strict=False):
+def distance_bar(score: str, *, bound: float, is_cut: bool) -> dict[str, Any]:
+    """The colour bar of distances to the threshold; where it is cut, its ends say so."""
+    text = text_beside(bound, largest=bound)
+    low, high = ("≤ ", "≥ ") if is_cut else ("", "")
+    return {
+        "title": {"text": distance_title(score), "font": {"size": 12}},
+        "tickvals": [-bound, 0, bound],
+        "ticktext": [f"{low}-{text}", "0", f"{high}+{text}"],
+        "thickness": 12,
+        "len": 0.9,
+        "exponentformat": "power",
+    }
+
+
+def _step(least: float) -> float:
+    """The next number from here on that is 1, 2 or 5 times a power of ten.
+
+    >>> _step(0.3), _step(2.1)
+    (0.5, 5.0)
+    """
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(times * power for times in (1, 2, 5, 10) if times * power >= least)
+
+
+# lines on which units turn on
+
+
+@dataclass(frozen=True)
+class _UnitLabel:
+    """What is written at the line of a unit.
+
+    Attributes:
+        at: where, in the axes' units; None where there is no room.
+        size: across and down, in the axes' units.
+    """
+
+    text: str
+    at: Point | None
+    size: Point
+
+
+def _bounds_of(plane: InputPlane) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Where the axes begin and end."""
+    x0, x1 = _written(plane.x0), _written(plane.x1)
+    return (x0[0], x0[-1]), (x1[0], x1[-1])
+
+
+def _readout_scale(model: HookedMLP) -> float:
+    """The size of what the outputs are made of: a largest weight times what it reads, or a bias.
+
+    0 behind an output activation, which gives its values another size.
+    """
+    if model.cfg.out_act_fn != "identity":
+        return 0.0
+    *_, before, last = forward_float64(model, model.rows())
+    # units that are off everywhere count as large as what they were before their activation
+    read = last.inputs.abs().max().item() or before.pre.abs().max().item()
+    weight, bias = model.float64_layers()[-1]
+    return max(weight.abs().max().item() * read, bias.abs().max().item())
+
+
+def _pixels(bounds: tuple[tuple[float, float], tuple[float, float]]) -> float:
+    """Pixels of one unit of both axes."""
+    return SIDE / max(high - low for low, high in bounds)
+
+
+def _unit_labels(plane: InputPlane, scale: float, happens: str) -> list[_UnitLabel]:
+    """A label on each line on which a first-layer unit is zero, off the inputs and each other.
+
+    Args:
+        scale: pixels of one unit of the axes.
+        happens: what the unit does there.
+    """
+    (left, right), (bottom, top) = _bounds_of(plane)
+    origin = torch.tensor([left, bottom], dtype=torch.float64)
+    ways: dict[str, Way] = {}
+    for unit, ends in plane.lines.items():
+        a, b = (scale * (torch.tensor(ends, dtype=torch.float64) - origin)).tolist()
+        ways[unit.name] = Way(((a[0], a[1]), (b[0], b[1])))
+    texts = {name: f"{name} {happens}" for name in ways}
+    sizes = {name: (text_width(text) + 4, NAME_LINE + 4) for name, text in texts.items()}
+    corners = (scale * (torch.tensor(corner_points(plane.levels)).double() - origin)).tolist()
+    # what is decided at an input is written above it
+    boxes = [Box((x, y + 12), CORNER_ROOM) for x, y in corners]
+    picture = (scale * (right - left), scale * (top - bottom))
+    places = label_places(ways, sizes, boxes, picture)
+    labels: list[_UnitLabel] = []
+    for name, text in texts.items():
+        at = None
+        if name in places:
+            x, y = places[name]
+            at = (left + x / scale, bottom + y / scale)
+        wide, high = sizes[name]
+        labels.append(_UnitLabel(text, at, (wide / scale, high / scale)))
+    return labels
+
+
+def _add_unit_lines(figure: go.Figure, plane: InputPlane, labels: Sequence[_UnitLabel]) -> None:
+    """The line on which each first-layer unit is zero, which says what happens there."""
+    drawn = zip(plane.lines.values(), labels, cycle(DASHES), strict=False)
+    for ends, label, dash in drawn:
         x, y = columns_of(ends)
-        line = {"color": INK, "width": 1.5, "dash": dash}
+        line = {"color": INK, "width": 1.8, "dash": dash}
         figure.add_trace(
-            go.Scatter(x=x, y=y, mode="lines", line=line, name=f"{unit.name} {happens}")
+            go.Scatter(
+                x=x,
+                y=y,
+                mode="lines",
+                line=line,
+                name=label.text,
+                hoverinfo="name",
+                showlegend=label.at is None,
+            )
         )
+        if label.at is not None:
+            figure.add_annotation(
+                x=label.at[0],
+                y=label.at[1],
+                text=label.text,
+                showarrow=False,
+                font={"size": 12, "color": INK},
+                bgcolor="rgba(255,255,255,0.85)",
+                borderpad=1,
+            )
 
 
 def corner_trace(decided: list[int], levels: tuple[float, float]) -> go.Scatter:
@@ -267,15 +482,73 @@ def corner_trace(decided: list[int], levels: tuple[float, float]) -> go.Scatter:
     )
 
 
-def _plane_layout(figure: go.Figure, plane: InputPlane) -> go.Figure:
-    x0, x1 = _written(plane.x0), _written(plane.x1)
-    _label_plane(figure, plane.levels, ((x0[0], x0[-1]), (x1[0], x1[-1])))
-    against = "the threshold " if is_output_name(plane.score) else ""
-    title = (
-        f"The input plane: {plane.score} above (blue, +) and below (red, -) "
-        f"{against}{plane.threshold:g}"
+def _plane_title(plane: InputPlane, shades: _Shades, decided: list[int] | None) -> str:
+    """At which inputs the score is above the threshold; or that it is the same everywhere.
+
+    Args:
+        decided: what is decided at the inputs, where that is known.
+    """
+    cut = (
+        f"the threshold {plane.threshold:g}"
+        if is_output_name(plane.score)
+        else f"{plane.threshold:g}"
     )
-    return layout(figure, title, width=820, height=600).update_layout(margin={"b": 60})
+    if shades.is_flat:
+        height = shades.distance[0, 0].item()
+        value = number_text(height + plane.threshold)
+        where = "on" if height == 0 else "above" if height > 0 else "below"
+        return f"{plane.score} is {value} everywhere: {where} {cut}, whatever the input"
+    if decided is None:
+        share = 100 * (shades.distance > 0).double().mean().item()
+        return f"{plane.score} is above {cut} on {share:.0f}% of this plane"
+    rows = [row_name(row) for row in truth_rows(2)]
+    if shades.rows_are_rounding:
+        return f"{plane.score} is {cut} at every input, but for rounding"
+    parts: list[str] = []
+    for bit, where in ((1, "above"), (0, "below"), (-1, "on")):
+        names = [row for row, own in zip(rows, decided, strict=True) if own == bit]
+        if names:
+            parts.append(f"{where} {cut if not parts else 'it'} at {', '.join(names)}")
+    return f"{plane.score} is {'; '.join(parts)}"
+
+
+def _plane_layout(figure: go.Figure, plane: InputPlane, title: str) -> go.Figure:
+    _label_plane(figure, plane.levels, _bounds_of(plane))
+    return _square(figure, title, right=RIGHT)
+
+
+def _square(figure: go.Figure, title: str, *, right: int) -> go.Figure:
+    """The plane in its size, the title over it and the legend under it.
+
+    Args:
+        right: pixels beside the plane, where a colour bar may be.
+    """
+    width = LEFT + round(SIDE) + right
+    title = wrapped(title, width - 20 - TOOLBAR)
+    n_lines = title.count("<br>") + 1
+    above = 30 + 20 * n_lines
+    named = [trace.name for trace in figure.data if trace.name and trace.showlegend is not False]
+    below = 58 + LEGEND_LINE * -(-len(named) // 2)
+    layout(figure, title, width=width, height=round(SIDE) + above + below)
+    return figure.update_layout(
+        margin={"l": LEFT, "r": right, "t": above, "b": below},
+        title={
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 14 + 11 * (n_lines - 1)},
+        },
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": -52 / SIDE,
+            "yanchor": "top",
+            "entrywidth": 0.5,
+            "entrywidthmode": "fraction",
+            "font": {"size": 12},
+        },
+    )
 
 
 def _written(axis: Tensor) -> list[float]:
@@ -309,32 +582,45 @@ def _spots_to_avoid(edge: Boundary, path: InputPath | None) -> list[list[float]]
 
 
 def _add_regions(
-    figure: go.Figure, pieces: Regions, output: int | tuple[int, int], avoid: list[list[float]]
+    figure: go.Figure,
+    pieces: Regions,
+    output: int | tuple[int, int],
+    avoid: list[list[float]],
+    covered: list[Box],
 ) -> None:
     """The pieces' edges, and inside each, away from what is to be avoided, which units are on.
 
     The affine map that holds there shows on hovering.
+
+    Args:
+        covered: where something is written, in the axes' units.
     """
     rims = [[*piece.vertices.tolist(), piece.vertices[0].tolist()] for piece in pieces]
-    rim_line = {"color": INK, "width": 0.8}
-    figure.add_trace(line_trace(rims, rim_line, f"{len(pieces)} affine regions"))
+    rim_line = {"color": "#777777", "width": 0.8}
+    figure.add_trace(line_trace(rims, rim_line, count_text(len(pieces), "affine region")))
     least_area = LEAST_AREA_NAMED * sum(piece.area for piece in pieces)
     # the inputs, the boundary and the path first, then every name already placed
     taken = list(avoid)
+    scale = _pixels(pieces.bounds)
+    around = (CORNER_ROOM[0] / scale, CORNER_ROOM[1] / scale)
+    written_on = [
+        *covered,
+        *(Box((x, y + 12 / scale), around) for x, y in corner_points(pieces.levels)),
+    ]
     spots: list[list[float]] = []
     written: list[str] = []
     maps: list[str] = []
     for piece in pieces:
         name = _name_of_region(piece)
-        has_room = len(pieces) <= MOST_REGIONS_NAMED and piece.area > least_area
-        written.append(name if has_room else "")
         maps.append(f"{name}<br>{_affine_map(piece, output)}")
-        if len(pieces) > MOST_REGIONS_NAMED:  # with no name to read there is nothing to avoid
-            spots.append(piece.center.tolist())
-            continue
-        spot = _free_spot(piece, torch.tensor(taken, dtype=torch.float64))
-        taken.append(spot)
-        spots.append(spot)
+        spot = None
+        if len(pieces) <= MOST_REGIONS_NAMED and piece.area > least_area:
+            spot = _free_spot(piece, name, pieces.bounds, torch.tensor(taken).double(), written_on)
+        written.append("" if spot is None else name)
+        spots.append(piece.center.tolist() if spot is None else spot)
+        if spot is not None:
+            taken.append(spot)
+            written_on.append(Box((spot[0], spot[1]), _name_size(name, scale)))
     x, y = columns_of(spots)
     names = go.Scatter(
         x=x,
@@ -344,8 +630,6 @@ def _add_regions(
         textfont={"size": 11, "shadow": "0 0 4px #ffffff, 0 0 4px #ffffff"},
         hovertext=maps,
         hoverinfo="text",
-        # a long name near a side is written over it
-        cliponaxis=False,
         showlegend=False,
     )
     figure.add_trace(names)
@@ -376,14 +660,52 @@ def _affine_map(piece: Region, output: int | tuple[int, int]) -> str:
     return f"{name} = {a:.3g} x0 {b:+.3g} x1 {bias:+.3g}"
 
 
-def _free_spot(piece: Region, avoid: Tensor) -> list[float]:
-    """The centre, or a place on the way to a corner: the furthest from what is to be avoided."""
-    towards_corners = piece.vertices - piece.center
-    spots = torch.cat([piece.center + way * towards_corners for way in WAYS_TO_A_CORNER])
+def _name_size(name: str, scale: float) -> Point:
+    """How wide and high a region's name is, in the axes' units."""
+    n_lines = name.count("<br>") + 1
+    return text_width(name) / scale, NAME_LINE * n_lines / scale
+
+
+def _free_spot(
+    piece: Region,
+    name: str,
+    bounds: tuple[tuple[float, float], tuple[float, float]],
+    avoid: Tensor,
+    written_on: Sequence[Box],
+) -> list[float] | None:
+    """The centre, or a place on the way to a corner or a side: the furthest from what is avoided.
+
+    The whole name stands inside the region where it can, and always inside the frame, off what is
+    written and off what is to be avoided; None where no place lets it.
+    """
+    sides = (piece.vertices + piece.vertices.roll(1, 0)) / 2
+    towards = torch.cat([piece.vertices, sides]) - piece.center
+    spots = torch.cat([piece.center + way * towards for way in WAYS_TO_A_CORNER]).tolist()
+    size = _name_size(name, _pixels(bounds))
+    boxes = [Box((x, y), size) for x, y in spots]
+    frame = Box.between(*bounds)
+    boxes = [box for box in boxes if frame.contains(box) and not touch(box, written_on)]
+    points = [Box((x, y), (0.0, 0.0)) for x, y in avoid.tolist()]
+    boxes = [box for box in boxes if not touch(box, points)]
+    boxes = [box for box in boxes if _is_inside(box, piece)] or boxes
+    if not boxes:
+        return None
     # names are wider than high, so a distance along x0 counts half
     shape_of_a_name = torch.tensor([0.5, 1.0], dtype=torch.float64)
-    distance = torch.cdist(spots * shape_of_a_name, avoid * shape_of_a_name)
-    return spots[distance.min(1).values.argmax()].tolist()
+    middles = torch.tensor([box.middle for box in boxes], dtype=torch.float64)
+    distance = torch.cdist(middles * shape_of_a_name, avoid * shape_of_a_name)
+    return middles[distance.min(1).values.argmax()].tolist()
+
+
+def _is_inside(box: Box, piece: Region) -> bool:
+    """Whether a convex region has all corners of a box."""
+    left, right, bottom, top = box.edges
+    corners = torch.tensor([[x, y] for x in (left, right) for y in (bottom, top)]).double()
+    sides = piece.vertices.roll(-1, 0) - piece.vertices
+    # [corner, side]
+    to_corner = corners[:, None] - piece.vertices[None]
+    turns = sides[:, 0] * to_corner[..., 1] - sides[:, 1] * to_corner[..., 0]
+    return bool((turns >= 0).all() or (turns <= 0).all())
 
 
 # paths
