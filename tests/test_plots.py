@@ -346,9 +346,9 @@ def test_every_frame_of_the_weight_slider_is_an_edited_network(textbook):
     labels = [step.label for step in figure.layout.sliders[0].steps]
     values = [float(label.split(" = ")[1].split(" ")[0].rstrip(":")) for label in labels]
     assert (
-        "not_computing" in labels[0],
+        "not computing" in labels[0],
         "identified" in labels[figure.layout.sliders[0].active],
-        "not_computing" in labels[-1],
+        "not computing" in labels[-1],
     ) == (True,) * 3
     for value, frame in zip(values, figure.frames, strict=True):
         outputs = np.array([0, 1, 1, 0]) + value
@@ -364,9 +364,9 @@ def test_the_weight_slider_says_how_many_conditions_hold_without_circuits(textbo
     sweep = margins.move_weight(textbook, "fc2.bias[0]", n_steps=3)
     labels = [step.label for step in plots.weight_slider(sweep).layout.sliders[0].steps]
     assert labels == [
-        "fc2.bias[0] = -0.75: 2 of 4 conditions hold",
-        "fc2.bias[0] = 0 (as it is): 4 of 4 conditions hold",
-        "fc2.bias[0] = 0.75: 2 of 4 conditions hold",
+        "c = -0.75: 2 of 4 conditions hold",
+        "c = 0 (as it is): 4 of 4 conditions hold",
+        "c = 0.75: 2 of 4 conditions hold",
     ]
     with pytest.raises(XorMiError, match="1 circuits for 3 steps"):
         plots.weight_slider(sweep, [identify_circuit(textbook)])
@@ -393,6 +393,29 @@ def test_a_slider_stands_at_the_step_that_is_asked_for(textbook):
         plots.input_slider(way, shown_first=5)
     with pytest.raises(XorMiError, match="shown_first"):
         plots.weight_slider(sweep, shown_first=-1)
+
+
+def test_titles_of_sliders_say_where_a_decision_changes(textbook):
+    """By hand: w12 of 1 keeps all decisions from 0.5 to 1.5, where 01 and 11 change; from 00 to 11
+    the output rises to 1 and falls again, through 0.5 at a quarter and three quarters; from 01 to
+    10 it stays 1.
+    """
+
+    def title(figure):
+        return figure.layout.title.text.replace("<br>", " ")
+
+    sweep = margins.move_weight(textbook, "fc1.weight[0, 1]", n_steps=3)
+    said = "w12 is 1.00: below 0.50 input 01 is decided otherwise, above 1.50 input 11 is decided"
+    figure = plots.weight_slider(sweep)
+    assert title(figure).startswith(said)
+    assert figure.layout.sliders[0].steps[0].label.startswith("w12 = ")
+    surfaces = [frame.data[1] for frame in figure.frames]
+    assert {surface.zsmooth for surface in surfaces} == {"best"}
+    changes = "From (0, 0) to (1, 1) the decision changes: 0 → 1 at t = 0.25, 1 → 0 at t = 0.75"
+    there, never = geometry.path(textbook, "00", "11"), geometry.path(textbook, "01", "10")
+    for draw in (plots.path_figure, plots.input_slider):
+        assert title(draw(there)) == changes
+        assert title(draw(never)) == "From (0, 1) to (1, 0) no decision changes"
 
 
 def test_a_weight_slider_of_outputs_on_the_threshold_everywhere():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from xor_mi.circuits import Circuit
 from xor_mi.errors import XorMiError, require_kind
 from xor_mi.geometry import InputPath
-from xor_mi.margins import Conditions, WeightSweep
+from xor_mi.margins import Conditions, WeightSweep, weight_symbols
 from xor_mi.model import decide
 from xor_mi.plots._style import decision_text, point_text
 
@@ -62,6 +62,7 @@ def weight_frames(
         raise XorMiError(
             f"{len(circuits)} circuits for {len(sweep)} steps; give one for each of sweep.models"
         )
+    symbol = symbol_of(sweep)
     frames: list[SliderFrame] = []
     for step, held in enumerate(sweep.conditions):
         as_it_is = " (as it is)" if step == sweep.start else ""
@@ -69,9 +70,15 @@ def weight_frames(
             outcome = f"{held.n_satisfied} of {len(held)} conditions hold"
         else:
             outcome = _verdict(circuits[step])
-        label = f"{sweep.parameter} = {sweep.values[step]:.4g}{as_it_is}: {outcome}"
+        label = f"{symbol} = {sweep.values[step]:.4g}{as_it_is}: {outcome}"
         frames.append(SliderFrame(label, _slack_by_name(held)))
     return frames
+
+
+def symbol_of(sweep: WeightSweep) -> str:
+    """The short name of the weight that is moved."""
+    symbols = weight_symbols(sweep.models[0])
+    return next(one for one, parameter in symbols.items() if parameter == sweep.parameter)
 
 
 def _slack_by_name(held: Conditions) -> dict[str, float]:
@@ -88,4 +95,5 @@ def _slack_by_name(held: Conditions) -> dict[str, float]:
 
 
 def _verdict(circuit: Circuit) -> str:
-    return f"{circuit.verdict}, {circuit.readout}" if circuit.readout else circuit.verdict
+    verdict = circuit.verdict.replace("_", " ")
+    return f"{verdict}, {circuit.readout}" if circuit.readout else verdict

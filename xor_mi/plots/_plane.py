@@ -61,6 +61,8 @@ WAYS_TO_A_CORNER = (0, 0.2, 0.35, 0.5, 0.65)
 """Where the name of a region may stand, between its centre and each corner and side."""
 POINTS_A_SEGMENT = 33
 """Points along each piece of the boundary that names of regions keep away from."""
+MOST_CHANGES = 4
+"""So many changes of a decision are named in a title."""
 TOO_CLOSE = 0.02
 """Kinks nearer to each other than this (of the whole path) share one name."""
 SIDE_OF_BITS = 2.0
@@ -223,15 +225,40 @@ def path_figure(path: InputPath) -> go.Figure:
         figure.add_trace(_changes_along(path.changes, path.threshold))
     start, end = point_text(path.start, 6), point_text(path.end, 6)
     figure.update_xaxes(
-        title=f"t: 0 is {start}, 1 is {end}; dotted: these units turn {_turned(path)}",
+        title=f"t: 0 is {start}, 1 is {end}<br>(dotted: these units turn {_turned(path)})",
         range=[-0.02, 1.08],
     )
     figure.update_yaxes(title=score_axis(path.score_names, path.threshold))
     several = path.scores.shape[1] > 1
-    is_output = several or is_output_name(path.score_names[0])
-    shown = "The output" if is_output else path.score_names[0]
-    layout(figure, f"{shown} on the straight way from {start} to {end}", width=760)
-    return figure.update_layout(margin={"t": 100, "b": 60}, showlegend=several)
+    width = LEFT + round(SIDE) + RIGHT
+    title = wrapped(path_title(path), width - 20 - TOOLBAR)
+    n_lines = title.count("<br>") + 1
+    layout(figure, title, width=width, height=400 + 20 * n_lines)
+    pad = {"t": 14 + 11 * (n_lines - 1)}
+    # names of units stand over the frame, aslant where there are many
+    return figure.update_layout(
+        margin={"l": LEFT, "r": 20, "t": 70 + 20 * n_lines, "b": 60},
+        showlegend=several,
+        title={"y": 1, "yref": "container", "yanchor": "top", "pad": pad},
+    )
+
+
+def path_title(path: InputPath) -> str:
+    """At which t a decision changes on the way, and from what to what."""
+    start, end = point_text(path.start, 3), point_text(path.end, 3)
+    several = path.scores.shape[1] > 1
+    changes: list[str] = []
+    for change in path.changes:
+        of = f" of {path.score_names[change.output]}" if several else ""
+        before, after = decision_text(change.before), decision_text(change.after)
+        changes.append(f"{before} → {after}{of} at t = {change.t:.3g}")
+    way = f"From {start} to {end}"
+    if not changes:
+        return f"{way} no decision changes"
+    more = len(changes) - MOST_CHANGES
+    if more > 0:
+        changes = [*changes[:MOST_CHANGES], f"{more} more"]
+    return f"{way} the decision changes: {', '.join(changes)}"
 
 
 def corners_marker(decided: Sequence[int]) -> dict[str, Any]:

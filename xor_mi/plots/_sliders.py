@@ -4,6 +4,7 @@ Every frame is computed beforehand.
 """
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 import plotly.graph_objects as go
@@ -13,11 +14,12 @@ from plotly.subplots import make_subplots
 
 from xor_mi.circuits import Circuit
 from xor_mi.errors import whole_number
+from xor_mi.finding import number_text
 from xor_mi.geometry import Boundary, InputPath, InputPlane
 from xor_mi.margins import WeightSweep
 from xor_mi.model import decide
-from xor_mi.plots._frames import SliderFrame, path_frames, weight_frames
-from xor_mi.plots._plane import corners_marker
+from xor_mi.plots._frames import SliderFrame, path_frames, symbol_of, weight_frames
+from xor_mi.plots._plane import corners_marker, distance_bar, path_title
 from xor_mi.plots._style import (
     BAR,
     BOUNDARY_LINE,
@@ -30,7 +32,6 @@ from xor_mi.plots._style import (
     THRESHOLD_LINE,
     columns_of,
     corner_points,
-    distance_title,
     input_axis,
     layout,
     line_trace,
@@ -38,8 +39,15 @@ from xor_mi.plots._style import (
     rounded,
     score_axis,
     text_beside,
+    wrapped,
 )
 
+WIDTH, LEFT, RIGHT, BELOW = 600, 70, 100, 170
+"""Pixels of a figure with a slider, and beside and under its panels."""
+PANEL, SIDE, BETWEEN = 200, 400, 90
+"""Pixels of a panel from top to bottom, of the plane, and between two panels."""
+TOOLBAR = 60
+"""Pixels at the right of a title, where plotly's buttons are."""
 OUTPUT_DASHES = ("solid", "dash", "dot", "dashdot")
 """Outputs beyond the fourth start again with the first."""
 Traces = list[BaseTraceType]
@@ -64,17 +72,17 @@ def input_slider(path: InputPath, *, shown_first: int = 0) -> go.Figure:
     moving = [_values_here(path, n, frame) for n, frame in enumerate(frames)]
     along = "output" if score_axis(path.score_names, 0.0).startswith("output") else "score"
     figure = make_subplots(
-        cols=2,
-        subplot_titles=(f"{along} along the way", "every value here"),
-        horizontal_spacing=0.12,
+        rows=2,
+        subplot_titles=(f"{along} along the way (circle: here)", "every value here"),
+        vertical_spacing=0.24,
     )
     _add_score_lines(figure, path)
     # of what stands still only the scores' lines are traces; the threshold is a shape
-    add_frames(figure, moving, n_still=path.scores.shape[1], shown_first=shown_first)
+    n_still = path.scores.shape[1]
+    add_frames(figure, moving, n_still=n_still, shown_first=shown_first, stacked=True)
     _label_path_axes(figure, path, frames)
     labels = [frame.label for frame in frames]
-    title = "The input modified gradually (filled: decided 1)"
-    return with_slider(figure, title, labels, active=shown_first)
+    return _stacked(figure, path_title(path), labels, active=shown_first, height=2 * PANEL + 110)
 
 
 def weight_slider(
@@ -102,20 +110,43 @@ def weight_slider(
         shown_first = sweep.start
     shown_first = whole_number("shown_first", shown_first, below=len(frames))
     is_planar = bool(sweep.planes)
-    bound = largest_distance([sweep.planes[0], sweep.planes[-1]]) if is_planar else 1.0
+    bound = largest_distance([sweep.planes[sweep.start]]) if is_planar else 1.0
     titles = ["slack of each input's condition"]
+    n_bars = len(frames[0].values)
+    heights = [max(PANEL, 34 * n_bars)]
     if is_planar:
-        titles.append("the input plane")
-    figure = make_subplots(cols=len(titles), subplot_titles=titles, horizontal_spacing=0.18)
+        titles.append("the input plane (filled: decided 1)")
+        heights.append(SIDE)
+    figure = make_subplots(
+        rows=len(titles),
+        subplot_titles=titles,
+        row_heights=heights,
+        vertical_spacing=BETWEEN / (sum(heights) + BETWEEN) if is_planar else 0,
+    )
     moving: list[Traces] = []
     for step, frame in enumerate(frames):
         on_the_plane = _plane_at(sweep, step, bound) if is_planar else []
         moving.append([_slack_bars(sweep, step, frame), *on_the_plane])
-    add_frames(figure, moving, n_still=0, shown_first=shown_first)
+    add_frames(figure, moving, n_still=0, shown_first=shown_first, stacked=True)
     _label_weight_axes(figure, frames, sweep.planes[0] if is_planar else None)
-    title = f"One weight moved: {sweep.parameter}, all others as they are"
     labels = [frame.label for frame in frames]
-    return with_slider(figure, title, labels, active=shown_first)
+    height = sum(heights) + (BETWEEN if is_planar else 0)
+    return _stacked(figure, _weight_title(sweep), labels, active=shown_first, height=height)
+
+
+def _weight_title(sweep: WeightSweep) -> str:
+    """Where a decision changes, and which."""
+    slack = sweep.slack
+    symbol = symbol_of(sweep)
+    ends: list[str] = []
+    for is_finite, side, end, row in (
+        (isfinite(slack.down), "below", slack.lower, slack.row_lower),
+        (isfinite(slack.up), "above", slack.upper, slack.row_upper),
+    ):
+        if is_finite:
+            ends.append(f"{side} {number_text(end)} input {row} is decided otherwise")
+    own = f"{symbol} is {number_text(slack.value)}"
+    return f"{own}: {', '.join(ends)}" if ends else f"{own}: no value of it changes a decision"
 
 
 # the input modified gradually
@@ -167,12 +198,12 @@ def _label_path_axes(figure: go.Figure, path: InputPath, frames: list[SliderFram
     start, end = point_text(path.start, 3), point_text(path.end, 3)
     figure.update_xaxes(title=f"t: 0 is {start}, 1 is {end}", range=[-0.05, 1.05], row=1, col=1)
     figure.update_yaxes(title=score_axis(path.score_names, path.threshold), row=1, col=1)
-    figure.update_xaxes(title="input, hidden unit, output", type="category", row=1, col=2)
+    figure.update_xaxes(title="input, hidden unit, output", type="category", row=2, col=1)
     low = min(min(frame.values.values()) for frame in frames)
     high = max(max(frame.values.values()) for frame in frames)
     room = 0.12 * (high - low)
     reach = [min(0, low) - room, high + room]
-    figure.update_yaxes(title="value after activation", range=reach, row=1, col=2)
+    figure.update_yaxes(title="value after activation", range=reach, row=2, col=1)
 
 
 # one weight moved
@@ -205,37 +236,50 @@ def _slack_bars(sweep: WeightSweep, step: int, frame: SliderFrame) -> go.Bar:
 def _plane_at(sweep: WeightSweep, step: int, bound: float) -> Traces:
     """The plane at one step."""
     decided = sweep.decisions[step, :, 0].tolist()
-    return plane_traces(sweep.planes[step], sweep.boundaries[step], decided, bound)
+    edge = sweep.boundaries[step]
+    return plane_traces(sweep.planes[step], edge, decided, bound, is_cut=True)
 
 
-def plane_traces(plane: InputPlane, edge: Boundary, decided: Sequence[int], bound: float) -> Traces:
+def plane_traces(
+    plane: InputPlane,
+    edge: Boundary,
+    decided: Sequence[int],
+    bound: float,
+    *,
+    is_cut: bool = False,
+) -> Traces:
     """The plane in one frame: the output as a surface, the boundary, the inputs.
 
     Args:
         decided: 1, 0 or -1 on each row.
         bound: the distance to the threshold that has the darkest colour in every frame.
+        is_cut: whether there may be larger ones, which the colour bar says.
     """
     x, y = columns_of(corner_points(plane.levels))
     inputs = go.Scatter(x=x, y=y, mode="markers", marker=corners_marker(decided), name="inputs")
     return [
-        _surface(plane, bound),
+        _surface(plane, bound, is_cut),
         line_trace(edge.segments.tolist(), BOUNDARY_LINE, "decision boundary"),
         inputs,
     ]
 
 
-def _surface(plane: InputPlane, bound: float) -> go.Heatmap:
+def _surface(plane: InputPlane, bound: float, is_cut: bool) -> go.Heatmap:
     """The distance to the threshold, coloured alike at every step."""
     return go.Heatmap(
         x=plane.x0.tolist(),
         y=plane.x1.tolist(),
         # [x0, x1] -> plotly's [row of y, column of x]
         z=rounded(plane.outputs.T - plane.threshold, largest=bound, digits=3).tolist(),
+        zsmooth="best",
         colorscale=DIVERGING,
         zmin=-bound,
         zmax=bound,
         opacity=0.75,
-        colorbar={"title": distance_title(plane.score), "len": 0.8},
+        colorbar=distance_bar(plane.score, bound=bound, is_cut=is_cut) | {"len": 0.5, "y": 0.25},
+        hovertemplate=(
+            f"at x0 %{{x}}, x1 %{{y}}, {plane.score} is %{{z}} from the threshold<extra></extra>"
+        ),
     )
 
 
@@ -253,42 +297,68 @@ def _label_weight_axes(
 ) -> None:
     largest = max(max(map(abs, frame.values.values())) for frame in frames)
     reach = 1.6 * (largest or 1.0)
-    title = "slack (output before its activation)"
+    title = "slack: distance to the other decision (output before its activation)"
     figure.update_xaxes(title=title, range=[-reach, reach], row=1, col=1)
     figure.update_yaxes(
         title="input and output", type="category", autorange="reversed", row=1, col=1
     )
     if plane is not None:
-        label_plane(figure, plane, column=2)
+        label_plane(figure, plane, column=1, row=2)
+        figure.update_yaxes(scaleanchor="x2", constrain="domain", row=2, col=1)
+        figure.update_xaxes(constrain="domain", row=2, col=1)
 
 
-def label_plane(figure: go.Figure, plane: InputPlane, *, column: int) -> None:
-    """The axes of a plane that stands in this column."""
+def label_plane(figure: go.Figure, plane: InputPlane, *, column: int, row: int = 1) -> None:
+    """The axes of a plane that stands in this column and row."""
     x0, x1 = plane.x0.tolist(), plane.x1.tolist()
     title = input_axis("x0", plane.levels)
-    figure.update_xaxes(title=title, range=[x0[0], x0[-1]], row=1, col=column)
+    figure.update_xaxes(title=title, range=[x0[0], x0[-1]], row=row, col=column)
     title = input_axis("x1", plane.levels)
-    figure.update_yaxes(title=title, range=[x1[0], x1[-1]], row=1, col=column)
+    figure.update_yaxes(title=title, range=[x1[0], x1[-1]], row=row, col=column)
 
 
 # the slider
 
 
 def add_frames(
-    figure: go.Figure, moving: list[Traces], *, n_still: int, shown_first: int, n_left: int = 1
+    figure: go.Figure,
+    moving: list[Traces],
+    *,
+    n_still: int,
+    shown_first: int,
+    n_left: int = 1,
+    stacked: bool = False,
 ) -> None:
     """The traces that move, after those that do not, and a frame for each step.
 
-    The first `n_left` of them stand in the first column, the others in the second.
+    The first `n_left` of them stand in the first panel, the others in the second: beside it, or
+    under it where they are stacked.
     """
     for k, trace in enumerate(moving[shown_first]):
-        figure.add_trace(trace, row=1, col=1 if k < n_left else 2)
+        panel = 1 if k < n_left else 2
+        figure.add_trace(trace, row=panel if stacked else 1, col=1 if stacked else panel)
     # a frame replaces traces by their number in the figure
     traces = list(range(n_still, n_still + len(moving[shown_first])))
     # as dictionaries: plotly would check a `go.Frame` twice
     figure.frames = [
         {"data": data, "traces": traces, "name": str(n)} for n, data in enumerate(moving)
     ]
+
+
+def _stacked(
+    figure: go.Figure, title: str, labels: list[str], *, active: int, height: int
+) -> go.Figure:
+    """A slider under panels that stand one under the other, so many pixels high together."""
+    title = wrapped(title, WIDTH - 20 - TOOLBAR)
+    n_lines = title.count("<br>") + 1
+    above = 50 + 20 * n_lines
+    labels = [wrapped(label, WIDTH - 40) for label in labels]
+    with_slider(figure, title, labels, active=active, width=WIDTH, height=height + above + BELOW)
+    pad = {"t": 14 + 11 * (n_lines - 1)}
+    return figure.update_layout(
+        margin={"l": LEFT, "r": RIGHT, "t": above, "b": BELOW},
+        title={"y": 1, "yref": "container", "yanchor": "top", "pad": pad},
+    )
 
 
 def with_slider(
