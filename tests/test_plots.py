@@ -1,8 +1,10 @@
 """Each figure holds the numbers it is a picture of; what it leaves out it says."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from scipy.stats import binomtest
 
 from xor_mi import geometry, handmade, margins, plots, zoo
 from xor_mi.circuits import identify_circuit
@@ -315,6 +317,50 @@ def test_the_lattice_is_ordered_by_inclusion():
     assert sum(len(one.x) for one in few.data[1:]) == 5
     with pytest.raises(XorMiError, match="nothing to draw"):
         plots.subcircuit_lattice(find_subcircuits(train("XOR", seed=0).model))
+
+
+def test_a_single_subcircuit_is_no_lattice(textbook):
+    """The textbook network needs all of its six weights: the title says so, edge by edge."""
+    title = plots.subcircuit_lattice(find_subcircuits(textbook)).layout.title.text
+    said = "Only one of 9 subcircuits decides every input right: it keeps 6 edges, "
+    edges = "x0->h0.0, x1->h0.0, x0->h0.1, x1->h0.1, h0.0->y0, h0.1->y0"
+    assert title.replace("<br>", " ") == said + edges
+
+
+def test_shares_of_gates_are_the_ten_largest_the_networks_own_and_all_others():
+    """Thirteen sets of 13, 12, ..., 1 networks, 91 in all: the ten largest, the marked one of 2, and
+    3 + 1 as others; shares and intervals by hand and by SciPy.
+    """
+    counts = list(range(13, 0, -1))
+    ends = [binomtest(count, 91).proportion_ci(method="exact") for count in counts]
+    shares = pd.DataFrame(
+        {
+            "gates": [f"set {count}" for count in counts],
+            "n_networks": counts,
+            "share": [count / 91 for count in counts],
+            "ci_low": [end.low for end in ends],
+            "ci_high": [end.high for end in ends],
+        }
+    )
+    figure = plots.gate_shares_figure(shares, n_solved=91, n_networks=100, marked="set 2")
+    (bars,) = figure.data
+    drawn = [f"set {count}" for count in range(13, 3, -1)]
+    assert list(bars.y) == [*drawn, "<b>set 2</b>", "other (2 sets)"]
+    assert list(bars.x) == pytest.approx([100 * n / 91 for n in [*range(13, 3, -1), 2, 4]])
+    of_four = binomtest(4, 91).proportion_ci(method="exact")
+    assert bars.x[-1] + bars.error_x.array[-1] == pytest.approx(100 * of_four.high)
+    assert bars.x[-1] - bars.error_x.arrayminus[-1] == pytest.approx(100 * of_four.low)
+    assert [color == "#2166ac" for color in bars.marker.color] == [*[False] * 10, True, False]
+    assert [note.text for note in figure.layout.annotations] == [
+        str(n) for n in [*range(13, 3, -1), 2, 4]
+    ]
+    title = figure.layout.title.text.replace("<br>", " ")
+    said = "set 13 is the most frequent: 14% of 91 solved of 100 networks; blue, set 2: 2.2%"
+    assert title == said
+    unknown = plots.gate_shares_figure(shares, n_solved=91, n_networks=100, marked="{OR}")
+    assert unknown.layout.title.text.replace("<br>", " ").endswith("blue, {OR}: none")
+    with pytest.raises(XorMiError, match="no shares to draw"):
+        plots.gate_shares_figure(shares.head(0), n_solved=0, n_networks=100)
 
 
 def test_every_frame_of_the_input_slider_is_the_network_there(textbook):

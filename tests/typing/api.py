@@ -591,7 +591,10 @@ assert_type(xor_mi.plots.figure(sweep), go.Figure)
 assert_type(xor_mi.plots.network_diagram(model, circuit), go.Figure)
 assert_type(xor_mi.plots.input_plane(model, path=path, show_regions=False), go.Figure)
 assert_type(xor_mi.plots.weight_slider(moved, [circuit], shown_first=0), go.Figure)
-assert_type(xor_mi.plots.gate_shares_figure(networks, n_solved=1, n_networks=2), go.Figure)
+assert_type(
+    xor_mi.plots.gate_shares_figure(networks, n_solved=1, n_networks=2, marked="{AND, OR}"),
+    go.Figure,
+)
 assert_type(xor_mi.report.write_report(model, "f", training=result, overwrite=True), Path)
 findings = xor_mi.report.find_out(model, require="single", min_margin=0.0)
 assert_type(findings.circuit, xor_mi.Circuit)

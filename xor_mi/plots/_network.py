@@ -11,12 +11,12 @@ import plotly.graph_objects as go
 
 from xor_mi.circuits import Circuit
 from xor_mi.errors import require_kind
-from xor_mi.finding import number_text
+from xor_mi.finding import ROUNDING, number_text
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
 from xor_mi.margins import weight_symbols
 from xor_mi.model import HookedMLP, require_hooked_mlp
 from xor_mi.plots._places import Box, Point, Way, label_places
-from xor_mi.plots._style import INK, NEGATIVE, POSITIVE, columns_of, layout, wrapped
+from xor_mi.plots._style import INK, NEGATIVE, POSITIVE, columns_of, titled
 
 WIDTH, SIDE = 600.0, 8.0
 """Pixels of the figure, wider only for many layers; and of the margin left and right."""
@@ -35,20 +35,16 @@ PORT = 15.0
 """Pixels of a box's side for each arrow there, of so many at most."""
 ARROW = 60.0
 """Pixels of an arrow that its number leaves free, at least."""
-ROUNDING = 1e-6
-"""A weight of a smaller share of the largest of its layer is rounding, and written as zero."""
 PALE = 0.35
 """How opaque the weights of an idle unit are."""
 COLOURS, PALE_COLOURS = (NEGATIVE, POSITIVE), ("#b05060", "#567fb0")
 """Of a weight's number: negative, not negative; and at an idle unit."""
 FAINT, GREY = "#bbbbbb", "#767676"
 """The frame of an idle unit, and what is written in it."""
-TOOLBAR = 60
-"""Pixels at the right of a title, where plotly's buttons are."""
 LONGEST_FINDING = 110
 """A circuit of more characters is counted in the title, and not written out."""
-TITLE_LINE, KEY_LINE = 20, 17
-"""Pixels of a line of the title, and of one of the key under the picture."""
+KEY_LINE = 17
+"""Pixels of a line of the key under the picture."""
 LANE = 26
 """Pixels that the arrow of a direct connection takes above the hidden layers, or below them."""
 HOVERED = tuple(number / 16 for number in range(17))
@@ -81,9 +77,8 @@ def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figu
     figure.add_trace(_heads(arrows, pale))
     _add_labels(figure, places, pale)
     _add_units(figure, model, boxes, circuit, idle)
-    title = wrapped(_title(model, circuit), round(size[0]) - 20 - TOOLBAR)
     hidden = len(weights) - len(places)
-    return _sized(figure, title, _key(bool(idle), hidden, len(weights)), size)
+    return _sized(figure, _title(model, circuit), _key(bool(idle), hidden, len(weights)), size)
 
 
 @dataclass(frozen=True)
@@ -552,8 +547,6 @@ def _said_of(model: HookedMLP, unit: Unit, gate: str | None) -> str:
 def _sized(figure: go.Figure, title: str, key: str, size: Point) -> go.Figure:
     """Title above, key below, and between them the picture in its own size."""
     width, height = size
-    n_lines = title.count("<br>") + 1
-    above = 24 + TITLE_LINE * n_lines
     below = 12 + KEY_LINE * (key.count("<br>") + 1)
     figure.update_xaxes(visible=False, range=[0, width], fixedrange=True)
     figure.update_yaxes(visible=False, range=[0, height], fixedrange=True)
@@ -572,15 +565,5 @@ def _sized(figure: go.Figure, title: str, key: str, size: Point) -> go.Figure:
         font={"size": 12, "color": INK},
         name="key",
     )
-    layout(figure, title, width=round(width), height=round(height) + above + below)
-    figure.update_layout(
-        margin={"l": 0, "r": 0, "t": above, "b": below},
-        hoverdistance=12,
-        title={
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"t": 14 + 11 * (n_lines - 1)},
-        },
-    )
-    return figure
+    titled(figure, title, inside=round(height), below=below, width=round(width))
+    return figure.update_layout(margin={"l": 0, "r": 0}, hoverdistance=12)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from xor_mi import geometry
 from xor_mi.errors import require_at_most, require_kind, whole_number
-from xor_mi.finding import count_text, number_text
+from xor_mi.finding import ROUNDING, count_text, number_text
 from xor_mi.geometry import Boundary, DecisionChange, InputPath, InputPlane, Kink, Region, Regions
 from xor_mi.geometry._pieces import has_pieces, turns_on_at_zero
 from xor_mi.graph import Unit, name_of_set
@@ -38,17 +38,16 @@ from xor_mi.plots._style import (
     distance_title,
     input_axis,
     is_output_name,
-    layout,
     line_trace,
     point_text,
     rounded,
     score_axis,
     text_beside,
     text_width,
-    wrapped,
+    titled,
 )
 from xor_mi.truth import row_name, truth_rows
-from xor_mi.values import forward_float64
+from xor_mi.values import forward_float64, own_score_scale
 
 DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
 CHANGE = {"symbol": "square", "size": 11, "color": "#ffffff", "line": {"width": 2.5, "color": INK}}
@@ -70,10 +69,6 @@ SIDE_OF_BITS = 2.0
 of a larger or smaller plane they are rounded alike.
 """
 
-ROUNDING = 1e-6
-"""Of the largest number of a plane, or of what the network's scores are made of: what is smaller is
-rounding, and has neither colours nor contours.
-"""
 N_CONTOURS = 8
 """About so many steps between the lowest and the highest contour."""
 BRIGHTEST = 1.5
@@ -86,9 +81,6 @@ NAME_LINE = 14.0
 """Pixels of a line of a name in the plane."""
 CORNER_ROOM = (72.0, 46.0)
 """Pixels around an input and what is decided there."""
-TOOLBAR = 60
-"""Pixels at the right of a title, where plotly's buttons are."""
-
 MOST_POINTS_DRAWN = 1_000_000
 """A surface of more points is refused: a page with so many takes some 9 MB."""
 
@@ -132,7 +124,7 @@ def input_plane(
     edge = geometry.boundary(model, bounds=bounds, output=output, progress=progress)
     last = forward_float64(model, model.rows())[-1]
     at_rows = model.rule.scores(last.post)[:, output] - plane.threshold
-    shades = _Shades.of(plane, at_rows, scale=_readout_scale(model))
+    shades = _Shades.of(plane, at_rows, scale=own_score_scale(model, model.rows()))
     figure = go.Figure(_surface(plane, shades))
     scale = _pixels(_bounds_of(plane))
     labels = _unit_labels(plane, scale, "turns on" if turns_on_at_zero(model) else "is zero")
@@ -230,17 +222,9 @@ def path_figure(path: InputPath) -> go.Figure:
     )
     figure.update_yaxes(title=score_axis(path.score_names, path.threshold))
     several = path.scores.shape[1] > 1
-    width = LEFT + round(SIDE) + RIGHT
-    title = wrapped(path_title(path), width - 20 - TOOLBAR)
-    n_lines = title.count("<br>") + 1
-    layout(figure, title, width=width, height=400 + 20 * n_lines)
-    pad = {"t": 14 + 11 * (n_lines - 1)}
     # names of units stand over the frame, aslant where there are many
-    return figure.update_layout(
-        margin={"l": LEFT, "r": 20, "t": 70 + 20 * n_lines, "b": 60},
-        showlegend=several,
-        title={"y": 1, "yref": "container", "yanchor": "top", "pad": pad},
-    )
+    titled(figure, path_title(path), inside=270, above=35, below=60)
+    return figure.update_layout(margin={"l": LEFT, "r": 20}, showlegend=several)
 
 
 def path_title(path: InputPath) -> str:
@@ -409,20 +393,6 @@ def _bounds_of(plane: InputPlane) -> tuple[tuple[float, float], tuple[float, flo
     return (x0[0], x0[-1]), (x1[0], x1[-1])
 
 
-def _readout_scale(model: HookedMLP) -> float:
-    """The size of what the outputs are made of: a largest weight times what it reads, or a bias.
-
-    0 behind an output activation, which gives its values another size.
-    """
-    if model.cfg.out_act_fn != "identity":
-        return 0.0
-    *_, before, last = forward_float64(model, model.rows())
-    # units that are off everywhere count as large as what they were before their activation
-    read = last.inputs.abs().max().item() or before.pre.abs().max().item()
-    weight, bias = model.float64_layers()[-1]
-    return max(weight.abs().max().item() * read, bias.abs().max().item())
-
-
 def _pixels(bounds: tuple[tuple[float, float], tuple[float, float]]) -> float:
     """Pixels of one unit of both axes."""
     return SIDE / max(high - low for low, high in bounds)
@@ -551,20 +521,12 @@ def _square(figure: go.Figure, title: str, *, right: int) -> go.Figure:
         right: pixels beside the plane, where a colour bar may be.
     """
     width = LEFT + round(SIDE) + right
-    title = wrapped(title, width - 20 - TOOLBAR)
-    n_lines = title.count("<br>") + 1
-    above = 30 + 20 * n_lines
-    named = [trace.name for trace in figure.data if trace.name and trace.showlegend is not False]
+    traces: Any = figure.data
+    named = [one for one in traces if one.name and one.showlegend is not False]
     below = 58 + LEGEND_LINE * -(-len(named) // 2)
-    layout(figure, title, width=width, height=round(SIDE) + above + below)
+    titled(figure, title, inside=round(SIDE), below=below, width=width)
     return figure.update_layout(
-        margin={"l": LEFT, "r": right, "t": above, "b": below},
-        title={
-            "y": 1,
-            "yref": "container",
-            "yanchor": "top",
-            "pad": {"t": 14 + 11 * (n_lines - 1)},
-        },
+        margin={"l": LEFT, "r": right},
         legend={
             "orientation": "h",
             "x": 0,

@@ -1,5 +1,6 @@
 """findings over many networks -> shares, success curves, weights by family."""
 
+import textwrap
 from itertools import cycle
 
 import numpy as np
@@ -8,38 +9,103 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from xor_mi.errors import XorMiError, require_kind, whole_number
-from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, bars_height, interval_bars, layout
+from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, interval_bars, titled
 from xor_mi.population import counted_as, family_shares
+from xor_mi.population._census import share_columns
 
+MOST_SHARES = 10
+"""So many sets of gates have a bar of their own."""
+GATES_A_LINE, FAMILY_A_LINE = 26, 24
+"""Characters of a line of a set of gates, and of a family over its panel."""
+PANELS_A_ROW = 3
 MOST_FAMILIES_DRAWN = 6
 """Panels of `family_weights`, the most frequent first."""
 SHARE_IN_VIEW = 0.99
 """A few weights lie far outside; the axes reach as far as this share of them."""
 
 
-def gate_shares_figure(shares: pd.DataFrame, *, n_solved: int, n_networks: int) -> go.Figure:
+def gate_shares_figure(
+    shares: pd.DataFrame, *, n_solved: int, n_networks: int, marked: str | None = None
+) -> go.Figure:
     """How often each set of hidden gates occurs among the solved networks, with 95 % intervals.
+
+    The ten most frequent sets have a bar each, and all others one together.
 
     Args:
         shares: what `population.gate_shares` returns.
+        n_solved, n_networks: how many networks there are, and how many of them solve the task.
+        marked: a set of gates, such as "{AND, OR}" (`Circuit.gate_set`), whose bar is blue; it is
+            drawn also where it is not among the ten.
+
+    Raises:
+        XorMiError: something else than a table, or no shares.
     """
     require_kind("shares", shares, pd.DataFrame, give="what gate_shares returns")
-    percent = 100 * shares[["share", "ci_low", "ci_high"]]
+    if len(shares) == 0:
+        raise XorMiError("no shares to draw; give what gate_shares returns of solved networks")
+    shown = _largest_shares(shares, n_solved, marked)
+    percent = 100 * shown[["share", "ci_low", "ci_high"]]
+    is_marked = [name == marked for name in shown["gates"]]
+    names = ["<br>".join(textwrap.wrap(str(name), GATES_A_LINE)) for name in shown["gates"]]
+    said = [
+        f"{line['gates']}: {line['n_networks']:,} of {n_solved:,} solved networks, "
+        f"{100 * line['share']:.1f}% ({100 * line['ci_low']:.1f} to {100 * line['ci_high']:.1f}%)"
+        for line in shown.to_dict("records")
+    ]
+    labels = [f"<b>{name}</b>" if own else name for name, own in zip(names, is_marked, strict=True)]
     bars = go.Bar(
-        y=shares["gates"],
+        y=labels,
         x=percent["share"],
         error_x=interval_bars(percent, "share"),
         orientation="h",
-        textposition="inside",
-        marker=BAR,
-        text=shares["n_networks"],
-        insidetextanchor="start",
+        marker={
+            "color": [POSITIVE if own else BAR["color"] for own in is_marked],
+            "line": BAR["line"],
+            "pattern": {"shape": ["/" if own else "" for own in is_marked], "fgcolor": "#ffffff"},
+        },
+        hovertext=said,
+        hoverinfo="text",
     )
     figure = go.Figure(bars)
-    figure.update_xaxes(title="% of solved networks (count inside the bar)", rangemode="tozero")
-    figure.update_yaxes(title="hidden gates", autorange="reversed")
-    title = f"Gates found in {n_solved} solved of {n_networks} trained networks (95% intervals)"
-    return layout(figure, title, height=bars_height(len(shares)))
+    for name, high, count in zip(labels, percent["ci_high"], shown["n_networks"], strict=True):
+        figure.add_annotation(
+            x=high, y=name, text=f"{count:,}", showarrow=False, xanchor="left", xshift=6
+        )
+    reach = 1.15 * percent["ci_high"].max()
+    figure.update_xaxes(title="% of solved networks, 95% interval (how many)", range=[0, reach])
+    figure.update_yaxes(title="hidden gates", autorange="reversed", automargin=True)
+    title = _shares_title(shares, n_solved, n_networks, marked)
+    titled(figure, title, inside=36 * len(shown) + 40, below=60)
+    return figure.update_layout(margin={"r": 20})
+
+
+def _largest_shares(shares: pd.DataFrame, n_solved: int, marked: str | None) -> pd.DataFrame:
+    """The most frequent sets of gates, the marked one, and a last line for all others."""
+    is_shown = pd.Series(range(len(shares)), index=shares.index) < MOST_SHARES
+    if marked is not None:
+        is_shown |= shares["gates"] == marked
+    # a line for one other would take no less room than that one
+    if (~is_shown).sum() <= 1:
+        return shares
+    n_other = int(shares.loc[~is_shown, "n_networks"].sum())
+    name = f"other ({(~is_shown).sum()} sets)"
+    other = {"gates": name, "n_networks": n_other}
+    other |= share_columns(n_other, n_solved, name="share")
+    return pd.concat([shares[is_shown], pd.DataFrame([other])], ignore_index=True)
+
+
+def _shares_title(shares: pd.DataFrame, n_solved: int, n_networks: int, marked: str | None) -> str:
+    """Which gates are the most frequent, and how frequent the marked ones are."""
+    first = shares.iloc[0]
+    title = (
+        f"{first['gates']} is the most frequent: {100 * first['share']:.0f}% of {n_solved:,} "
+        f"solved of {n_networks:,} networks"
+    )
+    if marked is None or marked == first["gates"]:
+        return title
+    own = shares.loc[shares["gates"] == marked, "share"]
+    share = f"{100 * own.iloc[0]:.1f}%" if len(own) else "none"
+    return f"{title}; blue, {marked}: {share}"
 
 
 def success_curve(study: pd.DataFrame) -> go.Figure:
@@ -77,8 +143,23 @@ def success_curve(study: pd.DataFrame) -> go.Figure:
             )
             figure.add_trace(published)
     figure.update_xaxes(title="hidden units", dtick=1)
-    figure.update_yaxes(title="% of networks that solve it", range=[-3, 103])
-    return layout(figure, "How often training succeeds (95% intervals)", width=860)
+    figure.update_yaxes(title="% of networks that solve it (95% intervals)", range=[-3, 103])
+    legend = {"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top"}
+    figure.update_layout(legend=legend)
+    return titled(figure, _success_title(study), inside=320, below=130)
+
+
+def _success_title(study: pd.DataFrame) -> str:
+    """How often each activation's narrowest and widest networks solve it."""
+    parts: list[str] = []
+    for act_fn, lines in study.groupby("act_fn", sort=False):
+        ordered = lines.sort_values("width")
+        narrow, wide = ordered.iloc[0], ordered.iloc[-1]
+        parts.append(
+            f"{act_fn}: {100 * narrow['rate']:.0f}% with {narrow['width']} hidden units, "
+            f"{100 * wide['rate']:.0f}% with {wide['width']}"
+        )
+    return f"Solved by {'; '.join(parts)}"
 
 
 def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
@@ -103,29 +184,52 @@ def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
         )
     shares = family_shares(networks).head(MOST_FAMILIES_DRAWN)
     titles = [
-        f"{line['family']}<br>{100 * line['share']:.0f}% ({line['n_networks']})"
+        f"{'<br>'.join(textwrap.wrap(str(line['family']), FAMILY_A_LINE))}"
+        f"<br>{100 * line['share']:.0f}% ({line['n_networks']})"
         for line in shares.to_dict("records")
     ]
+    n_columns = min(PANELS_A_ROW, len(shares))
+    n_rows = -(-len(shares) // n_columns)
     figure = make_subplots(
-        cols=len(shares), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.04
+        rows=n_rows,
+        cols=n_columns,
+        subplot_titles=titles,
+        shared_yaxes=True,
+        horizontal_spacing=0.05,
+        vertical_spacing=0.36 / n_rows,
     )
     bound = 0.0
-    for column, family in enumerate(shares["family"], start=1):
+    for number, family in enumerate(shares["family"]):
         weights = np.stack(solved["weights"][counted_as(solved) == family].to_list())
-        bound = max(bound, _add_units_of(figure, weights, width, column))
+        place = (number // n_columns + 1, number % n_columns + 1)
+        bound = max(bound, _add_units_of(figure, weights, width, place))
     # one scale for all panels, and for both weights, so that diagonals look like diagonals
     limits = [-1.1 * bound, 1.1 * bound]
     figure.update_xaxes(title="weight from x0", range=limits, zeroline=True)
     figure.update_yaxes(range=limits, zeroline=True)
     figure.update_yaxes(title="weight from x1", col=1)
-    layout(figure, "Hidden units' weights by family", width=330 * len(shares) + 170, height=460)
-    return figure.update_layout(margin={"t": 110})
+    figure.update_annotations(font={"size": 11})
+    first = shares.iloc[0]
+    title = (
+        f"{first['family']} is the most frequent family, {100 * first['share']:.0f}% of "
+        f"{len(solved):,} solved networks; a dot is a hidden unit"
+    )
+    # plotly would write the axis' title under each row
+    legend = {"orientation": "h", "x": 0, "y": -60 / (250 * n_rows), "yanchor": "top"}
+    figure.update_layout(legend=legend)
+    # the families are written over the panels
+    return titled(figure, title, inside=250 * n_rows, above=50, below=100)
 
 
-def _add_units_of(figure: go.Figure, weights: np.ndarray, width: int, column: int) -> float:
+def _add_units_of(
+    figure: go.Figure, weights: np.ndarray, width: int, place: tuple[int, int]
+) -> float:
     """One family's hidden units, by the sign they are read with.
 
     Returns how far their weights reach, outliers left out.
+
+    Args:
+        place: row and column of the panel.
     """
     # a network's weights, flat: into the hidden units, their biases, the readout, its bias
     into = weights[:, : 2 * width].reshape(-1, 2)
@@ -136,10 +240,10 @@ def _add_units_of(figure: go.Figure, weights: np.ndarray, width: int, column: in
             x=x,
             y=y,
             mode="markers",
-            marker={"color": colour, "symbol": symbol, "size": 4, "opacity": 0.5},
+            marker={"color": colour, "symbol": symbol, "size": 4, "opacity": 0.6},
             legendgroup=name,
-            showlegend=column == 1,
+            showlegend=place == (1, 1),
             name=f"read with {name}",
         )
-        figure.add_trace(units, row=1, col=column)
+        figure.add_trace(units, row=place[0], col=place[1])
     return float(np.quantile(np.abs(into), SHARE_IN_VIEW))

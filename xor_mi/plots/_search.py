@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from xor_mi.errors import XorMiError, require_kind, whole_number
 from xor_mi.graph import Edge, Subcircuit, name_of_set
 from xor_mi.plots._heatmap import heatmap
-from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, bars_height, layout
+from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, bars_height, layout, titled
 from xor_mi.search import (
     SCORES,
     AlignmentSearch,
@@ -31,6 +31,8 @@ COUNTS = {
     "n_alignments": "alignments",
 }
 """Columns of a table of counts that are drawn, and what they are called."""
+BELOW = 50
+"""Pixels of the legend under a picture."""
 MOST_DRAWN = 10**300
 """A drawing's numbers end a little above."""
 
@@ -43,7 +45,9 @@ def subcircuit_lattice(search: SubcircuitSearch, *, limit: int = 150) -> go.Figu
     """The subcircuits that decide every input right, by number of edges.
 
     Lines join each to the next larger ones that contain it, and the minimal ones are filled
-    squares. Beyond `limit` those with the fewest edges are drawn, and the title says so.
+    squares; the mouse on one lists its edges. Beyond `limit` those with the fewest edges are drawn,
+    and the title says so. Of a single one there is nothing to compare: its title lists its edges,
+    and a report leaves the picture out.
 
     Raises:
         XorMiError: no perfect subcircuit to draw, or a limit below 1.
@@ -66,13 +70,26 @@ def subcircuit_lattice(search: SubcircuitSearch, *, limit: int = 150) -> go.Figu
     n_of_size = Counter(map(len, sets))
     sizes = sorted(n_of_size)
     figure.update_yaxes(
-        title="edges kept (subcircuits drawn)",
+        title="edges kept (how many so)",
         tickvals=sizes,
         ticktext=[f"{size} ({n_of_size[size]})" for size in sizes],
     )
     figure.update_xaxes(visible=False)
     title = _title(search, len(minimal), limit)
-    return layout(figure, title, width=900, height=max(360, 60 * len(sizes) + 160))
+    if search.n_perfect == 1:
+        title = (
+            f"Only one of {search.total} subcircuits decides every input right: {_edges(shown[0])}"
+        )
+    height = max(200, 60 * len(sizes))
+    legend = {"orientation": "h", "x": 0, "y": -20 / height, "yanchor": "top"}
+    figure.update_layout(legend=legend)
+    return titled(figure, title, inside=height, below=BELOW).update_layout(margin={"r": 20})
+
+
+def _edges(subcircuit: Subcircuit) -> str:
+    """How many edges it keeps, and which."""
+    names = ", ".join(edge.name for edge in subcircuit.edges)
+    return f"it keeps {len(subcircuit.edges)} edges, {names}"
 
 
 def _smallest(search: SubcircuitSearch, limit: int) -> list[Subcircuit]:
@@ -88,9 +105,10 @@ def _smallest(search: SubcircuitSearch, limit: int) -> list[Subcircuit]:
 def _title(search: SubcircuitSearch, n_minimal: int, limit: int) -> str:
     drawn = "" if search.n_perfect <= limit else f"; the {limit} with the fewest edges drawn"
     stopped = "" if search.complete else " (search stopped early)"
+    fewest = len(_smallest(search, 1)[0].edges)
     return (
         f"{search.n_perfect} of {search.total} subcircuits decide every input right, "
-        f"{n_minimal} minimal{stopped}{drawn}"
+        f"{n_minimal} minimal; the smallest keep {fewest} edges{stopped}{drawn}"
     )
 
 
@@ -214,8 +232,9 @@ def counts_figure(counts: ConventionCounts | IdentifiabilityReport) -> go.Figure
     figure.update_yaxes(
         title="how many (logarithmic)", type="log", autorangeoptions={"include": [0.5]}
     )
-    layout(figure, "How many explanations there are, by convention", width=860, height=460)
-    return figure.update_layout(barmode="group", margin={"b": 60})
+    layout(figure, "How many explanations there are, by convention", height=460)
+    legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    return figure.update_layout(barmode="group", margin={"b": 60}, legend=legend)
 
 
 def alignments_figure(search: AlignmentSearch, *, limit: int = 30) -> go.Figure:
@@ -246,7 +265,7 @@ def alignments_figure(search: AlignmentSearch, *, limit: int = 30) -> go.Figure:
     figure.update_yaxes(title="formula", type="category", autorange="reversed")
     left_out = f"; {len(table) - limit} more are not drawn" if len(table) > limit else ""
     title = f"{len(table)} of {len(search.formulas)} formulas align{left_out}"
-    return layout(figure, title, width=860, height=bars_height(len(shown)))
+    return layout(figure, title, height=bars_height(len(shown)))
 
 
 def node_masks_heatmap(masks: NodeMasks) -> go.Figure:

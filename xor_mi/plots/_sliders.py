@@ -30,6 +30,7 @@ from xor_mi.plots._style import (
     NEGATIVE,
     POSITIVE,
     THRESHOLD_LINE,
+    WIDTH,
     columns_of,
     corner_points,
     input_axis,
@@ -39,15 +40,14 @@ from xor_mi.plots._style import (
     rounded,
     score_axis,
     text_beside,
+    titled,
     wrapped,
 )
 
-WIDTH, LEFT, RIGHT, BELOW = 600, 70, 100, 170
-"""Pixels of a figure with a slider, and beside and under its panels."""
+LEFT, RIGHT, BELOW = 70, 100, 170
+"""Pixels beside the panels of a figure with a slider, and under them."""
 PANEL, SIDE, BETWEEN = 200, 400, 90
 """Pixels of a panel from top to bottom, of the plane, and between two panels."""
-TOOLBAR = 60
-"""Pixels at the right of a title, where plotly's buttons are."""
 OUTPUT_DASHES = ("solid", "dash", "dot", "dashdot")
 """Outputs beyond the fourth start again with the first."""
 Traces = list[BaseTraceType]
@@ -349,16 +349,10 @@ def _stacked(
     figure: go.Figure, title: str, labels: list[str], *, active: int, height: int
 ) -> go.Figure:
     """A slider under panels that stand one under the other, so many pixels high together."""
-    title = wrapped(title, WIDTH - 20 - TOOLBAR)
-    n_lines = title.count("<br>") + 1
-    above = 50 + 20 * n_lines
     labels = [wrapped(label, WIDTH - 40) for label in labels]
-    with_slider(figure, title, labels, active=active, width=WIDTH, height=height + above + BELOW)
-    pad = {"t": 14 + 11 * (n_lines - 1)}
-    return figure.update_layout(
-        margin={"l": LEFT, "r": RIGHT, "t": above, "b": BELOW},
-        title={"y": 1, "yref": "container", "yanchor": "top", "pad": pad},
-    )
+    with_slider(figure, title, labels, active=active, width=WIDTH)
+    titled(figure, title, inside=height, above=15, below=BELOW)
+    return figure.update_layout(margin={"l": LEFT, "r": RIGHT})
 
 
 def with_slider(

@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from xor_mi.errors import require_kind
-from xor_mi.plots._style import POSITIVE, as_written, layout
+from xor_mi.plots._style import POSITIVE, as_written, titled
 from xor_mi.training import TrainResult
 
 
@@ -19,7 +19,5 @@ def loss_curve(result: TrainResult) -> go.Figure:
         name="loss",
     )
     figure = go.Figure(curve)
-    figure.update_xaxes(title="step").update_yaxes(title="loss", type="log")
-    return layout(figure, f"Training: {as_written(str(result))}", width=760).update_layout(
-        margin={"b": 60}
-    )
+    figure.update_xaxes(title="step").update_yaxes(title="loss (logarithmic)", type="log", dtick=1)
+    return titled(figure, f"Training: {as_written(str(result))}", inside=300, below=60)
