@@ -537,7 +537,7 @@ def test_argmax_is_drawn_by_its_score():
     assert 0 in [shape.y0 for shape in figure.layout.shapes if shape.y0 == shape.y1]
     assert walk.frame().columns.tolist() == ["t", "x0", "x1", "y0", "y1", "y1 - y0"]
     plane = plots.input_plane(model)
-    assert "y1 - y0 above" in plane.layout.title.text
+    assert "y1 - y0 is above" in plane.layout.title.text
     assert plane.data[0].colorbar.title.text == "y1 -<br>y0"
     regions = [text for one in plane.data if one.hovertext for text in one.hovertext]
     assert regions
