@@ -57,8 +57,15 @@ LONGEST_NAME = 120
 """Characters of the function's name in a sentence: that of a large table has thousands."""
 
 ProofKind = Literal[
-    *("by_hand", "constant", "monotone", "exhaustion", "solver", "restriction"),
-    *("atlas", "training", "none"),
+    "by_hand",
+    "constant",
+    "monotone",
+    "exhaustion",
+    "solver",
+    "restriction",
+    "atlas",
+    "training",
+    "none",
 ]
 """How it is known what a number of units can do.
 
@@ -244,8 +251,8 @@ def _seconds(value: object) -> float:
     Raises:
         XorMiError: anything else.
     """
-    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-    if is_number and 0 < value <= LONGEST_TIME:
+    # NumPy's numbers are welcome; True and False are none
+    if isinstance(value, Real) and not isinstance(value, bool) and 0 < value <= LONGEST_TIME:
         return float(value)
     raise XorMiError(
         f"max_seconds is {shown(value)}; give a number of seconds above 0 and up to "
