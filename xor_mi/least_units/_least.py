@@ -9,7 +9,6 @@ made by hand, by the solver, or by training. Where the two do not meet, both bou
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from numbers import Real
 from time import monotonic
 from typing import Literal
 
@@ -252,7 +251,8 @@ def _seconds(value: object) -> float:
         XorMiError: anything else.
     """
     # NumPy's numbers are welcome; True and False are none
-    if isinstance(value, Real) and not isinstance(value, bool) and 0 < value <= LONGEST_TIME:
+    is_number = isinstance(value, int | float | np.integer | np.floating)
+    if is_number and not isinstance(value, bool) and 0 < value <= LONGEST_TIME:
         return float(value)
     raise XorMiError(
         f"max_seconds is {shown(value)}; give a number of seconds above 0 and up to "

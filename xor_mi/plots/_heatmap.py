@@ -192,7 +192,9 @@ def heatmap(
         every=every,
     )
     for number, panel in enumerate(shown):
-        top = figure.layout[f"yaxis{number + 1 if number else ''}"].domain[1]
+        # Any: what lies under a name in a layout, plotly's stubs do not say
+        axis: Any = figure.layout[f"yaxis{number + 1 if number else ''}"]
+        top = axis.domain[1]
         bar = _colour_bar(panel, top=top, height=cells_height)
         figure.update_traces(colorbar=bar, selector=number)
         if number == 0 or has_several_bars:
