@@ -196,7 +196,9 @@
   wantsDark.addEventListener("change", anew);
   addEventListener("beforeprint", () => {
     printing = true;
-    document.querySelectorAll("details").forEach(one => { one.open = true; });
+    // the code of a bench is wider than paper, and the model beside the page has its numbers
+    const shut = document.querySelectorAll("details:not([data-xor-mi-bench] *)");
+    shut.forEach(one => { one.open = true; });
     places.forEach(draw);
   });
   addEventListener("afterprint", () => { printing = false; anew(); });

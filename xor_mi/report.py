@@ -580,7 +580,7 @@ def render_report(
         require_kind(f"figure {name!r}", figure, go.Figure, give="what figures_of returns")
     circuit, model = findings.circuit, findings.model
     # a new dict: the caller's own stays as it is
-    figures = figures | _shares_figure(networks)
+    figures = figures | _shares_figure(circuit, networks)
     drawn, steps = PageFigures(), _steps_of(findings)
     in_page: dict[str, Markup] = {}
     for name, figure in figures.items():
@@ -632,13 +632,17 @@ def render_report(
     )
 
 
-def _shares_figure(networks: pd.DataFrame | None) -> Figures:
+def _shares_figure(circuit: Circuit, networks: pd.DataFrame | None) -> Figures:
     """How common each set of hidden gates is; nothing where nobody counted, or none solved."""
     shares = None if networks is None else _shares(networks)
     if networks is None or shares is None:
         return {}
     n_solved = int(networks["solved"].sum())
-    figure = plots.gate_shares_figure(shares, n_solved=n_solved, n_networks=len(networks))
+    # a network without a proved circuit has no gates in the shares
+    marked = circuit.gate_set if circuit.passing else None
+    figure = plots.gate_shares_figure(
+        shares, n_solved=n_solved, n_networks=len(networks), marked=marked
+    )
     return {"shares": figure}
 
 
@@ -713,9 +717,10 @@ def _spread(outputs: Tensor) -> float:
 
 def _truth_table_lines(findings: NetworkFindings) -> list[Json]:
     """The truth table as the page writes it, of a network that is right as well."""
-    lines = _truth_table(diagnose(findings.model, findings.circuit.target))
-    for line in lines:
-        line["outputs"] = [number_text(value, decimals=3) for value in line["outputs"]]
+    diagnosis = diagnose(findings.model, findings.circuit.target)
+    lines = _truth_table(diagnosis)
+    for line, outputs in zip(lines, diagnosis.outputs, strict=True):
+        line["outputs"] = [number_text(value, decimals=3) for value in outputs]
     return lines
 
 
