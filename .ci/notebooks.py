@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 from nbclient import NotebookClient
+from numpy.typing import NDArray
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.support.ui import WebDriverWait
@@ -31,7 +33,7 @@ SCALE = 2
 BENCH, BENCH_WIDTH = "the bench of a network, with a slider for each of its weights", 860
 """What the still of a bench says to who cannot see it, and how wide it is."""
 COLOURS = 256
-"""A still has at most so many. With half of them the surface of the input plane has steps."""
+"""A still has at most so many."""
 TRIES = 2
 """The browser that draws the stills logs its own goodbye as an error once in a while: a notebook
 with output on stderr is run again.
@@ -93,12 +95,29 @@ def still_of(bench: str) -> str:
 
 
 def in_few_colours(still: str) -> str:
-    """A still, in base64, with a palette: a tenth of the bytes, and no difference to be seen."""
+    """A still, in base64, with a palette: a tenth of the bytes, and no difference to be seen.
+
+    Half of the palette are the colours that most pixels have, so that surfaces are smooth; half are
+    spread over all that there are, so that what is small, such as a colour bar, has its own.
+    """
     picture = Image.open(io.BytesIO(base64.b64decode(still))).convert("RGB")
-    few = picture.quantize(COLOURS, dither=Image.Dither.NONE)
+    methods = (Image.Quantize.MEDIANCUT, Image.Quantize.MAXCOVERAGE)
+    palette = np.concatenate([colours_of(picture, method) for method in methods])
+    pixels = np.asarray(picture).reshape(-1, 3)
+    different, of_pixel = np.unique(pixels, axis=0, return_inverse=True)
+    apart = different[:, None].astype(int) - palette[None]  # [colour, of palette, red green blue]
+    nearest = (apart**2).sum(-1).argmin(1).astype(np.uint8)
+    few = Image.fromarray(nearest[of_pixel].reshape(picture.height, picture.width), "P")
+    few.putpalette(palette.ravel().tolist())
     stored = io.BytesIO()
     few.save(stored, "PNG", optimize=True)
     return base64.b64encode(stored.getvalue()).decode("ascii")
+
+
+def colours_of(picture: Image.Image, method: Image.Quantize) -> NDArray[np.int64]:
+    """Half of a palette: [colour, red green blue]."""
+    chosen = picture.quantize(COLOURS // 2, method=method, dither=Image.Dither.NONE).getpalette()
+    return np.array(chosen or [], dtype=np.int64).reshape(-1, 3)[: COLOURS // 2]
 
 
 def how_shown(layout: dict[str, Any]) -> dict[str, Any]:
