@@ -1430,7 +1430,8 @@ class Bench {
     const at = evaluate(net, weights, input);
     const machine = new Machine(net, weights);
     const lit = net.sizes.slice(1).map(() => 0);
-    let strongest = 0;
+    // of each layer, the largest term that comes into it
+    const strongestInto = lit.map(() => 0);
     const termOf = (edge, post) => {
       const before = edge.source[0] === "x" ? input[Number(edge.source.slice(1))] : post[edge.layer - 1][edge.column];
       return [before, weights[edge.k] * before];
@@ -1441,23 +1442,23 @@ class Bench {
       machine.post.forEach((values, l) => (lit[l] = Math.max(lit[l], largest(values))));
       for (const edge of this.edges) {
         const before = edge.source[0] === "x" ? levels[Number(edge.source.slice(1))] : machine.post[edge.layer - 1][edge.column];
-        strongest = Math.max(strongest, Math.abs(weights[edge.k] * before));
+        strongestInto[edge.layer] = Math.max(strongestInto[edge.layer], Math.abs(weights[edge.k] * before));
       }
     }
-    const floor = ROUNDING * Math.max(strongest, largest(weights));
-    const biases = this.spec.symbols.map((one, k) => (one.source === null ? weights[k] : 0));
-    const most = Math.max(strongest, ...lit, largest(biases));
-    const written = (value, signed) => textBeside(Math.abs(value) < floor ? 0 : value, most, { signed });
+    const strongest = Math.max(...strongestInto);
+    const layers = layersOf(net, weights);
+    const most = lit.map((value, l) => Math.max(value, strongestInto[l], largest(layers[l].b)));
+    const written = (value, layer, signed) => textBeside(Math.abs(value) < this.floorOf(layer) ? 0 : value, most[layer], { signed });
     this.edges.forEach((edge, e) => {
       const { group, title, path, reach, head } = this.edgeNodes[e];
       const [before, term] = termOf(edge, at.post);
       const size = Math.min(1, Math.abs(term) / (strongest || 1));
-      const kind = Math.abs(term) < floor || !term ? " xmb-none" : term < 0 ? " xmb-minus" : "";
+      const kind = Math.abs(term) < this.floorOf(edge.layer) || !term ? " xmb-none" : term < 0 ? " xmb-minus" : "";
       const isOn = group.classList.contains("xmb-on") ? " xmb-on" : "";
       put(group, "class", `xmb-edge${kind}${isOn}`);
       const { group: label, number, behind, x } = this.labelNodes[e];
       put(label, "class", `xmb-label${kind}${label.classList.contains("xmb-on") ? " xmb-on" : ""}`);
-      const words = written(term, true);
+      const words = written(term, edge.layer, true);
       if (number.textContent !== words) {
         number.textContent = words;
         const { isStacked } = this.shape;
@@ -1477,7 +1478,7 @@ class Bench {
       put(path, "stroke-width", px(kind === " xmb-none" ? 1.2 : 1.2 + 4.8 * size));
       const half = headSize * 0.45;
       put(head, "points", [tip, [base[0] - u[1] * half, base[1] + u[0] * half], [base[0] + u[1] * half, base[1] - u[0] * half]].map(p => p.map(px).join(" ")).join(", "));
-      say(title, `${edge.symbol} = ${general(weights[edge.k], 4)} times ${edge.source} = ${written(before)} adds ${written(term, true)} to ${edge.target}`);
+      say(title, `${edge.symbol} = ${general(weights[edge.k], 4)} times ${edge.source} = ${numberText(before)} adds ${words} to ${edge.target}`);
     });
     const gates = this.gates();
     for (const [name, nodes] of this.unitNodes) {
@@ -1486,10 +1487,10 @@ class Bench {
       const index = Number(name.slice(1).split(".").at(-1));
       const value = isInput ? input[index] : at.post[layer][index];
       const scale = isInput ? largest(net.levels) : lit[layer];
-      const share = scale > floor ? Math.min(1, Math.abs(value) / scale) : 0;
+      const share = isInput || scale > this.floorOf(layer) ? Math.min(1, Math.abs(value) / (scale || 1)) : 0;
       put(nodes.lit, "fill", value < 0 ? "var(--ember)" : "var(--glow)");
       put(nodes.lit, "fill-opacity", px(share));
-      say(nodes.value, isInput ? numberText(value) : written(value));
+      say(nodes.value, isInput ? numberText(value) : written(value, layer));
       const isStuck = !isInput && layer < net.sizes.length - 2 && isFlat(net.activations[layer], net, at.pre[layer][index]);
       put(nodes.flat, "visibility", isStuck ? "visible" : "hidden");
       const gate = gates[name] || "";
@@ -1499,8 +1500,8 @@ class Bench {
       if (!isInput) {
         const symbol = this.symbolsInto(name).at(-1);
         const bias = weights[this.symbols.indexOf(symbol)];
-        say(nodes.bias, `${symbol} ${written(bias, true)}`);
-        sentence = `${name} adds up to ${written(at.pre[layer][index])}, gives ${written(value)}`;
+        say(nodes.bias, `${symbol} ${written(bias, layer, true)}`);
+        sentence = `${name} adds up to ${written(at.pre[layer][index], layer)}, gives ${written(value, layer)}`;
       }
       if (isStuck) sentence += "; it is flat here: a small change of its sum hardly changes it";
       if (gate) sentence += `; ${gate}${this.isStale() ? " in the network as it was found" : ""}`;
@@ -1508,7 +1509,7 @@ class Bench {
     }
     const where = row ? `row ${row}` : input.map((value, k) => `x${k} = ${numberText(value)}`).join(", ");
     say(this.netNote, ` on ${where}`);
-    say(this.netTitle, `The network on ${where}: ${decisionUnits(net).map((unit, k) => `y${unit} is ${written(at.outputs[unit])}, decided ${decided(at.decisions[k])}`).join("; ")}`);
+    say(this.netTitle, `The network on ${where}: ${decisionUnits(net).map((unit, k) => `y${unit} is ${written(at.outputs[unit], lit.length - 1)}, decided ${decided(at.decisions[k])}`).join("; ")}`);
   }
 
   // gates and verdict
@@ -1586,7 +1587,7 @@ class Bench {
       const at = values[r];
       this.columns.forEach(([l, unit, name], c) => {
         const value = at.post[l][unit];
-        say(nodes.cells[c], textBeside(Math.abs(value) < this.floor ? 0 : value, most[c]));
+        say(nodes.cells[c], textBeside(Math.abs(value) < this.floorOf(l) ? 0 : value, most[c]));
         const isStuck = l < net.sizes.length - 2 && isFlat(net.activations[l], net, at.pre[l][unit]);
         anyFlat = anyFlat || isStuck;
         nodes.cells[c].classList.toggle("xmb-stuck", isStuck);
@@ -1913,21 +1914,35 @@ class Bench {
     return "Thick: the output; dotted: the threshold; dashed: where a unit's sum is zero.";
   }
 
+  /** Below this a number of a layer is rounding beside the terms that the layer adds up. */
+  floorOf(layer) {
+    return ROUNDING * this.scales[layer];
+  }
+
+  /** Of each layer, the most that one of its units adds up on a row, signs left out. */
+  scalesOf(values) {
+    const { net } = this;
+    const levels = rowsOf(net).map(bits => atLevels(net, bits));
+    return layersOf(net, this.weights).map(({ W, b }, layer) => {
+      let scale = 0;
+      values.forEach(({ post }, r) => {
+        const read = layer ? [...post[layer - 1], ...levels[r]] : levels[r];
+        W.forEach((row, unit) => {
+          const terms = row.reduce((sum, weight, k) => sum + Math.abs(weight * read[k]), Math.abs(b[unit]));
+          scale = Math.max(scale, terms);
+        });
+      });
+      return scale || 1;
+    });
+  }
+
   /** Everything anew, for the weights and the input as they stand. */
   draw() {
     const { net, weights } = this;
     const values = rowsOf(net).map(bits => evaluate(net, weights, atLevels(net, bits)));
-    const { W, b } = layersOf(net, weights).at(-1);
-    let scale = largest(weights);
-    for (const { post, outputs } of values) {
-      const read = post.length > 1 ? post.at(-2) : outputs;
-      W.forEach((row, unit) => {
-        const terms = row.slice(0, read.length).reduce((sum, weight, k) => sum + Math.abs(weight * read[k]), Math.abs(b[unit]));
-        scale = Math.max(scale, terms);
-      });
-    }
-    // below this share of the network's own scale a number is rounding
-    this.floor = ROUNDING * (scale || 1);
+    this.scales = this.scalesOf(values);
+    // below this share of the network's own scale an output is rounding
+    this.floor = ROUNDING * Math.max(this.scales.at(-1), largest(weights));
     const conditions = conditionsOf(this.spec, net, weights);
     this.drawWords(values, conditions);
     this.drawSliders();

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from math import ceil, copysign, isinf
+from typing import Any
 
 import plotly.graph_objects as go
 
