@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const CONFIG = PLOTLY_CONFIG;
-  const LEAST_LAID_OUT = 0.75; // a figure is laid out anew down to this part of its width, then scaled
+  const LEAST_LAID_OUT = 1; // a figure is laid out anew down to this part of its width, then scaled
   const LEAST_SCALE = 0.6; // what would be smaller than this scrolls inside its own box
   const PRINTED = 650; // pixels between the margins of A4
   const places = [...document.querySelectorAll(".plot")];

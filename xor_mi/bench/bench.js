@@ -52,7 +52,8 @@ export function textBeside(value, most, { signed = false } = {}) {
   const round = Math.round(value * 10 ** decimals) / 10 ** decimals || 0;
   const isPlain = most >= 1e-3 && most < LONG_NUMBER;
   const text = isPlain ? round.toFixed(Math.max(0, decimals)) : general(round, 3);
-  return signed && round >= 0 ? `+${text}` : text;
+  // a zero has no sign
+  return signed && round > 0 ? `+${text}` : text;
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -714,7 +715,7 @@ const CSS = `
 .xmb-fails .xmb-room { color: var(--neg); font-weight: 600; }
 .xmb-groups { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15.5rem), 1fr)); gap: 8px 16px; }
 .xmb legend, .xmb-group-name { font-weight: 600; padding: 0; font-size: 13.5px; }
-.xmb-slider { position: relative; display: grid; grid-template-columns: 46px minmax(0, 1fr) 78px; gap: 6px; align-items: center; padding: 1px 3px; border-radius: 5px; }
+.xmb-slider { position: relative; display: grid; grid-template-columns: 46px minmax(0, 1fr) 86px; gap: 6px; align-items: center; padding: 1px 3px; border-radius: 5px; }
 .xmb-slider label { font-weight: 600; white-space: nowrap; }
 .xmb-slider input[type=number] { width: 100%; padding: 1px 5px; appearance: textfield; -moz-appearance: textfield; font-size: 13px; text-align: right; font-variant-numeric: tabular-nums; min-height: 26px; }
 .xmb-slider input::-webkit-inner-spin-button { display: none; }
@@ -739,6 +740,7 @@ const CSS = `
   .xmb-found { min-height: 2.9em; }
   .xmb-head, .xmb-conditions, .xmb-code { grid-column: 1 / -1; }
 }
+.xmb-tight .xmb-word { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 @container xmb (max-width: 480px) {
   .xmb-all { display: flex; flex-direction: column; }
   .xmb-head, .xmb-says { display: contents; }
@@ -751,6 +753,7 @@ const CSS = `
 }
 @media print {
   .xmb-tools, .xmb-point { display: none !important; }
+  .xmb-code pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   .xmb-card { break-inside: avoid; } .xmb .xmb-now { position: static; }
   .xmb * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
@@ -808,6 +811,7 @@ const GRID_OF_STEPS = 160;
 const ROUNDING = 1e-6;
 const DASHES = ["8 4", "2 3", "9 3 2 3", "14 4", "5 2 1 2 1 2", "4 4"];
 const MOST_LABELS = 12;
+const MOST_COLUMNS_BESIDE_WORDS = 4;
 let count = 0;
 
 // ---------------------------------------------------------------------------------------------
@@ -1089,6 +1093,7 @@ class Bench {
     });
     const inner = columns.length > 6 ? columns.filter(([l]) => l === net.sizes.length - 2) : columns;
     this.columns = inner;
+    table.classList.toggle("xmb-tight", inner.length > MOST_COLUMNS_BESIDE_WORDS);
     for (const [, , name] of inner) make(head, "th", { scope: "col", "data-key": name, "data-k": [name, ...this.symbolsInto(name)].join(" ") }, name);
     make(head, "th", { scope: "col" }, "decides");
     if (net.target) make(head, "th", { scope: "col" }, net.target.name.length < 9 ? net.target.name : "target");
@@ -1919,12 +1924,12 @@ class Bench {
     return ROUNDING * this.scales[layer];
   }
 
-  /** Of each layer, the most that one of its units adds up on a row, signs left out. */
+  /** Of each layer, the most that one of its units adds up on a row, signs left out; at least its largest weight. */
   scalesOf(values) {
     const { net } = this;
     const levels = rowsOf(net).map(bits => atLevels(net, bits));
     return layersOf(net, this.weights).map(({ W, b }, layer) => {
-      let scale = 0;
+      let scale = largest(W.flat());
       values.forEach(({ post }, r) => {
         const read = layer ? [...post[layer - 1], ...levels[r]] : levels[r];
         W.forEach((row, unit) => {
@@ -1942,7 +1947,7 @@ class Bench {
     const values = rowsOf(net).map(bits => evaluate(net, weights, atLevels(net, bits)));
     this.scales = this.scalesOf(values);
     // below this share of the network's own scale an output is rounding
-    this.floor = ROUNDING * Math.max(this.scales.at(-1), largest(weights));
+    this.floor = this.floorOf(this.scales.length - 1);
     const conditions = conditionsOf(this.spec, net, weights);
     this.drawWords(values, conditions);
     this.drawSliders();

@@ -44,6 +44,7 @@ class Shortfall:
         loss: of the network held against its target, on all rows; None where the target has another
             number of outputs than the network has decisions.
         steepest: the largest derivative of the loss by a weight; None with the loss.
+        steepest_hidden: the same of the weights and biases of hidden units alone.
     """
 
     constant: tuple[tuple[Unit, float], ...]
@@ -53,13 +54,26 @@ class Shortfall:
     readout_exists: bool | None
     loss: float | None
     steepest: float | None
+    steepest_hidden: float | None
 
     @property
     def at_rest(self) -> bool:
         """Whether the loss has next to no slope, for its size: gradient descent stays here."""
-        if self.loss is None or self.steepest is None:
+        return self._is_flat(self.steepest)
+
+    @property
+    def hidden_at_rest(self) -> bool:
+        """Whether no weight of a hidden unit has a slope: gradient descent moves the readout alone.
+
+        Then rows that the hidden units have alike stay alike.
+        """
+        return self._is_flat(self.steepest_hidden)
+
+    def _is_flat(self, steepest: float | None) -> bool:
+        """Whether a slope is next to none beside the loss."""
+        if self.loss is None or steepest is None:
             return False
-        return self.steepest <= AT_REST * self.loss
+        return steepest <= AT_REST * self.loss
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -72,6 +86,7 @@ class Shortfall:
             readout_exists=self.readout_exists,
             steepest=self.steepest,
             at_rest=self.at_rest,
+            is_hopeless=self.hidden_at_rest and bool(self.alike),
         )
 
     def __str__(self) -> str:
@@ -105,7 +120,7 @@ def shortfall_of(
         if alike:
             alike_layer = layer
             break
-    loss, steepest = _slope(model, function)
+    loss, steepest, steepest_hidden = _slope(model, function)
     return Shortfall(
         constant=tuple(constant),
         n_units=len(model.units),
@@ -114,6 +129,7 @@ def shortfall_of(
         readout_exists=False if alike else _readout_exists(model, seen[-1], goal),
         loss=loss,
         steepest=steepest,
+        steepest_hidden=steepest_hidden,
     )
 
 
@@ -145,18 +161,29 @@ def _readout_exists(model: HookedMLP, values: Tensor, goal: Tensor) -> bool | No
     return all(separating_weights(points, bits.numpy()) is not None for bits in goal.T)
 
 
-def _slope(model: HookedMLP, function: BooleanFunction) -> tuple[float | None, float | None]:
-    """The loss on all rows, and its largest derivative by a weight, in float64."""
+def _slope(
+    model: HookedMLP, function: BooleanFunction
+) -> tuple[float | None, float | None, float | None]:
+    """The loss on all rows, and its largest derivative by a weight, in float64.
+
+    By any weight, and by one of hidden units.
+    """
     if function.n_outputs != model.cfg.n_decisions:
-        return None, None
+        return None, None, None
     layers = model.float64_layers()
     held = model.with_weights(layers, target=function, dtype=torch.float64, device="cpu")
     try:
         with torch.enable_grad():
             loss = held(held.rows(), return_type="loss")
     except XorMiError:  # this loss is not defined for this target
-        return None, None
-    parameters = list(held.parameters())
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+        return None, None, None
+    parameters = dict(held.named_parameters())
+    gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     sizes = [0.0 if one is None else one.abs().max().item() for one in gradients]
-    return loss.item(), max(sizes)
+    of_readout = ("direct.", f"fc{len(model.cfg.d_hidden) + 1}.")
+    of_hidden = [
+        size
+        for name, size in zip(parameters, sizes, strict=True)
+        if not name.startswith(of_readout)
+    ]
+    return loss.item(), max(sizes), max(of_hidden)

@@ -230,8 +230,13 @@ def shortfall(
     readout_exists: bool | None,
     steepest: float | None,
     at_rest: bool,
+    is_hopeless: bool,
 ) -> tuple[str, ...]:
-    """What is in the way of a network, one sentence per fact."""
+    """What is in the way of a network, one sentence per fact.
+
+    Args:
+        is_hopeless: rows that the target tells apart are alike, and training cannot change that.
+    """
     said: list[str] = []
     if constant:
         listed = ", ".join(f"{unit} ({value:.4g})" for unit, value in constant.items())
@@ -259,6 +264,11 @@ def shortfall(
         said.append(
             f"no derivative of the loss by a weight is larger than {steepest:.2g}: gradient "
             "descent stays here"
+        )
+    elif steepest is not None and is_hopeless:
+        said.append(
+            f"a derivative of the loss by a weight is {steepest:.2g}, but none by a weight into a "
+            "hidden unit: gradient descent moves the readout alone, which cannot help"
         )
     elif steepest is not None:
         said.append(

@@ -30,6 +30,8 @@ PLOTLY_CONFIG = {
 """Without the first, plotly.js offers to upload the chart to a cloud service."""
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%.()*+-;,=:?@^_`{|}~"
 """Those of base 85 as Python writes it, but for the signs of HTML: <, > and & are , : and ."""
+BELOW_AN_AXIS = 60
+"""Pixels for the numbers and the title of an axis at the foot of a figure."""
 LINE_OF_TITLE, ABOVE_TITLE = 20, 10
 """Pixels of a line of a figure's title, and of what stands above it: a page has it in words."""
 LEAST_TOP = 34
@@ -62,6 +64,8 @@ class PageFigures:
         title = layout.pop("title", {}).get("text", "")
         _without_title(layout, title)
         sliders = layout.pop("sliders", [])
+        if sliders:
+            _without_room_for_a_slider(layout)
         layout.pop("updatemenus", None)
         layout["template"] = self._number_of(layout.get("template", {}))
         self._figures[name] = spec
@@ -103,6 +107,14 @@ class PageFigures:
         if template not in self._templates:
             self._templates.append(template)
         return self._templates.index(template)
+
+
+def _without_room_for_a_slider(layout: dict[str, Any]) -> None:
+    """The page has a slider of its own under the figure: what plotly's would take goes."""
+    margin = layout["margin"]
+    saved = max(0, margin["b"] - BELOW_AN_AXIS)
+    margin["b"] -= saved
+    layout["height"] -= saved
 
 
 def render_page(template: str, drawn: PageFigures, /, *, mark: str, **values: object) -> str:

@@ -37,6 +37,7 @@ from xor_mi.plots._style import (
     layout,
     line_trace,
     point_text,
+    reach,
     rounded,
     score_axis,
     text_beside,
@@ -128,7 +129,7 @@ def weight_slider(
         on_the_plane = _plane_at(sweep, step, bound) if is_planar else []
         moving.append([_slack_bars(sweep, step, frame), *on_the_plane])
     add_frames(figure, moving, n_still=0, shown_first=shown_first, stacked=True)
-    _label_weight_axes(figure, frames, sweep.planes[0] if is_planar else None)
+    _label_weight_axes(figure, sweep, frames, sweep.planes[0] if is_planar else None)
     labels = [frame.label for frame in frames]
     height = sum(heights) + (BETWEEN if is_planar else 0)
     return _stacked(figure, _weight_title(sweep), labels, active=shown_first, height=height)
@@ -202,8 +203,8 @@ def _label_path_axes(figure: go.Figure, path: InputPath, frames: list[SliderFram
     low = min(min(frame.values.values()) for frame in frames)
     high = max(max(frame.values.values()) for frame in frames)
     room = 0.12 * (high - low)
-    reach = [min(0, low) - room, high + room]
-    figure.update_yaxes(title="value after activation", range=reach, row=2, col=1)
+    ends = [min(0, low) - room, high + room]
+    figure.update_yaxes(title="value after activation", range=ends, row=2, col=1)
 
 
 # one weight moved
@@ -213,7 +214,8 @@ def _slack_bars(sweep: WeightSweep, step: int, frame: SliderFrame) -> go.Bar:
     """Each condition's slack; a failed one is hatched and says so."""
     looks = [HOLDS_OR_FAILS[condition.satisfied] for condition in sweep.conditions[step]]
     slacks = list(frame.values.values())
-    largest = max(map(abs, slacks))
+    scale = max(held.scale for held in sweep.conditions)
+    largest = reach(slacks, scale=scale)
     texts = [
         f"{text_beside(slack, largest=largest, signed=True)} {look.word}"
         for slack, look in zip(slacks, looks, strict=True)
@@ -293,12 +295,13 @@ def largest_distance(planes: Sequence[InputPlane]) -> float:
 
 
 def _label_weight_axes(
-    figure: go.Figure, frames: list[SliderFrame], plane: InputPlane | None
+    figure: go.Figure, sweep: WeightSweep, frames: list[SliderFrame], plane: InputPlane | None
 ) -> None:
-    largest = max(max(map(abs, frame.values.values())) for frame in frames)
-    reach = 1.6 * (largest or 1.0)
+    scale = max(held.scale for held in sweep.conditions)
+    slacks = [slack for frame in frames for slack in frame.values.values()]
+    half = 1.6 * reach(slacks, scale=scale)
     title = "slack: distance to the other decision (output before its activation)"
-    figure.update_xaxes(title=title, range=[-reach, reach], row=1, col=1)
+    figure.update_xaxes(title=title, range=[-half, half], row=1, col=1)
     figure.update_yaxes(
         title="input and output", type="category", autorange="reversed", row=1, col=1
     )

@@ -84,6 +84,8 @@ def conditions_figure(conditions: Conditions) -> go.Figure:
             align="left",
             showarrow=False,
             borderpad=0,
+            # the line of zero ends at the text
+            bgcolor="#ffffff",
         )
     figure.update_xaxes(
         title="slack: how far the left side is from flipping<br>"
