@@ -203,6 +203,24 @@ def test_what_is_pointed_at_is_marked_in_every_view(page, textbook):
     assert marked() == views
 
 
+def test_rounding_is_told_by_layer(page):
+    """With weights of a million a hidden unit is a million beside an output of 10^12, which is not
+    rounding; the output of dead units, 1e-9 beside weights of 1, is.
+    """
+    large = HookedMLP.from_weights(
+        [([[1e6, 1e6], [1e6, 1e6]], [0.0, -1e6]), ([[1e6, -2e6]], [-0.5])], target="XOR"
+    )
+    show(page, large)
+    texts = "return [...document.querySelectorAll('svg text')].map(text => text.textContent)"
+    written = page.execute_script(texts)
+    assert {"1e+06", "1e+12"} <= set(written)
+    dead = HookedMLP.from_weights(
+        [([[1.0, 1.0], [1.0, 1.0]], [-3.0, -4.0]), ([[1.0, -2.0]], [1e-9])], target="XOR"
+    )
+    show(page, dead)
+    assert not [text for text in page.execute_script(texts) if "e-" in text]
+
+
 def test_the_point_moves_by_keys_and_by_pointer(page, textbook):
     """From row 01 upwards by a step, then to where the pointer lets it go, then to a row."""
     show(page, textbook)

@@ -464,6 +464,20 @@ def test_titles_of_sliders_say_where_a_decision_changes(textbook):
         assert title(draw(never)) == "From (0, 1) to (1, 0) no decision changes"
 
 
+def test_a_weight_slider_is_not_stretched_over_rounding():
+    """Outputs of 1e-9 beside weights of 1 are zero: so they are written, and the axis goes as far
+    as the network's own scale.
+    """
+    layers = [([[1.0, 1.0], [1.0, 1.0]], [-3.0, -4.0]), ([[1.0, -2.0]], [1e-9])]
+    model = HookedMLP.from_weights(layers, target="XOR")
+    figure = plots.weight_slider(margins.move_weight(model, "fc1.weight[0, 1]", n_steps=3))
+    assert figure.layout.xaxis.range[1] > 1e-3
+    bars = figure.data[0]
+    # the output is above its threshold on every row, by next to nothing
+    assert [text.split()[1] for text in bars.text] == ["fails", "holds", "holds", "fails"]
+    assert {float(text.split()[0]) for text in bars.text} == {0.0}
+
+
 def test_a_weight_slider_of_outputs_on_the_threshold_everywhere():
     """A weight that nothing reads, and outputs that are 0 on the whole plane: drawn with a scale."""
     layers = [([[1.0, 1.0]], [0.0]), ([[0.0]], [0.0])]

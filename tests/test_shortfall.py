@@ -99,6 +99,28 @@ def test_a_network_that_is_stuck():
     assert "gradient descent stays here" in str(found)
 
 
+def test_a_network_whose_hidden_units_cannot_learn():
+    """Both ReLUs are off on every row, so that by the chain rule every derivative but that of the
+    output's bias is zero: training goes on, and 00 and 01 stay alike.
+    """
+    dead = HookedMLP.from_weights(
+        [([[1.0, 1.0], [1.0, 1.0]], [-3.0, -4.0]), ([[1.0, -2.0]], [-0.5])], target="XOR"
+    )
+    found = diagnose(dead).shortfall
+    assert found.steepest > 0.1
+    assert found.steepest_hidden == 0.0
+    assert found.hidden_at_rest
+    assert not found.at_rest
+    assert found.sentences[-1].endswith("moves the readout alone, which cannot help")
+    # alive, and not yet right: the hidden units move as well
+    alive = HookedMLP.from_weights(
+        [([[1.0, 1.0], [1.0, 1.0]], [0.0, -1.0]), ([[1.0, -1.5]], [0.1])], target="XOR"
+    )
+    found = diagnose(alive).shortfall
+    assert found.steepest_hidden > 0
+    assert "more steps may help" in found.sentences[-1]
+
+
 @pytest.mark.parametrize(
     ("model", "exists"),
     [
