@@ -74,11 +74,11 @@ def atlas_figure(
         raise unknown("unit", unit, get_args(AtlasUnit), where="the classes stand by")
     lines = _lines_of(table, n_inputs)
     widths = range(int(lines[list(WIDTHS)].to_numpy().max()) + 1)
+    other: AtlasUnit = "threshold" if unit == "relu" else "relu"
     shown = sorted(set(lines[unit]))
-    spots = {width: _spots(lines[lines[unit] == width]) for width in shown}
+    spots = {width: _spots(lines[lines[unit] == width], other=other) for width in shown}
     reach = {width: max(map(_far, spots[width]), default=0.0) for width in shown}
     centre, marks_width = _columns(reach)
-    other: AtlasUnit = "threshold" if unit == "relu" else "relu"
     figure = make_subplots(
         cols=2,
         column_widths=[marks_width, BARS_WIDTH],
@@ -176,19 +176,26 @@ class _Spot(NamedTuple):
     across: float
 
 
-def _spots(lines: pd.DataFrame) -> list[_Spot]:
+def _spots(lines: pd.DataFrame, *, other: AtlasUnit) -> list[_Spot]:
     """Marks that do not touch: each as near to the middle as those below it leave room."""
     high = (lines["success"] * MARKS_HEIGHT).tolist()
-    across = [_size(n_functions) for n_functions in lines["n_functions"].tolist()]
+    counted = zip(lines["n_functions"].tolist(), lines[other].tolist(), strict=True)
+    across = [_size(n_functions, symbol=_look(number)[1]) for n_functions, number in counted]
     spots: dict[int, _Spot] = {}
     for number in sorted(range(len(high)), key=lambda number: high[number]):
         spots[number] = _free_spot(high[number], across[number], list(spots.values()))
     return [spots[number] for number in range(len(high))]
 
 
-def _size(n_functions: int) -> float:
+def _look(number: int) -> tuple[str, str]:
+    """Colour and symbol of a class by its other least number."""
+    return LOOKS[min(int(number), len(LOOKS) - 1)]
+
+
+def _size(n_functions: int, *, symbol: str) -> float:
     """Pixels across a mark: its area grows with the number of functions."""
-    return SMALLEST + (LARGEST - SMALLEST) * min(1.0, sqrt(n_functions / LARGEST_CLASS))
+    size = SMALLEST + (LARGEST - SMALLEST) * min(1.0, sqrt(n_functions / LARGEST_CLASS))
+    return STAR_SIZE.get(symbol, 1.0) * size
 
 
 def _free_spot(high: float, across: float, taken: Sequence[_Spot]) -> _Spot:
@@ -246,7 +253,7 @@ def _add_marks(
             across[index] = spot.across
     for number in sorted(set(lines[other])):
         chosen = lines[lines[other] == number]
-        colour, symbol = LOOKS[min(int(number), len(LOOKS) - 1)]
+        colour, symbol = _look(number)
         marks = go.Scatter(
             x=[x[index] for index in chosen.index],
             y=(100 * chosen["success"]).tolist(),
@@ -254,7 +261,7 @@ def _add_marks(
             marker={
                 "color": colour,
                 "symbol": symbol,
-                "size": [STAR_SIZE.get(symbol, 1) * across[index] for index in chosen.index],
+                "size": [across[index] for index in chosen.index],
                 "line": {"color": INK, "width": 0.5},
                 "opacity": 1.0,
             },
