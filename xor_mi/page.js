@@ -2,7 +2,6 @@
 "use strict";
 (() => {
   const CONFIG = PLOTLY_CONFIG;
-  const LEAST_LAID_OUT = 1; // a figure is laid out anew down to this part of its width, then scaled
   const LEAST_SCALE = 0.6; // what would be smaller than this scrolls inside its own box
   const PRINTED = 650; // pixels between the margins of A4
   const places = [...document.querySelectorAll(".plot")];
@@ -84,23 +83,21 @@
 
   const isDark = () => wantsDark.matches && !printing;
 
-  // size: laid out anew for a narrower place, then scaled, then scrolled
+  // size: scaled for a narrower place, then scrolled
 
   const fit = place => {
     const { width, height } = figures[place.dataset.figure].layout;
     const room = Math.min(width, printing ? PRINTED : place.parentElement.clientWidth);
-    const laidOut = Math.round(Math.max(room, LEAST_LAID_OUT * width));
-    const scale = Math.max(Math.min(1, room / laidOut), printing ? 0 : LEAST_SCALE);
+    const scale = Math.max(Math.min(1, room / width), printing ? 0 : LEAST_SCALE);
     const canvas = place.firstElementChild;
-    canvas.style.width = `${laidOut}px`;
+    canvas.style.width = `${width}px`;
     canvas.style.transform = scale < 1 ? `scale(${scale})` : "none";
     place.style.aspectRatio = "auto";
     place.style.height = `${Math.ceil(height * scale)}px`;
-    const scrolls = laidOut * scale > room + 1;
+    const scrolls = width * scale > room + 1;
     place.classList.toggle("scrolls", scrolls);
     if (scrolls) place.tabIndex = 0;
     else place.removeAttribute("tabindex");
-    return laidOut;
   };
 
   const draw = place => {
@@ -108,13 +105,13 @@
     if (!figures) return;
     if (!place.querySelector(".js-plotly-plot")) place.replaceChildren(document.createElement("div"));
     const canvas = place.firstElementChild;
-    const width = fit(place);
+    fit(place);
     const whole = figures[place.dataset.figure];
     const { data, layout, frames } = isDark() ? recoloured(whole, false, false) : whole;
     const touched = matchMedia("(pointer: coarse)").matches;
     const ink = isDark() ? "#e6e6e6" : "#222222";
     // a finger that moves over a figure scrolls the page
-    const drawn = { ...layout, width, dragmode: touched ? false : layout.dragmode };
+    const drawn = { ...layout, dragmode: touched ? false : layout.dragmode };
     // what a shape is drawn in that names no colour; plotly's own is made for white paper
     drawn.shapes = layout.shapes?.map(one => ({ ...one, line: { color: ink, ...one.line } }));
     // plotly writes into what it is given
@@ -132,10 +129,7 @@
   const isDrawn = place => place.querySelector(".js-plotly-plot") !== null;
 
   const refit = place => {
-    if (!isDrawn(place)) return;
-    const canvas = place.firstElementChild;
-    const width = fit(place);
-    if (width !== canvas.layout.width) Plotly.relayout(canvas, { width });
+    if (isDrawn(place)) fit(place);
   };
 
   // steps: a slider of the page moves the frames of its figure
