@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from contrast import LEAST, channels, contrast, least_contrast, shades
 from networks import random_network
 
 from xor_mi import HookedMLP, plots, train
@@ -119,6 +120,50 @@ def test_wide_heatmaps_stand_in_panels_of_layers(wide):
         "h0.0 to h0.7, after activation",
         "y0, as an output",
     ]
+
+
+@pytest.mark.parametrize("direct", [None, [[1.0, -2.0]]])
+def test_panels_have_the_lines_that_their_sources_feed(direct):
+    """2-3-3-1: inputs feed the first hidden layer, that the second, that the output; the inputs
+    also feed the output where there are direct connections. Sums are of every unit. No line is
+    empty, and a panel is as high as its lines.
+    """
+    deep = random_network(1, sizes=(2, 3, 3, 1), target="XOR", direct=direct)
+    figure = plots.contributions_heatmap(explain_difference(deep, "00", "11"))
+    layers = [[f"h{layer}.{k}" for k in range(3)] for layer in range(2)]
+    straight = [] if direct is None else ["y0"]
+    expected = [[*layers[0], *straight], layers[1], ["y0"], [*layers[0], *layers[1], "y0"]]
+    assert [list(panel.y) for panel in figure.data] == expected
+    inside = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
+    for panel in figure.data:
+        assert all(any(number is not None for number in line) for line in panel.z)
+        assert len(panel.z) == len(panel.text) == len(panel.hovertext) == len(panel.y)
+        axis = figure.layout[panel.yaxis.replace("y", "yaxis")]
+        assert list(axis.tickvals) == list(panel.y)
+        assert 29.9 <= (axis.domain[1] - axis.domain[0]) * inside / len(panel.y) <= 45
+    low = [figure.layout[panel.yaxis.replace("y", "yaxis")].domain[0] for panel in figure.data]
+    assert low == sorted(low, reverse=True)
+    assert low[-1] == pytest.approx(0)
+
+
+def test_numbers_are_read_on_every_colour(textbook):
+    """At least 4.5 to 1 by the formula of WCAG, whose own value for #767676 on white is 4.54; of
+    numbers in cells, and of what is written on the plane, which is paler than its scale.
+    """
+    assert contrast(channels("#767676"), channels("#ffffff")) == pytest.approx(4.54, abs=0.01)
+    cells = (
+        plots.activations_heatmap(activations(textbook)),
+        plots.interchange_matrix(identify_circuit(textbook)),
+    )
+    for figure in cells:
+        (panel,) = figure.data
+        assert panel.texttemplate == "%{text}"
+        assert least_contrast(panel.textfont.color, shades(panel.colorscale)) >= LEAST
+    plane = plots.input_plane(textbook)
+    surface, contours = plane.data[:2]
+    on = shades(surface.colorscale, opacity=surface.opacity)
+    for ink in (contours.contours.labelfont.color, plane.layout.font.color):
+        assert least_contrast(ink, on) >= LEAST
 
 
 def axes_of(figure):

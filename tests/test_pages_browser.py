@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
+from contrast import LEAST, least_contrast, shades
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -69,6 +70,17 @@ return [...document.querySelectorAll('.js-plotly-plot')].map(plot => [
   ...[...plot.querySelectorAll('.xtick text, .ytick text')].map(text => getComputedStyle(text).fill)])
 """
 """Of each figure its paper, and the ink of every label of an axis."""
+WRITTEN_ON = """
+return [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot =>
+  plot._fullData.filter(one => one.type === 'heatmap').map(under => {
+    const beside = plot._fullData.filter(one => one.xaxis === under.xaxis);
+    return [under.colorscale, plot._fullLayout.plot_bgcolor, under.opacity, [
+      ...(under.texttemplate ? [under.textfont.color] : []),
+      ...beside.filter(one => one.type === 'contour').map(one => one.contours.labelfont.color),
+      ...beside.filter(one => (one.mode ?? '').includes('text')).map(one => one.textfont.color)]];
+  }))
+"""
+"""Of each scale of colours the paper under it, how opaque it is, and the inks that stand on it."""
 DRAWN_WIDTHS = "return [...document.querySelectorAll('.js-plotly-plot')].map(p => p.getBoundingClientRect().width)"
 UNREACHED = """
 return [...document.querySelectorAll('.wide, .plot')].filter(
@@ -161,7 +173,9 @@ def test_a_page_as_it_is_met(look, name):
     for paper, *inks in browser.execute_script(INKS):
         assert re.findall(r"\d+", paper)[:3] == re.findall(r"\d+", page)[:3]
         assert all(brightness(ink) > 180 for ink in inks)
+    legible(browser)
     browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    legible(browser)
     printed = browser.execute_script(INKS)
     assert len(printed) == len(browser.find_elements(By.CSS_SELECTOR, ".plot")) > 0
     for paper, *inks in printed:
@@ -177,6 +191,13 @@ def test_a_page_as_it_is_met(look, name):
     requests = "return performance.getEntriesByType('resource').map(e => e.name)"
     assert browser.execute_script(requests) == []
     assert browser.get_log("browser") == []
+
+
+def legible(browser):
+    """What stands on colours, with at least 4.5 to 1."""
+    for scale, paper, opacity, inks in browser.execute_script(WRITTEN_ON):
+        on = shades(scale, paper, opacity)
+        assert all(least_contrast(ink, on) >= LEAST for ink in inks)
 
 
 def resize(browser, width):

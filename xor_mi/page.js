@@ -63,14 +63,16 @@
     return `rgba(${channels.join(",")},${alpha})`;
   };
 
-  // a scale of colours keeps its dark ends, on which plotly writes in white, and its white becomes paper
-  const inDarkScale = colour => (/^#f[0-9a-f]f[0-9a-f]f[0-9a-f]$/i.test(colour) ? inDark(colour) : colour);
+  // numbers stand on a scale of colours: under light ink its white becomes paper, its ends are darker
+  const isNearlyWhite = colour => /^#f[0-9a-f]f[0-9a-f]f[0-9a-f]$/i.test(colour);
+  const endsInDark = ENDS_IN_DARK;
+  const inDarkScale = colour => endsInDark[colour] ?? (isNearlyWhite(colour) ? inDark(colour) : colour);
 
   const recoloured = (value, isColour, isScale) => {
     if (typeof value === "string") {
       if (isScale) return inDarkScale(value);
       if (isColour) return inDark(value);
-      return value.replace(/(color:\s*)(#[0-9a-f]{6})/gi, (_, key, colour) => key + inDark(colour));
+      return value.replace(/(color:\s*|px )(#[0-9a-f]{6})/gi, (_, key, colour) => key + inDark(colour));
     }
     if (Array.isArray(value)) return value.map(one => recoloured(one, isColour, isScale));
     if (value === null || typeof value !== "object") return value;

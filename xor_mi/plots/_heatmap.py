@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from math import ceil, copysign, isinf
-from typing import Any
+from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
 from xor_mi.finding import ROUNDING
 from xor_mi.plots._style import (
     DIVERGING,
+    INK,
     TITLE_LINE,
     WIDTH,
     label_width,
@@ -24,6 +25,7 @@ from xor_mi.plots._style import (
 
 Texts = list[list[str]]
 """A text for each cell, [row][column]."""
+Cell = TypeVar("Cell")
 
 LABEL_GAP = 8
 """Pixels between the labels of two columns, at least."""
@@ -37,6 +39,8 @@ LEAST_CELLS, LEAST_WIDTH = 240, 560
 """Pixels of the cells of a panel, however long the names of lines, and of the whole picture."""
 ROW_HEIGHT, LOW_ROW, MANY_ROWS = 30, 20, 20
 """Pixels of a line, and of a line among many."""
+BAR_LENGTH = 100
+"""Pixels of a colour bar, at least."""
 BAR_GAP, BAR_THICKNESS, UNIT_LINE = 8, 12, 18
 """Pixels between the cells and the colour bar, of the bar, and of a line of what its numbers are.
 """
@@ -73,20 +77,32 @@ class Panel:
     Attributes:
         title: above their labels.
         part: which columns.
+        lines: which lines, from the top down: those that have a number in these columns.
         bound: the number at which the colours end.
         is_turned: whether the labels are, being wider than a column.
         above: pixels that labels and title take above the cells.
+        height: pixels of the cells, from top to bottom.
     """
 
     title: str
     part: slice
+    lines: tuple[int, ...]
     bound: float
     is_turned: bool
     above: int
+    height: int
 
     @property
     def n_columns(self) -> int:
         return self.part.stop - self.part.start
+
+    def rows_of(self, rows: Sequence[str]) -> list[str]:
+        """The names of its lines, of those of all."""
+        return [rows[number] for number in self.lines]
+
+    def cells_of(self, table: Sequence[Sequence[Cell]]) -> list[list[Cell]]:
+        """What stands in its cells, of a table of all."""
+        return [list(table[number][self.part]) for number in self.lines]
 
 
 def heatmap(
@@ -110,8 +126,9 @@ def heatmap(
 
     Columns that are not read side by side at 600 pixels stand in panels, one below the other: a
     group in one or several. So do groups of which some have numbers much smaller than others, each
-    with colours of its own. Margins grow with the labels; labels wider than their column are
-    turned. What is only rounding is white, and written as zero.
+    with colours of its own. A panel has the lines in which there is a number. Margins grow with the
+    labels; labels wider than their column are turned. What is only rounding is white, and written
+    as zero.
 
     Args:
         column_title, row_title: what columns and lines are.
@@ -129,10 +146,14 @@ def heatmap(
     columns, rows = told_apart(columns), told_apart(rows)
     bounds = _bounds(values, groups)
     written = _cell_texts(values, groups, bounds, marks)
-    row_height = LOW_ROW if len(rows) > MANY_ROWS else ROW_HEIGHT
-    # room for what is written upwards beside the lines, and beside the colour bar
-    cells_height = max(row_height * len(rows), 100, 12 + round(text_width(row_title)))
-    unit = wrapped(unit, cells_height)
+    has_several_bars = len(set(bounds)) > 1
+    height = _Height(
+        row=LOW_ROW if len(rows) > MANY_ROWS else ROW_HEIGHT,
+        # room for what is written upwards beside the lines
+        least=12 + round(text_width(row_title)),
+    )
+    n_fewest = min(len(_lines_of(values, part)) for part in _slices(groups))
+    unit = wrapped(unit, height.of(n_fewest, has_bar=True))
     left = 56 + round(label_width(rows))
     to_unit = BAR_GAP + BAR_THICKNESS + 20 + _ticks_width(bounds)
     right = to_unit + UNIT_LINE * (unit.count("<br>") + 1) + 4
@@ -140,37 +161,40 @@ def heatmap(
         column_width = _column_width(written, columns)
     every = 1 if with_numbers else ceil((label_width(columns) + LABEL_GAP) / column_width)
     most = max(LEAST_CELLS, WIDTH - left - right) // column_width
-    is_split = in_panels and (len(columns) > most or len(set(bounds)) > 1)
+    is_split = in_panels and (len(columns) > most or has_several_bars)
     if is_split:
         parts = list(_parts(groups, bounds, most))
     else:
         parts = [(column_title, slice(0, len(columns)), max(bounds))]
     n_widest = max(part.stop - part.start for _, part, _ in parts)
     width = max(LEAST_WIDTH, column_width * n_widest + left + right)
-    shown = [
-        _panel(
+    shown: list[Panel] = []
+    for name, part, bound in parts:
+        lines = _lines_of(values, part)
+        panel = _panel(
             name,
             part,
             bound,
+            lines=lines,
+            height=height.of(len(lines), has_bar=not shown or has_several_bars),
             columns=columns,
             label_room=column_width * every,
             title_room=2 * left + (width - left - right) * (part.stop - part.start) // n_widest,
             may_turn=every == 1,
         )
-        for name, part, bound in parts
-    ]
-    inside = len(shown) * cells_height + sum(panel.above + PANEL_GAP for panel in shown[1:])
-    has_several_bars = len(set(bounds)) > 1
+        shown.append(panel)
+    inside = shown[0].height
+    inside += sum(panel.height + panel.above + PANEL_GAP for panel in shown[1:])
     figure = go.Figure()
     for number, panel in enumerate(shown):
         suffix = f"{number + 1}" if number else ""
         cells = go.Heatmap(
             z=_shown_values(values, panel, with_numbers=with_numbers),
             x=columns[panel.part],
-            y=rows,
-            text=[line[panel.part] for line in written],
+            y=panel.rows_of(rows),
+            text=panel.cells_of(written),
             texttemplate="%{text}" if with_numbers else None,
-            textfont={"size": CELL_FONT},
+            textfont={"size": CELL_FONT, "color": INK},
             xgap=2 if column_width >= MIN_GAPPED else 0,
             ygap=2,
             colorscale=DIVERGING,
@@ -188,7 +212,6 @@ def heatmap(
         shown,
         rows=rows,
         columns=columns,
-        cells_height=cells_height,
         inside=inside,
         every=every,
     )
@@ -196,7 +219,7 @@ def heatmap(
         # Any: what lies under a name in a layout, plotly's stubs do not say
         axis: Any = figure.layout[f"yaxis{number + 1 if number else ''}"]
         top = axis.domain[1]
-        bar = _colour_bar(panel, top=top, height=cells_height)
+        bar = _colour_bar(panel, top=top)
         figure.update_traces(colorbar=bar, selector=number)
         if number == 0 or has_several_bars:
             figure.add_annotation(
@@ -209,10 +232,34 @@ def heatmap(
                 y=top,
                 yref="paper",
                 yanchor="middle",
-                yshift=-cells_height / 2,
+                yshift=-panel.height / 2,
                 showarrow=False,
             )
     return figure.update_yaxes(title={"text": row_title, "standoff": 8})
+
+
+@dataclass(frozen=True)
+class _Height:
+    """How many pixels a panel's cells have from top to bottom.
+
+    Attributes:
+        row: pixels of a line.
+        least: of so many or more.
+    """
+
+    row: int
+    least: int
+
+    def of(self, n_lines: int, *, has_bar: bool) -> int:
+        """With so many lines, and perhaps a colour bar beside them."""
+        return max(self.row * n_lines, self.least, BAR_LENGTH if has_bar else 0)
+
+
+def _lines_of(values: Sequence[Sequence[float | None]], part: slice) -> tuple[int, ...]:
+    """The lines in which these columns have a number; all of them, where none has."""
+    every = range(len(values))
+    filled = [k for k in every if any(number is not None for number in values[k][part])]
+    return tuple(filled or every)
 
 
 def _slices(groups: Sequence[Group]) -> list[slice]:
@@ -305,6 +352,8 @@ def _panel(
     part: slice,
     bound: float,
     *,
+    lines: tuple[int, ...],
+    height: int,
     columns: Sequence[str],
     label_room: int,
     title_room: int,
@@ -322,7 +371,13 @@ def _panel(
     labels = round(label_width(names)) if is_turned else 15 * n_lines
     title = wrapped(name, title_room - 10)
     return Panel(
-        title, part, bound, is_turned, above=labels + 30 + TITLE_LINE * title.count("<br>")
+        title,
+        part,
+        lines,
+        bound,
+        is_turned,
+        above=labels + 30 + TITLE_LINE * title.count("<br>"),
+        height=height,
     )
 
 
@@ -331,9 +386,9 @@ def _shown_values(
 ) -> list[list[float | None]]:
     """The numbers of a panel; an infinite one has the colour at the end of the scale."""
     shown: list[list[float | None]] = []
-    for line in values:
+    for line in panel.cells_of(values):
         numbers: list[float | None] = []
-        for number in line[panel.part]:
+        for number in line:
             if number is not None and isinf(number):
                 number = copysign(panel.bound, number)
             # hovering writes what no text stands beside
@@ -349,7 +404,8 @@ def _with_hovers(
 ) -> go.Heatmap:
     """The cells with what hovering says: a sentence of each, or its line, column and number."""
     if hovers is not None:
-        sentences = [[wrapped(text, HOVER_WIDTH) for text in line[panel.part]] for line in hovers]
+        own = panel.cells_of(hovers)
+        sentences = [[wrapped(text, HOVER_WIDTH) for text in line] for line in own]
         return cells.update(hovertext=sentences, hoverinfo="text")
     number = "%{text}" if with_numbers else "%{z:.3g}"
     return cells.update(hovertemplate=f"%{{y}}, %{{x}}: {number}<extra></extra>")
@@ -361,7 +417,6 @@ def _place(
     *,
     rows: Sequence[str],
     columns: Sequence[str],
-    cells_height: int,
     inside: int,
     every: int,
 ) -> None:
@@ -390,11 +445,11 @@ def _place(
             "ticks": "",
             "showline": False,
             "tickmode": "array",
-            "tickvals": list(rows),
-            "domain": [max(0.0, (high - cells_height) / inside), high / inside],
+            "tickvals": panel.rows_of(rows),
+            "domain": [max(0.0, (high - panel.height) / inside), high / inside],
             "anchor": f"x{suffix}",
         }
-        high -= cells_height
+        high -= panel.height
 
 
 def _ticks_width(bounds: Sequence[float]) -> int:
@@ -402,19 +457,18 @@ def _ticks_width(bounds: Sequence[float]) -> int:
     return round(max([text_width(text_beside(-bound, largest=bound)) for bound in bounds]))
 
 
-def _colour_bar(panel: Panel, *, top: float, height: int) -> dict[str, object]:
+def _colour_bar(panel: Panel, *, top: float) -> dict[str, object]:
     """A thin bar beside a panel, its ends and its middle in numbers as those in the cells.
 
     Args:
         top: of the panel, as a part of the picture's inside.
-        height: pixels of the panel.
     """
     numbers = [-panel.bound, -panel.bound / 2, 0.0, panel.bound / 2, panel.bound]
     return {
         "tickvals": numbers,
         "ticktext": [text_beside(number, largest=panel.bound) for number in numbers],
         "lenmode": "pixels",
-        "len": height,
+        "len": panel.height,
         "y": top,
         "yanchor": "top",
         "xpad": BAR_GAP,

@@ -21,7 +21,7 @@ from xor_mi.graph import layers_of
 from xor_mi.interventions import AblationSweep, Attribution, PatchSweep
 from xor_mi.model import stage_of_hook
 from xor_mi.plots._heatmap import Group, Texts, heatmap
-from xor_mi.plots._style import POSITIVE, as_written, listed, reach, text_beside
+from xor_mi.plots._style import RISING, as_written, listed, reach, text_beside
 from xor_mi.terms import Contributions, DifferenceExplanation
 from xor_mi.values import Activations, Comparison
 
@@ -551,9 +551,7 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
             _add_frame(figure, unit - start, unit, suffix)
         start = part.stop
     ticks = {"tickvals": [0, n / 2, n], "ticktext": ["0", f"{n / 2:g}", f"{n}"]}
-    return figure.update_traces(
-        zmin=0, zmax=n, colorscale=[[0, "#ffffff"], [1, POSITIVE]], colorbar=ticks
-    )
+    return figure.update_traces(zmin=0, zmax=n, colorscale=RISING, colorbar=ticks)
 
 
 def _roles_played(table: pd.DataFrame, n: int) -> str:

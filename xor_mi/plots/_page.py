@@ -21,6 +21,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from xor_mi.plots._style import ENDS_IN_DARK
+
 PLOTLY_CONFIG = {
     "showSendToCloud": False,
     "displaylogo": False,
@@ -93,6 +95,7 @@ class PageFigures:
         script = _text_of("page.js")
         script = script.replace("PLOTLY_CONFIG", json.dumps(PLOTLY_CONFIG))
         script = script.replace("DIGITS", json.dumps(DIGITS))
+        script = script.replace("ENDS_IN_DARK", json.dumps(ENDS_IN_DARK))
         parts = [f"<script>\n{script}</script>"]
         packed: dict[str, str] = {}
         if self._module:

@@ -20,7 +20,12 @@ from xor_mi.truth import truth_rows
 
 # the ends of ColorBrewer's RdBu, which colour-blind readers tell apart
 POSITIVE, NEGATIVE, INK = "#2166ac", "#b2182b", "#222222"
-DIVERGING = [[0.0, NEGATIVE], [0.5, "#ffffff"], [1.0, POSITIVE]]
+HIGH, LOW = "#4393c3", "#dd6b59"
+"""The ends of a scale of colours, so light that ink is read on all of it."""
+DIVERGING = [[0.0, LOW], [0.5, "#ffffff"], [1.0, HIGH]]
+RISING = [[0.0, "#ffffff"], [1.0, HIGH]]
+ENDS_IN_DARK = {HIGH: POSITIVE, LOW: NEGATIVE}
+"""Its ends in a page on dark paper, so dark that light ink is read on them."""
 FIGURES = 3
 """So many figures of the largest number of a picture are written, and no smaller ones of any."""
 FEWEST_POWER = 1e-3
