@@ -7,7 +7,7 @@ export VENV PYTHON TORCH_INDEX
 BIN := $$VENV/bin
 SETUP = @sh .ci/venv $@
 
-.PHONY: demo test lint notebooks figures bench clean
+.PHONY: demo test lint docs links notebooks figures bench clean
 .NOTPARALLEL: # the goals share one environment
 
 demo:
@@ -24,6 +24,17 @@ lint:
 	"$(BIN)/ruff" format --check .
 	"$(BIN)/ruff" check .
 	"$(BIN)/pyright" --pythonpath "$(BIN)/python"
+
+# the documentation as a site, every warning an error; it opens from the disk
+docs:
+	$(SETUP)
+	"$(BIN)/sphinx-build" -W --keep-going -q -E -j auto -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
+# every link of the documentation; without a network those inside it
+links:
+	@sh .ci/venv docs
+	"$(BIN)/sphinx-build" -W --keep-going -q -b linkcheck docs docs/_build/links
 
 notebooks:
 	$(SETUP)
@@ -43,5 +54,5 @@ bench:
 # environments that .ci/venv and .ci/versions made; another one is left alone
 clean:
 	for made in "$$VENV" "$$VENV.old" .venv-second; do if [ -d "$$made/.xor-mi" ]; then rm -rf -- "$$made"; fi; done
-	rm -rf .venv-lowest .venv-newest dist xor-mi-tour .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv-lowest .venv-newest dist docs/_build docs/notebooks docs/reference xor-mi-tour .pytest_cache .ruff_cache .hypothesis
 	rm -f xor_mi/*/__pycache__/*.nb[ci] # what numba compiled, of former sources too

@@ -6,8 +6,8 @@ Trains so many networks 2-2-1 of XOR (10,000 unless said otherwise), ReLU and ta
 with the settings by default, and prints for each activation: the kinds of what networks are stuck
 in, with nudges of NUDGED (200) of each kind; how many of each kind ten times as many steps would
 have solved; which signs of the first weights lead where; and how often the end is predicted right
-at steps 0 to 1,000, on the half that nothing was fitted on. The tables of docs/endings.md. Some
-three minutes on one core with numba.
+at steps 0 to 1,000, on the half that nothing was fitted on. The tables of
+docs/results/endings.md. Some three minutes on one core with numba.
 """
 
 import sys

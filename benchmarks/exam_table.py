@@ -1,4 +1,4 @@
-"""The tables of docs/exam.md: a folder that `xor-mi exam` wrote -> Markdown.
+"""The tables of docs/results/exam.md: a folder that `xor-mi exam` wrote -> Markdown.
 
     python benchmarks/exam_table.py DIR [--versus eap magnitude]
 

@@ -1,4 +1,4 @@
-"""When do rows come right that were never shown? The numbers of docs/generalising.md.
+"""When do rows come right that were never shown? The numbers of docs/results/generalising.md.
 
     python benchmarks/generalising.py [networks per draw of rows] [draws]
 

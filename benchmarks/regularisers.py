@@ -1,5 +1,5 @@
 """Do regularisers change how many explanations a network has? The comparison that is planned, and
-reported, in docs/regularisers.md.
+reported, in docs/results/regularisers.md.
 
     python benchmarks/regularisers.py [--networks 10000] [--out regularisers] [--jobs 2]
 

@@ -2,7 +2,7 @@
 
     python benchmarks/trajectories.py                 10,000 networks at 41 checkpoints
     python benchmarks/trajectories.py --events [N]    when what happens to N networks (10,000)
-    python benchmarks/trajectories.py --events N FILE the same, drawn into a file too (docs/*.png)
+    python benchmarks/trajectories.py --events N FILE the same, drawn too (docs/how_to/*.png)
     python benchmarks/trajectories.py --halving       how often halving misses what is there
 
 Without arguments: the CPU seconds of one core for training 10,000 networks 2-2-1, and for training

@@ -7,11 +7,10 @@ import io
 import json
 import re
 import struct
-import traceback
 from pathlib import Path
 
+import code_blocks
 import pytest
-import torch
 
 from xor_mi import cli
 
@@ -42,48 +41,27 @@ FIGURE = "application/vnd.plotly.v1+json"
 """The kind of output that is a figure, and not only a picture of one."""
 
 
-def code_and_output() -> list[tuple[str, str]]:
-    """Every Python block of README with the text block that follows it."""
-    return re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, flags=re.S)
-
-
-def numbers_rounded(text: str) -> str:
-    """Decimals to two places: another machine may round the last bits of training differently."""
-    return re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]) + 0.0:.2f}", text)
+BLOCKS = code_blocks.blocks_of(README)
 
 
 @pytest.fixture(scope="session")
 def readme_prints(tmp_path_factory) -> list[str]:
-    """What each Python block of README prints: the blocks run once, in order, in one scratch folder
-    and one namespace. A block that raises ends the list with its traceback.
-    """
-    outputs: list[str] = []
-    space: dict[str, object] = {}
-    with contextlib.chdir(tmp_path_factory.mktemp("readme")):
-        for code, _ in code_and_output():
-            printed = io.StringIO()
-            before = torch.get_rng_state()
-            try:
-                with contextlib.redirect_stdout(printed):
-                    exec(compile(code, "README.md", "exec"), space)
-                assert torch.equal(torch.get_rng_state(), before)
-            except Exception:
-                return [*outputs, printed.getvalue() + traceback.format_exc()]
-            outputs.append(printed.getvalue())
-    return outputs
+    """What each Python block of README prints: the blocks run once."""
+    return code_blocks.printed_by(BLOCKS, tmp_path_factory.mktemp("readme"), name="README.md")
 
 
-@pytest.mark.parametrize("block", range(len(code_and_output())))
+@pytest.mark.parametrize("block", range(len(BLOCKS)))
 def test_readme_python_prints_what_readme_says(block, readme_prints):
     """Each example runs, after those above it, and prints the text below it."""
     assert block < len(readme_prints), "an example above this one failed"
-    _, output = code_and_output()[block]
-    assert numbers_rounded(readme_prints[block]) == numbers_rounded(output)
+    printed = code_blocks.numbers_rounded(readme_prints[block])
+    assert printed == code_blocks.numbers_rounded(BLOCKS[block].output)
 
 
 def test_every_python_block_of_readme_is_tested():
     """No example stands without its output."""
-    assert len(code_and_output()) == README.count("```python") == 16
+    assert len(BLOCKS) == README.count("```python")
+    assert all(block.output for block in BLOCKS)
 
 
 def test_readme_s_commands_and_files_exist():

@@ -67,7 +67,7 @@ class ExamProblem:
 
     Attributes:
         numbers: the network, its target and the convention in NumPy float64.
-        metric: what a subcircuit is worth on a row: `MetricName`, or a function.
+        metric (`MetricName` or `RowMetric`): what a subcircuit is worth on a row.
         pairs: (clean, corrupted) rows by number, for methods that patch from one input to another.
         seed: what a method's own random numbers come from; see `generator`.
         cost: what has been run so far.

@@ -1,0 +1,120 @@
+"""The reference: a page for each room with everything it exports, written at each build."""
+
+import ast
+import functools
+import importlib
+import inspect
+import re
+import shutil
+import textwrap
+from itertools import pairwise
+from pathlib import Path
+from types import FunctionType
+
+from _docstrings import plain
+
+import xor_mi
+
+PACKAGE = Path(xor_mi.__file__).parent
+ROOMS = re.findall(
+    r"^from \. import (\w+) as \1$",
+    (PACKAGE / "__init__.pyi").read_text(encoding="utf-8"),
+    flags=re.M,
+)
+"""In the order in which data flows through them, as the package's stub has them."""
+
+
+def exported(room: str) -> list[str]:
+    """The public names of a room, classes first, in the order of the alphabet."""
+    module = importlib.import_module(f"xor_mi.{room}")
+    listed = getattr(module, "__all__", None)
+    names = listed or [name for name in vars(module) if not name.startswith("_")]
+    return sorted(set(names), key=lambda name: (not name[0].isupper() or name.isupper(), name))
+
+
+@functools.cache
+def places() -> dict[str, str]:
+    """Every public name and `Class.member` -> its dotted name in the reference, in the first room
+    that has it; rooms too.
+    """
+    found = {room: f"xor_mi.{room}" for room in ROOMS}
+    for room in ROOMS:
+        for name in exported(room):
+            full = f"xor_mi.{room}.{name}"
+            found.setdefault(name, full)
+            found[f"{room}.{name}"] = full
+            thing = getattr(importlib.import_module(f"xor_mi.{room}"), name)
+            if inspect.isclass(thing):
+                for member in vars(thing):
+                    found.setdefault(f"{name}.{member}", f"{full}.{member}")
+    return found
+
+
+def home_of(room: str, name: str) -> str:
+    """The module in which a public name of a room stands."""
+    module = importlib.import_module(f"xor_mi.{room}")
+    for statement in ast.parse(inspect.getsource(module)).body:
+        if isinstance(statement, ast.ImportFrom) and name in {
+            alias.asname for alias in statement.names
+        }:
+            return statement.module or module.__name__
+    return module.__name__
+
+
+def words_of_constant(room: str, name: str) -> list[str]:
+    """The string under the line that gives a constant its value, line by line."""
+    module = importlib.import_module(home_of(room, name))
+    for statement, following in pairwise(ast.parse(inspect.getsource(module)).body):
+        if name in names_given(statement) and isinstance(following, ast.Expr):
+            return inspect.cleandoc(ast.literal_eval(following.value)).splitlines()
+    return []
+
+
+def names_given(statement: ast.stmt) -> set[str]:
+    """The names that a statement gives a value."""
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign):
+        targets = [statement.target]
+    else:
+        targets = []
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def directive(room: str, name: str) -> str:
+    """How one thing is shown: a class with its members, a function, or a constant."""
+    thing = getattr(importlib.import_module(f"xor_mi.{room}"), name)
+    full = f"xor_mi.{room}.{name}"
+    if inspect.isclass(thing):
+        return f".. autoclass:: {full}\n   :members:\n"
+    if isinstance(thing, FunctionType):
+        return f".. autofunction:: {full}\n"
+    words = "\n".join(plain(words_of_constant(room, name), places()))
+    return f".. py:data:: {full}\n\n{textwrap.indent(words, '   ')}\n"
+
+
+def page_of(room: str) -> str:
+    """The page of a room: its own words, then each public name."""
+    title = f"xor_mi.{room}"
+    head = f"{title}\n{'=' * len(title)}\n\n.. automodule:: {title}\n   :no-members:\n"
+    return "\n".join([head, *(directive(room, name) for name in exported(room))])
+
+
+def write_reference(place: Path) -> None:
+    """A page for each room into a folder, and one that lists them."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    for room in ROOMS:
+        (place / f"{room}.rst").write_text(page_of(room), encoding="utf-8")
+    listed = "".join(f"   {room}\n" for room in ROOMS)
+    index = f"""Reference
+=========
+
+Everything that xor-mi exports, room by room, in the order in which data flows through them. What
+``from xor_mi import ...`` gives is in these rooms too.
+
+.. toctree::
+   :maxdepth: 1
+
+{listed}"""
+    (place / "index.rst").write_text(index, encoding="utf-8")

@@ -1,0 +1,96 @@
+"""What the documentation says is run: code, printed output, commands, links; and every public name
+is in its reference.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import code_blocks
+import pytest
+import typer.main
+from test_architecture import exported, public_objects
+
+from xor_mi import cli
+
+pytestmark = pytest.mark.as_a_user
+
+ROOT, DOCS = code_blocks.ROOT, code_blocks.DOCS
+PAGES = {
+    str(path.relative_to(DOCS)): path.read_text(encoding="utf-8") for path in code_blocks.pages()
+}
+WITH_CODE = [name for name, text in PAGES.items() if code_blocks.blocks_of(text)]
+KINDS = {"python", "text", "sh", "console", "powershell", "toml", "yaml", "json", "html", "bibtex"}
+"""What a fenced block may be; a directive of the site has its name in braces."""
+
+
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_the_code_of_a_page_prints_what_the_page_says(name, tmp_path):
+    """Its blocks run in order, each after those above it; one without a text block below it prints
+    nothing.
+    """
+    blocks = code_blocks.blocks_of(PAGES[name])
+    printed = code_blocks.printed_by(blocks, tmp_path, name=name)
+    for block, output in zip(blocks, printed, strict=False):
+        assert code_blocks.numbers_rounded(output) == code_blocks.numbers_rounded(block.output)
+    assert len(printed) == len(blocks)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_block_says_what_it_is(name):
+    """A kind that the tests know, so that no Python stands under a name that is not run."""
+    kinds = {kind for kind, _ in code_blocks.fences_of(PAGES[name])}
+    assert {kind for kind in kinds if not re.match(r"\{[\w-]+\}", kind)} <= KINDS
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_commands_of_a_page_can_be_given(name):
+    """Every option and argument of xor-mi is one that it takes; files and targets of make exist."""
+    commands = typer.main.get_command(cli.app).commands
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for words in code_blocks.commands_of(PAGES[name]):
+        program, *rest = words
+        if program == "xor-mi":
+            command, *arguments = rest
+            commands[command].make_context(command, arguments)
+        elif program == "make":
+            assert re.search(rf"^{rest[0]}:", makefile, flags=re.M), words
+        elif program == "python" and rest[0].endswith(".py"):
+            assert (ROOT / rest[0]).is_file(), words
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_of_a_page_lead_somewhere(name):
+    """Files that it links to are there, or are made by the build; the build itself checks the rest."""
+    place = DOCS / Path(name).parent
+    for link in re.findall(r"\]\(([^)\s#]+)[^)]*\)", PAGES[name]):
+        if link.startswith(("http://", "https://")):
+            continue
+        target = (place / link).resolve()
+        inside = target.relative_to(DOCS.resolve())
+        if inside.parts[0] == "notebooks":
+            assert (ROOT / inside).is_file(), link
+        elif inside.parts[0] == "reference":
+            assert inside.stem == "index" or exported(inside.stem), link
+        else:
+            assert target.is_file(), link
+
+
+def test_every_public_name_is_in_the_reference(monkeypatch):
+    """What the build writes for each room has all that the room exports, and nothing else."""
+    monkeypatch.syspath_prepend(str(DOCS))
+    import _reference
+
+    found = {
+        name.removeprefix("xor_mi.")
+        for room in _reference.ROOMS
+        for name in re.findall(
+            r"^\.\. (?:autoclass|autofunction|py:data):: (\S+)",
+            _reference.page_of(room),
+            flags=re.M,
+        )
+    }
+    # the test run's shape checker adds a module to each room
+    assert {name for name in found if not name.endswith(".jaxtyping")} == set(public_objects())
+    for module in ("_reference", "_docstrings"):
+        sys.modules.pop(module)
