@@ -95,6 +95,10 @@ linkcheck_timeout = 20
 linkcheck_anchors = False
 
 
+COLAB_BADGE = "![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)"
+"""A picture from elsewhere, in whose place the site has words: it is read without a network too."""
+
+
 def copy_notebooks() -> None:
     """The notebooks and the pictures beside them, into the folder of the pages."""
     place = HERE / "notebooks"
@@ -103,6 +107,7 @@ def copy_notebooks() -> None:
     for path in sorted((HERE.parent / "notebooks").iterdir()):
         if path.suffix == ".ipynb":
             text = path.read_text(encoding="utf-8")
+            text = text.replace(COLAB_BADGE, "Open in Colab")
             # from the place of the copy
             text = text.replace("](../docs/", "](../").replace("](../README.md)", "](../index.md)")
             (place / path.name).write_text(text, encoding="utf-8")

@@ -182,14 +182,18 @@ def test_notebooks_are_short_and_stored_as_run(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_say_what_for_and_lead_on(path):
-    """The first sentence says what the reader will know and what is needed before; the end has two
-    questions with the code that answers each, and leads to the next notebook, by its title.
+    """The first sentence says what the reader will know and what is needed before; below it is a
+    button that opens this notebook in Colab; the end has two questions with the code that answers
+    each, and leads to the next notebook, by its title.
     """
     sentence = opening_of(path)[1].replace("\n", " ")
     assert re.fullmatch(
         r"After this notebook you know .+; before it you need [^.;]+(\(notebooks? [^)]+\))?\.",
         sentence,
     ), sentence
+    button = opening_of(path)[2]
+    assert button.endswith(f"blob/main/notebooks/{path.name})")
+    assert button.startswith("[![Open in Colab](")
     assert len(questions_of(path)) == 2
     last = "".join(cells_of(path)[-1]["source"]).splitlines()[-1]
     if path == NOTEBOOKS[-1]:
