@@ -2,8 +2,11 @@
 boundary, bars of two kinds.
 """
 
+import re
+
 import numpy as np
 import pytest
+from networks import random_network
 
 from xor_mi import HookedMLP, census, geometry, margins, plots, train_population, zoo
 
@@ -33,9 +36,7 @@ def test_names_of_regions_keep_off_the_decision_boundary(name):
     """Every name that is written stands at least a tenth away from the boundary."""
     model = zoo.load(name)
     (written,) = [
-        trace
-        for trace in plots.input_plane(model).data
-        if trace.type == "scatter" and trace.mode == "text"
+        trace for trace in plots.input_plane(model).data if trace.name == "names of regions"
     ]
     spots = [
         np.array([x, y])
@@ -51,6 +52,79 @@ def test_names_of_regions_keep_off_the_decision_boundary(name):
         )
         > 0.1
     )
+
+
+@pytest.mark.parametrize("sizes", [(2, 2, 1), (2, 3, 1), (2, 3, 3, 1)])
+def test_what_is_written_in_the_plane_keeps_apart(sizes):
+    """Names of lines and of regions, letters, numbers of contours, and the inputs with what is
+    decided there: in pixels none lies on another, and all but the inputs' are inside the frame.
+    Pixels of a character are those of DejaVu Sans in these sizes, rounded down.
+    """
+    n_letters = 0
+    for seed in range(4):
+        model = random_network(seed, sizes=sizes, target="XOR")
+        way = geometry.path(model, "00", "11") if seed % 2 else None
+        figure = plots.input_plane(model, path=way)
+        low, high = figure.layout.xaxis.range
+        margin = figure.layout.margin
+        scale = (figure.layout.width - margin.l - margin.r) / (high - low)
+        inside = [(note.x, note.y, note.text, 6.5) for note in figure.layout.annotations]
+        for trace in figure.data:
+            if trace.name in ("names of regions", "numbers of contours"):
+                spots = zip(trace.x, trace.y, trace.text, strict=True)
+                inside += [(x, y, text, 6) for x, y, text in spots if text]
+        boxes = [box(x * scale, y * scale, text, width) for x, y, text, width in inside]
+        for left, right, bottom, top in boxes:
+            assert low * scale < left < right < high * scale
+            assert low * scale < bottom < top < high * scale
+        corners = next(trace for trace in figure.data if trace.name and "inputs" in trace.name)
+        for x, y, text in zip(corners.x, corners.y, corners.text, strict=True):
+            boxes.append(box(x * scale, y * scale, "--", 6.5))
+            boxes.append(box(x * scale, y * scale + 16, text, 7))
+        for number, one in enumerate(boxes):
+            assert not [other for other in boxes[:number] if lie_on(one, other)]
+        n_letters += explained(figure, model)
+    assert sizes == (2, 2, 1) or n_letters > 0
+
+
+def box(x, y, text, width):
+    """Left, right, bottom and top of a text around a place, in pixels."""
+    lines = re.sub("</?b>", "", text).split("<br>")
+    half = width * max(map(len, lines)) / 2, 6 * len(lines)
+    return x - half[0], x + half[0], y - half[1], y + half[1]
+
+
+def lie_on(one, other):
+    """Whether two boxes do."""
+    left, right, bottom, top = one
+    return left < other[1] and other[0] < right and bottom < other[3] and other[2] < top
+
+
+def explained(figure, model):
+    """How many regions have a letter: the legend says of each which units are on there, which is
+    what the network has at that place, as it has where the name itself stands.
+    """
+    legend = {
+        trace.name[0]: trace.name[3:] for trace in figure.data if (trace.name or "")[1:3] == "  "
+    }
+    names = next(trace for trace in figure.data if trace.name == "names of regions")
+    n_letters = 0
+    for x, y, text in zip(names.x, names.y, names.text, strict=True):
+        if not text:
+            continue
+        layers = model.float64_layers()
+        values = np.array([x, y])
+        on = []
+        for layer, (weight, bias) in enumerate(layers[:-1]):
+            values = np.maximum(weight.numpy() @ values + bias.numpy(), 0)
+            on += [f"h{layer}.{k}" for k in np.flatnonzero(values)]
+        shown = text
+        if text.startswith("<b>"):
+            n_letters += 1
+            shown = legend.pop(text[3])
+        assert shown == (f"on: {' + '.join(on)}" if on else "all off")
+    assert legend == {}
+    return n_letters
 
 
 def test_bars_of_conditions_are_equally_high():

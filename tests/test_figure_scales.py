@@ -160,9 +160,15 @@ def test_numbers_are_read_on_every_colour(textbook):
         assert panel.texttemplate == "%{text}"
         assert least_contrast(panel.textfont.color, shades(panel.colorscale)) >= LEAST
     plane = plots.input_plane(textbook)
-    surface, contours = plane.data[:2]
+    surface = plane.data[0]
     on = shades(surface.colorscale, opacity=surface.opacity)
-    for ink in (contours.contours.labelfont.color, plane.layout.font.color):
+    inks = {
+        one.name: one.textfont.color
+        for one in plane.data
+        if one.type == "scatter" and "text" in one.mode
+    }
+    assert {"numbers of contours", "names of regions"} < set(inks)
+    for ink in inks.values():
         assert least_contrast(ink, on) >= LEAST
 
 

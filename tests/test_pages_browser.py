@@ -76,7 +76,6 @@ return [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot =>
     const beside = plot._fullData.filter(one => one.xaxis === under.xaxis);
     return [under.colorscale, plot._fullLayout.plot_bgcolor, under.opacity, [
       ...(under.texttemplate ? [under.textfont.color] : []),
-      ...beside.filter(one => one.type === 'contour').map(one => one.contours.labelfont.color),
       ...beside.filter(one => (one.mode ?? '').includes('text')).map(one => one.textfont.color)]];
   }))
 """

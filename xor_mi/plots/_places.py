@@ -67,27 +67,6 @@ class Box:
         half = self.size[1] / 2
         return self.left, self.right, self.middle[1] - half, self.middle[1] + half
 
-    @classmethod
-    def between(cls, across: Point, down: Point) -> "Box":
-        """The box from here to there, both ways."""
-        (left, right), (bottom, top) = across, down
-        return cls(((left + right) / 2, (bottom + top) / 2), (right - left, top - bottom))
-
-    def contains(self, other: "Box") -> bool:
-        """Whether another box lies in it."""
-        left, right, bottom, top = self.edges
-        of_left, of_right, of_bottom, of_top = other.edges
-        return left <= of_left and of_right <= right and bottom <= of_bottom and of_top <= top
-
-
-def touch(box: Box, others: Sequence[Box]) -> bool:
-    """Whether a box lies on one of several."""
-    return any(
-        abs(box.middle[0] - other.middle[0]) < (box.size[0] + other.size[0]) / 2
-        and abs(box.middle[1] - other.middle[1]) < (box.size[1] + other.size[1]) / 2
-        for other in others
-    )
-
 
 @dataclass(frozen=True)
 class Way:

@@ -23,7 +23,8 @@ from xor_mi.graph import Unit, name_of_set
 from xor_mi.kinds import Bounds
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, require_output
-from xor_mi.plots._places import Box, Point, Way, label_places, touch
+from xor_mi.plots._places import Box, Point, Way, label_places
+from xor_mi.plots._plane_labels import Taken, crossings, numbers_of
 from xor_mi.plots._style import (
     BOUNDARY_LINE,
     DECISION_SYMBOLS,
@@ -38,6 +39,7 @@ from xor_mi.plots._style import (
     distance_title,
     input_axis,
     is_output_name,
+    label_width,
     line_trace,
     point_text,
     rounded,
@@ -54,12 +56,10 @@ CHANGE = {"symbol": "square", "size": 11, "color": "#ffffff", "line": {"width": 
 """The marker of a decision change."""
 MOST_REGIONS_NAMED = 12
 """Up to this many regions are written into the plane; hovering names them all."""
-LEAST_AREA_NAMED = 0.04
-"""A region with a smaller share of the plane than this has no room for its name."""
-WAYS_TO_A_CORNER = (0, 0.2, 0.35, 0.5, 0.65)
-"""Where the name of a region may stand, between its centre and each corner and side."""
 POINTS_A_SEGMENT = 33
-"""Points along each piece of the boundary that names of regions keep away from."""
+"""Points along each piece of the boundary and of the path that names keep off."""
+HALO = "0 0 3px #ffffff, 0 0 3px #ffffff, 0 0 3px #ffffff"
+"""Around what is written across lines."""
 MOST_CHANGES = 4
 """So many changes of a decision are named in a title."""
 TOO_CLOSE = 0.02
@@ -69,6 +69,8 @@ SIDE_OF_BITS = 2.0
 of a larger or smaller plane they are rounded alike.
 """
 
+MOST_DECIMALS = 4
+"""Of a contour's number; a smaller one is written by its power of ten."""
 N_CONTOURS = 8
 """About so many steps between the lowest and the highest contour."""
 BRIGHTEST = 1.5
@@ -79,8 +81,18 @@ LEGEND_LINE = 20
 """Pixels of a line of the legend, which stands under the plane."""
 NAME_LINE = 14.0
 """Pixels of a line of a name in the plane."""
-CORNER_ROOM = (72.0, 46.0)
-"""Pixels around an input and what is decided there."""
+LETTER = (16.0, 16.0)
+"""Pixels of the letter of a region whose name has no room in it."""
+CHARACTER_OF_A_NUMBER = 6.6
+"""Pixels of a character of a contour's number."""
+POINT = (18.0, 18.0)
+"""Pixels of an input, a kink or a decision change."""
+CORNER_NAME, CORNER_CHARACTER, ABOVE_A_CORNER = 18.0, 8.0, 17.0
+"""Pixels of what is decided at an input: its height, one of its characters, and from the middle of
+the input up to its own.
+"""
+LEGEND_ROOM = 196.0
+"""Pixels of the text of an entry of the legend, of which two stand side by side."""
 MOST_POINTS_DRAWN = 1_000_000
 """A surface of more points is refused: a page with so many takes some 9 MB."""
 
@@ -126,19 +138,25 @@ def input_plane(
     at_rows = model.rule.scores(last.post)[:, output] - plane.threshold
     shades = _Shades.of(plane, at_rows, scale=own_score_scale(model, model.rows()))
     figure = go.Figure(_surface(plane, shades))
-    scale = _pixels(_bounds_of(plane))
-    labels = _unit_labels(plane, scale, "turns on" if turns_on_at_zero(model) else "is zero")
+    decided = decisions(model)[:, output].tolist()
+    names = _corner_names(decided)
+    happens = "turns on" if turns_on_at_zero(model) else "is zero"
+    labels = _unit_labels(plane, names, happens)
+    taken = _taken_by_inputs(_bounds_of(plane), plane.levels, names)
+    _keep_off_lines(taken, edge, path)
+    for label in labels:
+        if label.at is not None:
+            taken.add_box(label.at, label.size)
     if show_regions and has_pieces(model):
         pieces = geometry.regions(model, bounds=bounds, progress=progress)
         # by argmax over two outputs the one decision is by the second minus the first
         shown = output if model.cfg.n_decisions == model.cfg.d_out else (1, 0)
-        covered = [Box(label.at, label.size) for label in labels if label.at is not None]
-        _add_regions(figure, pieces, shown, _spots_to_avoid(edge, path), covered)
+        _add_regions(figure, pieces, shown, taken)
+    _add_contour_numbers(figure, plane, shades, taken)
     _add_unit_lines(figure, plane, labels)
     figure.add_trace(line_trace(edge.segments.tolist(), BOUNDARY_LINE, "decision boundary"))
     if path is not None:
         _add_path(figure, path, output)
-    decided = decisions(model)[:, output].tolist()
     figure.add_trace(corner_trace(decided, plane.levels))
     return _plane_layout(figure, plane, _plane_title(plane, shades, decided))
 
@@ -156,7 +174,13 @@ def plane_figure(plane: InputPlane) -> go.Figure:
     _require_few_points(plane.outputs.numel())
     shades = _Shades.of(plane, None, scale=0.0)
     figure = go.Figure(_surface(plane, shades))
-    _add_unit_lines(figure, plane, _unit_labels(plane, _pixels(_bounds_of(plane)), "is zero"))
+    labels = _unit_labels(plane, (), "is zero")
+    taken = _taken_by_inputs(_bounds_of(plane), plane.levels, ())
+    for label in labels:
+        if label.at is not None:
+            taken.add_box(label.at, label.size)
+    _add_contour_numbers(figure, plane, shades, taken)
+    _add_unit_lines(figure, plane, labels)
     return _plane_layout(figure, plane, _plane_title(plane, shades, None))
 
 
@@ -180,10 +204,10 @@ def regions_figure(pieces: Regions, *, output: int = 0) -> go.Figure:
     require_kind("pieces", pieces, Regions, give="what geometry.regions returns")
     require_output(output, n_outputs=len(pieces[0].bias))
     figure = go.Figure()
-    _add_regions(figure, pieces, output, corner_points(pieces.levels), [])
+    _add_regions(figure, pieces, output, _taken_by_inputs(pieces.bounds, pieces.levels, ()))
     _label_plane(figure, pieces.levels, pieces.bounds)
     title = f"{len(pieces)} regions of the input plane on which the network is affine"
-    return _square(figure, title, right=30).update_layout(showlegend=False)
+    return _square(figure, title, right=30)
 
 
 def boundary_figure(edge: Boundary) -> go.Figure:
@@ -322,28 +346,61 @@ def _surface(plane: InputPlane, shades: _Shades) -> list[BaseTraceType]:
     )
     if shades.is_flat:
         return [colours]
-    low, high = shades.distance.min().item(), shades.distance.max().item()
-    step = _step((high - low) / N_CONTOURS)
-    # none at 0, where the boundary is
-    lowest = step * (math.ceil(low / step - 0.5) + 0.5)
+    lowest, highest, step = _levels(shades)
     contours = go.Contour(
         x=x,
         y=y,
         z=distance,
         line={"width": 0.8, "color": "#555555"},
-        contours={
-            "coloring": "none",
-            "showlabels": True,
-            "labelfont": {"size": 12, "color": INK},
-            "start": lowest,
-            "end": high,
-            "size": step,
-        },
+        contours={"coloring": "none", "start": lowest, "end": highest, "size": step},
         hoverinfo="skip",
         showscale=False,
         showlegend=False,
     )
     return [colours, contours]
+
+
+def _levels(shades: _Shades) -> tuple[float, float, float]:
+    """The lowest and the highest height of contours, and the step between them."""
+    low, high = shades.distance.min().item(), shades.distance.max().item()
+    step = _step((high - low) / N_CONTOURS)
+    # none at 0, where the boundary is
+    return step * (math.ceil(low / step - 0.5) + 0.5), high, step
+
+
+def _add_contour_numbers(
+    figure: go.Figure, plane: InputPlane, shades: _Shades, taken: Taken
+) -> None:
+    """The number of each contour, where there is room on it; those near the threshold first."""
+    if shades.is_flat:
+        return
+    lowest, highest, step = _levels(shades)
+    n_levels = math.floor((highest - lowest) / step) + 1
+    levels = sorted([lowest + k * step for k in range(n_levels)], key=abs)
+    # half a step has one decimal more than a step
+    decimals = min(MOST_DECIMALS, max(0, 1 - math.floor(math.log10(step))))
+    x, y = _written(plane.x0), _written(plane.x1)
+    height = shades.distance.double().numpy(force=True)
+    spots: list[Point] = []
+    texts: list[str] = []
+    for level in levels:
+        text = number_text(level, decimals=decimals)
+        size = (CHARACTER_OF_A_NUMBER * len(text), NAME_LINE)
+        placed = numbers_of(crossings(x, y, height, level), size, taken)
+        spots += placed
+        texts += [text] * len(placed)
+    at_x, at_y = columns_of(spots)
+    numbers = go.Scatter(
+        x=at_x,
+        y=at_y,
+        mode="text",
+        text=texts,
+        textfont={"size": 11, "color": INK, "shadow": HALO},
+        hoverinfo="skip",
+        name="numbers of contours",
+        showlegend=False,
+    )
+    figure.add_trace(numbers)
 
 
 def distance_bar(score: str, *, bound: float, is_cut: bool) -> dict[str, Any]:
@@ -379,7 +436,7 @@ class _UnitLabel:
 
     Attributes:
         at: where, in the axes' units; None where there is no room.
-        size: across and down, in the axes' units.
+        size: pixels across and down.
     """
 
     text: str
@@ -398,14 +455,15 @@ def _pixels(bounds: tuple[tuple[float, float], tuple[float, float]]) -> float:
     return SIDE / max(high - low for low, high in bounds)
 
 
-def _unit_labels(plane: InputPlane, scale: float, happens: str) -> list[_UnitLabel]:
+def _unit_labels(plane: InputPlane, names: Sequence[str], happens: str) -> list[_UnitLabel]:
     """A label on each line on which a first-layer unit is zero, off the inputs and each other.
 
     Args:
-        scale: pixels of one unit of the axes.
+        names: what is written above the inputs.
         happens: what the unit does there.
     """
     (left, right), (bottom, top) = _bounds_of(plane)
+    scale = _pixels(_bounds_of(plane))
     origin = torch.tensor([left, bottom], dtype=torch.float64)
     ways: dict[str, Way] = {}
     for unit, ends in plane.lines.items():
@@ -414,8 +472,9 @@ def _unit_labels(plane: InputPlane, scale: float, happens: str) -> list[_UnitLab
     texts = {name: f"{name} {happens}" for name in ways}
     sizes = {name: (text_width(text) + 4, NAME_LINE + 4) for name, text in texts.items()}
     corners = (scale * (torch.tensor(corner_points(plane.levels)).double() - origin)).tolist()
-    # what is decided at an input is written above it
-    boxes = [Box((x, y + 12), CORNER_ROOM) for x, y in corners]
+    boxes = [Box((x, y), POINT) for x, y in corners]
+    for (x, y), name in zip(corners, names, strict=False):
+        boxes.append(Box((x, y + ABOVE_A_CORNER), _corner_size(name)))
     picture = (scale * (right - left), scale * (top - bottom))
     places = label_places(ways, sizes, boxes, picture)
     labels: list[_UnitLabel] = []
@@ -424,8 +483,7 @@ def _unit_labels(plane: InputPlane, scale: float, happens: str) -> list[_UnitLab
         if name in places:
             x, y = places[name]
             at = (left + x / scale, bottom + y / scale)
-        wide, high = sizes[name]
-        labels.append(_UnitLabel(text, at, (wide / scale, high / scale)))
+        labels.append(_UnitLabel(text, at, sizes[name]))
     return labels
 
 
@@ -460,23 +518,30 @@ def _add_unit_lines(figure: go.Figure, plane: InputPlane, labels: Sequence[_Unit
 
 def corner_trace(decided: list[int], levels: tuple[float, float]) -> go.Scatter:
     """The four inputs, each with its bits and its decision as symbol and as text."""
-    rows = truth_rows(2)
     x, y = columns_of(corner_points(levels))
-    text = [
-        f"<b>{row_name(row)}: {decision_text(bit)}</b>"
-        for row, bit in zip(rows, decided, strict=True)
-    ]
     return go.Scatter(
         x=x,
         y=y,
         mode="markers+text",
         marker=corners_marker(decided),
-        text=text,
+        text=[f"<b>{name}</b>" for name in _corner_names(decided)],
         textposition="top center",
+        textfont={"color": INK, "shadow": HALO},
         # a corner may lie so near the edge of the panel that its text does not fit inside
         cliponaxis=False,
         name="inputs (filled: decided 1)",
     )
+
+
+def _corner_names(decided: Sequence[int]) -> list[str]:
+    """The bits of each input and what is decided there, as "10: 1"."""
+    rows = map(row_name, truth_rows(2))
+    return [f"{row}: {decision_text(bit)}" for row, bit in zip(rows, decided, strict=True)]
+
+
+def _corner_size(name: str) -> Point:
+    """Pixels of what is written above an input."""
+    return CORNER_CHARACTER * len(name), CORNER_NAME
 
 
 def _plane_title(plane: InputPlane, shades: _Shades, decided: list[int] | None) -> str:
@@ -522,8 +587,9 @@ def _square(figure: go.Figure, title: str, *, right: int) -> go.Figure:
     """
     width = LEFT + round(SIDE) + right
     traces: Any = figure.data
-    named = [one for one in traces if one.name and one.showlegend is not False]
-    below = 58 + LEGEND_LINE * -(-len(named) // 2)
+    names = [one.name for one in traces if one.name and one.showlegend is not False]
+    per_line = 2 if label_width(names) <= LEGEND_ROOM else 1
+    below = 58 + LEGEND_LINE * -(-len(names) // per_line)
     titled(figure, title, inside=round(SIDE), below=below, width=width)
     return figure.update_layout(
         margin={"l": LEFT, "r": right},
@@ -533,7 +599,7 @@ def _square(figure: go.Figure, title: str, *, right: int) -> go.Figure:
             "xanchor": "left",
             "y": -52 / SIDE,
             "yanchor": "top",
-            "entrywidth": 0.5,
+            "entrywidth": 1 / per_line,
             "entrywidthmode": "fraction",
             "font": {"size": 12},
         },
@@ -561,67 +627,95 @@ def _label_plane(
 # the names of regions
 
 
-def _spots_to_avoid(edge: Boundary, path: InputPath | None) -> list[list[float]]:
-    """Points that no name should cover: the inputs, the boundary, the path."""
+def _taken_by_inputs(
+    bounds: tuple[tuple[float, float], tuple[float, float]],
+    levels: tuple[float, float],
+    names: Sequence[str],
+) -> Taken:
+    """A plane with its four inputs.
+
+    Args:
+        names: what is written above them, if anything is.
+    """
+    across, down = bounds
+    scale = _pixels(bounds)
+    taken = Taken(across, down, scale)
+    corners = corner_points(levels)
+    for x, y in corners:
+        taken.add_box((x, y), POINT)
+    for (x, y), name in zip(corners, names, strict=False):
+        taken.add_box((x, y + ABOVE_A_CORNER / scale), _corner_size(name))
+    return taken
+
+
+def _keep_off_lines(taken: Taken, edge: Boundary, path: InputPath | None) -> None:
+    """Keep names off the decision boundary, and off a path with its kinks and changes."""
     steps = torch.linspace(0, 1, POINTS_A_SEGMENT, dtype=torch.float64)[:, None]
     # [segment, step, (x0, x1)], then one list of points
     along_edge = torch.lerp(edge.segments[:, :1], edge.segments[:, 1:], steps).flatten(0, 1)
-    along_path = path.inputs.tolist() if path else []
-    return [*corner_points(edge.levels), *along_edge.tolist(), *along_path]
+    taken.add_points(along_edge.tolist())
+    if path is None:
+        return
+    ends = torch.tensor([path.start, path.end], dtype=torch.float64)
+    taken.add_points(torch.lerp(ends[:1], ends[1:], steps).tolist())
+    for place in (*path.kinks, *path.changes):
+        taken.add_box((place.input[0], place.input[1]), POINT)
 
 
 def _add_regions(
     figure: go.Figure,
     pieces: Regions,
     output: int | tuple[int, int],
-    avoid: list[list[float]],
-    covered: list[Box],
+    taken: Taken,
 ) -> None:
-    """The pieces' edges, and inside each, away from what is to be avoided, which units are on.
+    """The pieces' edges, and inside each, off what is drawn, which units are on.
 
-    The affine map that holds there shows on hovering.
-
-    Args:
-        covered: where something is written, in the axes' units.
+    A name that has no room there is a letter, which the legend explains. The affine map that holds
+    there shows on hovering.
     """
     rims = [[*piece.vertices.tolist(), piece.vertices[0].tolist()] for piece in pieces]
     rim_line = {"color": "#777777", "width": 0.8}
     figure.add_trace(line_trace(rims, rim_line, count_text(len(pieces), "affine region")))
-    least_area = LEAST_AREA_NAMED * sum(piece.area for piece in pieces)
-    # the inputs, the boundary and the path first, then every name already placed
-    taken = list(avoid)
-    scale = _pixels(pieces.bounds)
-    around = (CORNER_ROOM[0] / scale, CORNER_ROOM[1] / scale)
-    written_on = [
-        *covered,
-        *(Box((x, y + 12 / scale), around) for x, y in corner_points(pieces.levels)),
-    ]
-    spots: list[list[float]] = []
+    spots: list[Point] = []
     written: list[str] = []
     maps: list[str] = []
+    lettered: list[str] = []
     for piece in pieces:
         name = _name_of_region(piece)
         maps.append(f"{name}<br>{_affine_map(piece, output)}")
         spot = None
-        if len(pieces) <= MOST_REGIONS_NAMED and piece.area > least_area:
-            spot = _free_spot(piece, name, pieces.bounds, torch.tensor(taken).double(), written_on)
-        written.append("" if spot is None else name)
-        spots.append(piece.center.tolist() if spot is None else spot)
-        if spot is not None:
-            taken.append(spot)
-            written_on.append(Box((spot[0], spot[1]), _name_size(name, scale)))
+        text = ""
+        if len(pieces) <= MOST_REGIONS_NAMED:
+            corners = piece.vertices.numpy(force=True)
+            text = name
+            spot = taken.place_inside(corners, _name_size(name))
+            if spot is None:
+                text = chr(ord("A") + len(lettered))
+                spot = taken.place_inside(corners, LETTER)
+            if spot is not None and text != name:
+                lettered.append(f"{text}  {name.replace('<br>', '; ')}")
+                text = f"<b>{text}</b>"
+        middle = piece.center.tolist()
+        written.append("" if spot is None else text)
+        spots.append((middle[0], middle[1]) if spot is None else spot)
     x, y = columns_of(spots)
     names = go.Scatter(
         x=x,
         y=y,
         mode="text",
         text=written,
-        textfont={"size": 11, "shadow": "0 0 4px #ffffff, 0 0 4px #ffffff"},
+        textfont={"size": 11, "color": INK, "shadow": HALO},
         hovertext=maps,
         hoverinfo="text",
+        name="names of regions",
         showlegend=False,
     )
     figure.add_trace(names)
+    for name in lettered:
+        # nothing is drawn of it but its line of the legend
+        unseen = {"color": "rgba(0,0,0,0)"}
+        entry = go.Scatter(x=[None], y=[None], mode="markers", marker=unseen, name=name)
+        figure.add_trace(entry)
 
 
 def _name_of_region(piece: Region) -> str:
@@ -649,52 +743,9 @@ def _affine_map(piece: Region, output: int | tuple[int, int]) -> str:
     return f"{name} = {a:.3g} x0 {b:+.3g} x1 {bias:+.3g}"
 
 
-def _name_size(name: str, scale: float) -> Point:
-    """How wide and high a region's name is, in the axes' units."""
-    n_lines = name.count("<br>") + 1
-    return text_width(name) / scale, NAME_LINE * n_lines / scale
-
-
-def _free_spot(
-    piece: Region,
-    name: str,
-    bounds: tuple[tuple[float, float], tuple[float, float]],
-    avoid: Tensor,
-    written_on: Sequence[Box],
-) -> list[float] | None:
-    """The centre, or a place on the way to a corner or a side: the furthest from what is avoided.
-
-    The whole name stands inside the region where it can, and always inside the frame, off what is
-    written and off what is to be avoided; None where no place lets it.
-    """
-    sides = (piece.vertices + piece.vertices.roll(1, 0)) / 2
-    towards = torch.cat([piece.vertices, sides]) - piece.center
-    spots = torch.cat([piece.center + way * towards for way in WAYS_TO_A_CORNER]).tolist()
-    size = _name_size(name, _pixels(bounds))
-    boxes = [Box((x, y), size) for x, y in spots]
-    frame = Box.between(*bounds)
-    boxes = [box for box in boxes if frame.contains(box) and not touch(box, written_on)]
-    points = [Box((x, y), (0.0, 0.0)) for x, y in avoid.tolist()]
-    boxes = [box for box in boxes if not touch(box, points)]
-    boxes = [box for box in boxes if _is_inside(box, piece)] or boxes
-    if not boxes:
-        return None
-    # names are wider than high, so a distance along x0 counts half
-    shape_of_a_name = torch.tensor([0.5, 1.0], dtype=torch.float64)
-    middles = torch.tensor([box.middle for box in boxes], dtype=torch.float64)
-    distance = torch.cdist(middles * shape_of_a_name, avoid * shape_of_a_name)
-    return middles[distance.min(1).values.argmax()].tolist()
-
-
-def _is_inside(box: Box, piece: Region) -> bool:
-    """Whether a convex region has all corners of a box."""
-    left, right, bottom, top = box.edges
-    corners = torch.tensor([[x, y] for x in (left, right) for y in (bottom, top)]).double()
-    sides = piece.vertices.roll(-1, 0) - piece.vertices
-    # [corner, side]
-    to_corner = corners[:, None] - piece.vertices[None]
-    turns = sides[:, 0] * to_corner[..., 1] - sides[:, 1] * to_corner[..., 0]
-    return bool((turns >= 0).all() or (turns <= 0).all())
+def _name_size(name: str) -> Point:
+    """Pixels of a region's name, across and down."""
+    return text_width(name), NAME_LINE * (name.count("<br>") + 1)
 
 
 # paths
