@@ -52,10 +52,10 @@ def test_the_spec_holds_the_weights_by_their_symbols(counted):
 
 
 def test_a_circuit_is_named_by_the_units_that_matter():
-    """Of a network with dead units the gates of the live ones, and the dead as idle."""
+    """Of a network with dead units the gates of the live ones, and what the dead are called."""
     found = bench.found_spec(identify_circuit(zoo.load("dead-4")))
     assert found["gates"] == {"h0.1": "NOR", "h0.3": "AND"}
-    assert found["idle"] == ["h0.0", "h0.2"]
+    assert found["idle"] == {"h0.0": "dead", "h0.2": "dead"}
     assert found["verdict"] == "identified"
     assert bench.bench_spec(zoo.load("dead-4"))["networks"][0]["found"] is None
 

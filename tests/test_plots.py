@@ -202,9 +202,10 @@ def test_a_unit_without_effect_is_drawn_as_idle():
     }
     written = {name: box.text.split("<br>")[1:2] for name, box in boxes.items()}
     assert [written[f"h0.{k}"] for k in range(4)] == [["OR"], ["AND"], ["idle"], ["dead"]]
-    said = "no output of the circuit depends on it<br>it could be read as"
-    assert boxes["h0.2"].hovertext == f"{said} AND or OR or x1"
-    assert boxes["h0.3"].hovertext == f"{said} FALSE"
+    idle, dead = boxes["h0.2"].hovertext, boxes["h0.3"].hovertext
+    assert idle.startswith("h0.2 is idle: no output of the circuit depends on it<br>")
+    assert idle.endswith("it could be read as AND or OR or x1")
+    assert dead == "h0.3 is dead: it has one value on every input, and its gate is FALSE"
     assert boxes["h0.0"].hovertext.startswith("h0.0 acts as OR<br>its bias is +0.00 (fc1.bias[0])")
     frames = {frame.name: frame.line.color for frame in figure.layout.shapes}
     assert frames["h0.2"] == frames["h0.3"] != frames["h0.0"] == frames["y0"]
@@ -216,6 +217,7 @@ def test_a_unit_without_effect_is_drawn_as_idle():
         assert (arrow.opacity < 1) == bool(ends & {"h0.2", "h0.3"})
     key = next(note for note in figure.layout.annotations if note.name == "key")
     assert "pale: idle" in key.text
+    assert "pale: dead" in key.text
     assert not [
         note for note in plots.network_diagram(model).layout.annotations if "pale" in note.text
     ]

@@ -124,7 +124,7 @@ def test_what_is_the_same_passes(pytester, held, code):
         ("zoo.load('nor-and')", ["E*unit 0: OR -> NOR", "E*as before: unit 1: AND", "E*compared up to signature*"]),
         ("zoo.load('gt-lt'), up_to='family'", ["E*unit 0: OR -> x1>x0", "E*unit 1: AND -> x0>x1", "E*family: OR & ~AND -> x0>x1 | x1>x0"]),
         ("zoo.load('redundant-4')", ["E*unit 1 is new: NOR", "E*unit 3 is new: AND"]),
-        ("zoo.load('unsolved')", ["E*no unit has a gate: unit 0 was OR, unit 1 was AND", "E*verdict: identified -> not_computing (*wrong on*"]),
+        ("zoo.load('unsolved')", ["E*no unit has a gate: unit 0 was OR, unit 1 was AND", "E*verdict: identified -> not computing (*wrong on*"]),
         ("net(or_bias=0.1)", ["E*gates, edges and verdict are as before; the evidence changed", "E*numbers:", "E*worst margin: * -> *; allowed * (absolute 5e-07 + relative 1e-06)"]),
         ("zoo.load('nor-and'), tolerance={'margin': 0.1}, up_to='signature'", ["E*unit 0: OR -> NOR"]),
     ],

@@ -664,7 +664,7 @@ def test_the_report_in_words_and_numbers(textbook):
     assert content["counts"][0]["n_perfect"] == content["n_surviving"] == 1
     unsolved = identifiability_report(zoo.load("unsolved"))
     assert not unsolved.identifiable
-    assert "not_computing" in str(unsolved)
+    assert "not computing" in str(unsolved)
 
 
 def test_the_report_says_how_far_the_circuit_is_proved(textbook):

@@ -30,7 +30,7 @@ ESCAPE = "\x1b"
 VERDICT_IN_COLOUR = (
     "from xor_mi.cli._screen import print_heading, print_verdict\n"
     "print_heading('5. Which unit acts as which gate')\n"
-    "print_verdict('identified: exactly one circuit')\n"
+    "print_verdict('identified: exactly one circuit', verdict='identified')\n"
 )
 
 

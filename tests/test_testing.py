@@ -576,7 +576,7 @@ def test_a_network_that_fails_on_other_rows_than_at_format_1_is_said(tmp_path):
         read_record(tmp_path / "old.circuit.json"), record_of(zoo.load("unsolved"))
     )
     assert len(found.facts) == 1
-    assert found.facts[0].startswith("verdict: not_computing (")
+    assert found.facts[0].startswith("verdict: not computing (")
 
 
 # sentences are for people
@@ -732,8 +732,8 @@ def test_networks_without_a_circuit_compare_by_the_rows_they_get_wrong():
     assert not compare_records(record_of(old), record_of(old))
     (changed,) = compare_records(record_of(old), record_of(new)).facts
     before, after = changed.split(" -> ")
-    assert before.startswith("verdict: not_computing (it does not compute XOR: wrong on 11; ")
-    assert after.startswith("not_computing (it does not compute XOR: wrong on 01, 10; ")
+    assert before.startswith("verdict: not computing (it does not compute XOR: wrong on 11; ")
+    assert after.startswith("not computing (it does not compute XOR: wrong on 01, 10; ")
 
 
 # what changed, in words
@@ -825,7 +825,7 @@ def test_a_network_that_fails_is_said_with_its_rows_and_its_former_gates():
     found = facts(zoo.load("or-and"), zoo.load("unsolved"))
     assert found.facts[0] == "no unit has a gate: unit 0 was OR, unit 1 was AND"
     assert found.facts[1].startswith(
-        "verdict: identified -> not_computing (it does not compute XOR: wrong on "
+        "verdict: identified -> not computing (it does not compute XOR: wrong on "
     )
     back = facts(zoo.load("unsolved"), zoo.load("or-and"))
     assert back.facts[:2] == ("unit 0 is new: OR", "unit 1 is new: AND")
@@ -1064,7 +1064,7 @@ def test_a_network_without_a_circuit_has_no_unit_that_acts():
     """The verdict and the wrong rows are the evidence."""
     with pytest.raises(
         AssertionError,
-        match="h0.0 acts as no gate, not as OR\nnot_computing: it does not compute XOR: wrong on",
+        match="h0.0 acts as no gate, not as OR\nnot computing: it does not compute XOR: wrong on",
     ):
         assert_acts_as(zoo.load("unsolved"), {"OR": 0})
 

@@ -92,7 +92,7 @@ def test_the_tables_are_the_frame_and_the_events(solved):
         assert float(line[1]) == pytest.approx(own["loss"], abs=0.0000501)
         assert line[2] == f"{own['n_rows_right']} of 4"
         assert float(line[3]) == pytest.approx(own["slack"], abs=0.00501)
-        assert line[4] == own["verdict"]
+        assert line[4] == own["verdict"].replace("_", " ")
         gates = [
             "dead" if dead else gate for gate, dead in zip(own["gates"], own["dead"], strict=True)
         ]

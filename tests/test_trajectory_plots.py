@@ -269,12 +269,12 @@ def test_shares_are_stacked_to_all_networks(many):
     total = np.zeros(4)
     for area in figure.data:
         if area.name != "all others":
-            own = table[table["family"] == area.name].sort_values("step")
+            own = table[table["family"].str.replace("_", " ") == area.name].sort_values("step")
             assert own["step"].tolist() == list(area.customdata)
             assert area.y == pytest.approx(100 * own["share"])
         total += area.y
     assert total == pytest.approx(100)
-    assert figure.data[0].name == "not_computing"
+    assert figure.data[0].name == "not computing"
     assert figure.data[0].x == pytest.approx(np.log10(np.array([0, 30, 60, 200]) + 1))
     written = [note.text for note in figure.layout.annotations]
     assert written

@@ -140,7 +140,7 @@ def test_gates_are_named_of_units_that_matter():
     layers = [([[1, 1], [1, 2], [1, 1]], [0, 0, -1]), ([[1, 0, -2]], [0])]
     play = playground(HookedMLP.from_weights(layers, decision_threshold=0.5, target="XOR"))
     assert play.found["gates"] == {"h0.0": "OR", "h0.2": "AND"}
-    assert play.found["idle"] == ["h0.1"]
+    assert play.found["idle"] == {"h0.1": "idle"}
 
 
 def test_reset_brings_everything_back(trained):

@@ -126,6 +126,21 @@ HEADLINES = {
     "not_computing": "It does not compute {target}",
 }
 
+ACTIVATION_MEANS = {
+    "relu": "0 where the sum is below 0, else the sum",
+    "leaky_relu": "the sum, made small where it is below 0",
+    "sigmoid": "a number between 0 and 1, a half where the sum is 0",
+    "tanh": "a number between -1 and 1, 0 where the sum is 0",
+    "heaviside": "0 or 1, by its sign",
+    "sign": "-1 or 1, by its sign",
+}
+"""Activation function -> what it makes of a sum; without those that take a formula to say."""
+OUTPUT_MEANS = {
+    "logit": "a <dfn>logit</dfn>: a sigmoid would make it a probability, a half at 0",
+    "probability": "a probability",
+    "output": "a number that stands for no probability",
+}
+"""What an output is, in words for who has not met it; as HTML."""
 MOST_WEIGHTS_OPEN = 24
 """A table of more weights is shut until the reader opens it."""
 MOST_KINKS_NAMED = 8
@@ -598,12 +613,15 @@ def render_report(
         circuit=circuit,
         bench=bench,
         headline=_headline(circuit),
+        reason=_reason(circuit),
         shape="-".join(map(str, model.layer_sizes)),
         sections=_sections(findings, has_common=common is not None),
         training=training,
         diagnosis=circuit.diagnosis,
         truth_table=_truth_table_lines(findings),
         output_heading=_output_heading(model),
+        output_means=Markup(OUTPUT_MEANS[model.rule.outputs]),
+        threshold=None if model.rule.name == "argmax" else model.rule.cut,
         comparison=findings.comparison,
         compared=_compared(findings),
         comparison_table=_comparison_lines(findings.comparison),
@@ -628,6 +646,8 @@ def render_report(
         differences=circuit.differences[:MOST_CIRCUITS_LISTED],
         number=number_text,
         common=common,
+        notes={unit.note for unit in circuit.units if unit.constant},
+        conditions=_condition_lines(findings.conditions),
         figures=in_page,
     )
 
@@ -671,6 +691,17 @@ def _what_instead(diagnosis: Diagnosis) -> str:
     if computes == diagnosis.target:
         return "on some inputs only rounding decides as it should"
     return f"it computes {computes.name}"
+
+
+def _reason(circuit: Circuit) -> str:
+    """The facts that decided the verdict; of a wrong network without what the page shows besides.
+
+    What it computes stands in the headline, its outputs in the table, and what would help in the
+    section on what went wrong.
+    """
+    if circuit.diagnosis is None:
+        return circuit.reason
+    return ". ".join([circuit.diagnosis.failure, *circuit.remarks])
 
 
 def _sections(findings: NetworkFindings, *, has_common: bool) -> dict[str, str]:
@@ -719,8 +750,12 @@ def _truth_table_lines(findings: NetworkFindings) -> list[Json]:
     """The truth table as the page writes it, of a network that is right as well."""
     diagnosis = diagnose(findings.model, findings.circuit.target)
     lines = _truth_table(diagnosis)
+    by_rounding = diagnosis.rows_by_rounding
     for line, outputs in zip(lines, diagnosis.outputs, strict=True):
-        line["outputs"] = [number_text(value, decimals=3) for value in outputs]
+        line["outputs"] = [
+            number_text(value, decimals=3, scale=diagnosis.scale) for value in outputs
+        ]
+        line["by_rounding"] = line["row"] in by_rounding
     return lines
 
 
@@ -794,6 +829,21 @@ def _weight_lines(model: HookedMLP) -> list[dict[str, str]]:
     return lines
 
 
+def _condition_lines(conditions: Conditions | None) -> list[dict[str, str]]:
+    """What each row needs of the weights and by how much it holds, cell by cell of a table."""
+    if conditions is None:
+        return []
+    lines: list[dict[str, str]] = []
+    for one in conditions:
+        holds = "holds" if one.satisfied else "fails"
+        is_rounding = abs(one.slack) < ROUNDING * conditions.scale
+        by = "rounding" if is_rounding else number_text(abs(one.slack))
+        said = f"{holds} by {by}" if one.slack else "fails: exactly on it"
+        decision = f"{one.row} {one.place}" if conditions.target.n_outputs > 1 else one.row
+        lines.append({"row": decision, "condition": one.inequality, "slack": said})
+    return lines
+
+
 def _walked(findings: NetworkFindings) -> Markup:
     """Where decisions change on the straight way between the two inputs, and where units bend."""
     walk, comparison = findings.path, findings.comparison
@@ -806,7 +856,10 @@ def _walked(findings: NetworkFindings) -> Markup:
     for change in walk.changes:
         of = f" of y{change.output}" if several else ""
         before, after = map(decision_text, (change.before, change.after))
-        changes.append(f"{before} to {after}{of} at t = {number_text(change.t)}")
+        nearest_end = min(change.t, 1 - change.t)
+        why = ", by rounding" if 0 < nearest_end < ROUNDING else ""
+        at = number_text(change.t, scale=1.0)
+        changes.append(f"{before} to {after}{of} at t = {at}{why}")
     if changes:
         said += f" The decision changes from {_listed(changes, 'and')}."
     else:
@@ -830,7 +883,7 @@ def _subcircuits_said(search: SubcircuitSearch | None) -> str:
     """How many of them decide every row right."""
     if search is None:
         return ""
-    all_tried = f"All {search.total:,} were tried"
+    all_tried = f"All {search.total:,} subcircuits were tried"
     if search.n_perfect == 1:
         (only,) = search.minimal
         if len(only.edges) == max(search.n_by_edges):
@@ -900,6 +953,9 @@ def _read_as(cfg: HookedMLPConfig) -> list[str]:
         said.append("Decided 1: class 1 wins, that is, y1 is larger than y0.")
     else:
         said.append("Decided 1: the output that is larger than all others.")
+    for name in dict.fromkeys((*cfg.act_fns, cfg.out_act_fn)):
+        if name in ACTIVATION_MEANS:
+            said.append(f"Of a sum {name} makes {ACTIVATION_MEANS[name]}.")
     return said
 
 
@@ -930,11 +986,14 @@ def _how_far_proved(circuit: Circuit) -> str:
 
 
 def _idle_lines(circuit: Circuit) -> list[str]:
-    """'h0.1: x0 or AND': the units that no output depends on, with what they could be read as."""
+    """'h0.1: x0 or AND': the units that no output depends on, with what they could be read as.
+
+    Not those that have one value only, for there is nothing to choose.
+    """
     return [
-        f"{unit.place.name}: {unit.note if unit.constant else _listed(unit.could_be, 'or')}"
+        f"{unit.place.name}: {_listed(unit.could_be, 'or')}"
         for unit in circuit.units
-        if unit.idle
+        if unit.idle and not unit.constant
     ]
 
 
@@ -993,8 +1052,11 @@ def figures_of(findings: NetworkFindings) -> Figures:
     """Every figure of the page; those that do not apply to this network are left out."""
     require_kind("findings", findings, NetworkFindings, give="what find_out returns")
     circuit, model = findings.circuit, findings.model
-    figures = {
-        "network": plots.network_diagram(model, circuit),
+    figures: Figures = {}
+    # of a network without gates the bench has the diagram already
+    if circuit.primary is not None or not _is_on_a_bench(model):
+        figures["network"] = plots.network_diagram(model, circuit)
+    figures |= {
         "activations": plots.figure(findings.activations),
         "contributions": plots.figure(findings.contributions),
         "difference": plots.figure(findings.difference),
@@ -1006,8 +1068,6 @@ def figures_of(findings: NetworkFindings) -> Figures:
         figures["interchange"] = plots.interchange_matrix(circuit)
     if model.cfg.d_in == 2:
         figures["plane"] = plots.input_plane(model, path=findings.path)
-    if findings.conditions is not None:
-        figures["conditions"] = plots.figure(findings.conditions)
     if findings.slack is not None:
         figures["slack"] = plots.figure(findings.slack)
     if findings.moved_weight is not None:

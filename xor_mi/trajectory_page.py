@@ -186,7 +186,8 @@ def _cells(trajectory: Trajectory, moment: Moment) -> list[str]:
     units = ["dead" if dead else gate for gate, dead in zip(moment.gates, moment.dead, strict=True)]
     margin = "" if moment.margin is None else number_text(moment.margin)
     loss, slack = number_text(moment.loss, decimals=4), number_text(moment.slack, signed=True)
-    return [str(moment.step), loss, *rows, slack, moment.verdict, *units, margin]
+    verdict = moment.verdict.replace("_", " ")
+    return [str(moment.step), loss, *rows, slack, verdict, *units, margin]
 
 
 def _how_trained(trajectory: Trajectory) -> dict[str, str]:

@@ -83,7 +83,8 @@ def preset_models(model: HookedMLP) -> dict[str, HookedMLP]:
 def found_spec(circuit: Circuit, *, with_reason: bool = True) -> Json:
     """What the bench says of a circuit: the verdict, its reason, the gates of units that matter.
 
-    An idle unit, which no output depends on, has no gate: any of several would do.
+    A unit that no output depends on has no gate but a note: "dead" or "always on" where it has one
+    value on every row, else "idle", for any of several gates would do.
 
     Args:
         with_reason: the reason may take a while to find where the verdict is not_computing;
@@ -99,7 +100,7 @@ def found_spec(circuit: Circuit, *, with_reason: bool = True) -> Json:
     for first in circuit.circuits[:1]:
         gates = {unit.name: gate for unit, gate in zip(first.live, first.gates, strict=True)}
         formula = first.formula
-    idle = [unit.place.name for unit in circuit.units if unit.idle]
+    idle = {unit.place.name: unit.note for unit in circuit.units if unit.idle}
     return {
         "verdict": circuit.verdict,
         "reason": circuit.reason if with_reason else "",
@@ -118,7 +119,7 @@ def _found_of_preset(name: str) -> Json:
             "verdict": "identified",
             "reason": "made by hand: h0.0 is OR, h0.1 is AND, and XOR = (x0 | x1) & ~(x0 & x1)",
             "gates": {"h0.0": "OR", "h0.1": "AND"},
-            "idle": [],
+            "idle": {},
             "formula": "(x0 | x1) & ~(x0 & x1)",
             "target": "XOR",
         }
@@ -128,7 +129,7 @@ def _found_of_preset(name: str) -> Json:
         "verdict": stored["verdict"],
         "reason": stored["reason"],
         "gates": circuits[0]["live"] if circuits else {},
-        "idle": [unit["unit"] for unit in stored["units"] if unit["idle"]],
+        "idle": {unit["unit"]: unit["note"] for unit in stored["units"] if unit["idle"]},
         "formula": stored["formula"] or "",
         "target": stored["target"]["name"],
     }

@@ -640,7 +640,7 @@ const CSS = `
 [data-jp-theme-light="false"] .xmb, [data-vscode-theme-kind="vscode-dark"] .xmb { ${DARK} }
 @media print { .xmb, [data-jp-theme-light] .xmb { ${LIGHT} } }
 .xmb, .xmb *, .xmb *::before { box-sizing: border-box; }
-.xmb p, .xmb figure, .xmb fieldset, .xmb ul { margin: 0; padding: 0; border: 0; min-width: 0; list-style: none; }
+.xmb p, .xmb figure, .xmb fieldset, .xmb ul { margin: 0; padding: 0; border: 0; min-width: 0; max-width: none; list-style: none; }
 .xmb-all { display: grid; gap: 10px; grid-template-columns: minmax(0, 1fr); padding: 2px; }
 .xmb-head { display: flex; flex-wrap: wrap; gap: 6px 16px; align-items: center; justify-content: space-between; background: var(--soft); border-left: 4px solid var(--ink); padding: 8px 12px; }
 .xmb-says { flex: 1 1 22rem; min-width: 0; }
@@ -811,6 +811,12 @@ const GRID_OF_STEPS = 160;
 const ROUNDING = 1e-6;
 const DASHES = ["8 4", "2 3", "9 3 2 3", "14 4", "5 2 1 2 1 2", "4 4"];
 const MOST_LABELS = 12;
+// what a unit is called that no output of the circuit depends on, and why it is
+const NOTES = {
+  idle: "no output of the circuit depends on the unit",
+  dead: "one value on every row, read as FALSE",
+  "always on": "one value on every row, read as TRUE",
+};
 const MOST_COLUMNS_BESIDE_WORDS = 4;
 let count = 0;
 
@@ -880,6 +886,7 @@ class Bench {
     this.netCard = this.card("net", "Network", left);
     this.netNote = make(this.netCard.firstChild, "span");
     this.netStage = make(this.netCard, "div", { class: "xmb-scroll" });
+    this.idleNote = make(this.netCard, "p", { class: "xmb-note" });
     this.denseNote = make(this.netCard, "p", { class: "xmb-note" }, "Point at an arrow, or at a weight's slider, to read its name and its term.");
     this.sliders = new Map();
     const inputs = make(this.netCard, "fieldset", { class: "xmb-groups" });
@@ -1486,6 +1493,8 @@ class Bench {
       say(title, `${edge.symbol} = ${general(weights[edge.k], 4)} times ${edge.source} = ${numberText(before)} adds ${words} to ${edge.target}`);
     });
     const gates = this.gates();
+    const notes = Object.entries(NOTES).filter(([note]) => Object.values(gates).includes(note));
+    say(this.idleNote, notes.map(([note, means]) => `${note}: ${means}`).join("; "));
     for (const [name, nodes] of this.unitNodes) {
       const isInput = name[0] === "x";
       const layer = isInput ? -1 : name[0] === "y" ? net.sizes.length - 2 : Number(name.slice(1).split(".")[0]);
@@ -1531,7 +1540,7 @@ class Bench {
 
   gates() {
     const found = this.options.live ? this.found : this.net.found;
-    return found ? { ...Object.fromEntries(found.idle.map(name => [name, "idle"])), ...found.gates } : {};
+    return found ? { ...found.idle, ...found.gates } : {};
   }
 
   drawWords(values, conditions) {
@@ -1640,7 +1649,7 @@ class Bench {
       nodes.bar.style.width = `${px(share)}%`;
       nodes.bar.style.left = `${px(one.slack < 0 ? 50 - share : 50)}%`;
       nodes.line.classList.toggle("xmb-fails", !one.satisfied);
-      const by = numberText(Math.abs(one.slack));
+      const by = Math.abs(one.slack) < this.floor ? "rounding" : numberText(Math.abs(one.slack));
       say(nodes.room, one.slack === 0 ? "fails: exactly on it" : `${one.satisfied ? "holds" : "fails"} by ${by}`);
     });
   }

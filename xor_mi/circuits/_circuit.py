@@ -177,15 +177,20 @@ class Circuit(Finding):
                 )
             case _:
                 reason = self._survivors()
+        return ". ".join([reason, *self.remarks])
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The further sentences of the reason: what tells circuits apart, steps, a third level."""
+        said: list[str] = []
         if self.differences:
-            reason = f"{reason}. {_wording.differences(self.differences)}"
-        # a further sentence, where units are exactly on their step or were given a third level
+            said.append(_wording.differences(self.differences))
         if self.on_step:
-            reason = f"{reason}. {_wording.on_step(self.on_step)}"
+            said.append(_wording.on_step(self.on_step))
         if self.ordered:
             sentence = self.ordered.sentence
-            reason = f"{reason}. {sentence[0].upper()}{sentence[1:]}"
-        return reason
+            said.append(f"{sentence[0].upper()}{sentence[1:]}")
+        return tuple(said)
 
     def _survivors(self) -> str:
         """How many circuits are proved as far as required, and what the first of them says."""
@@ -544,7 +549,7 @@ class Circuit(Finding):
         )
 
     def _shown(self) -> tuple[str, pd.DataFrame]:
-        words = f"{self.verdict}: {self.reason}"
+        words = f"{self.verdict.replace('_', ' ')}: {self.reason}"
         if self.proof is not None:
             n_hold = sum(claim.holds for claim in self.evidence)
             words += f"\n{n_hold} of {len(self.evidence)} claims hold: see .evidence"
@@ -558,7 +563,7 @@ class Circuit(Finding):
         return words, pd.DataFrame(lines)
 
     def __str__(self) -> str:
-        lines = [f"{self.verdict}: {self.reason}"]
+        lines = [f"{self.verdict.replace('_', ' ')}: {self.reason}"]
         if self.primary:
             gates = [unit.gate or "" for unit in self.units]
             longest = min(max(map(len, ["FALSE", *gates])), SHORT)

@@ -17,13 +17,13 @@ from torch import Tensor
 from xor_mi.circuits import _wording
 from xor_mi.circuits._facts import ChangeKind, NewValue, Problem, Problems
 from xor_mi.circuits._shortfall import Shortfall, shortfall_of
-from xor_mi.finding import Finding, Listed
+from xor_mi.finding import ROUNDING, Finding, Listed
 from xor_mi.kinds import Target
 from xor_mi.metrics import UNDECIDED, decisions
 from xor_mi.model import STEPS, DecisionRule, HookedMLP, one_of_a_pair, require_plain_mlp
 from xor_mi.model._numbers import is_held
 from xor_mi.truth import BooleanFunction, row_name
-from xor_mi.values import forward_float64
+from xor_mi.values import forward_float64, own_score_scale
 
 LEVELS = ((0.0, 1.0), (-1.0, 1.0))
 """The levels that inputs are tried with."""
@@ -93,6 +93,8 @@ class Diagnosis(Finding):
         tried: every change, in a fixed order; none where there is no problem.
         shortfall: what in the weights is in the way; None where there is no problem, or where the
             target has another number of outputs than the network has decisions.
+        scale: the size of what the outputs are made of, beside which less than a millionth is
+            rounding; 0 where nothing says it.
     """
 
     target: BooleanFunction
@@ -104,6 +106,7 @@ class Diagnosis(Finding):
     problems: Problems
     tried: tuple[ReadingChange, ...] = field(repr=False)
     shortfall: Shortfall | None = field(repr=False)
+    scale: float = field(repr=False)
 
     @property
     def works(self) -> bool:
@@ -142,6 +145,37 @@ class Diagnosis(Finding):
         sides = 2 * torch.tensor(self.target.tables).T - 1
         return max(0.0, -(distance * sides).min().item())
 
+    @property
+    def rows_by_rounding(self) -> tuple[str, ...]:
+        """The rows on which a score is so near to what decides that only rounding decides them."""
+        distance = self.rule.distance(torch.tensor(self.outputs, dtype=torch.float64))
+        is_rounding = ((distance != 0) & (distance.abs() < ROUNDING * self.scale)).any(1).tolist()
+        return tuple(row for row, is_so in zip(self.rows, is_rounding, strict=True) if is_so)
+
+    @property
+    def failure(self) -> str:
+        """Where it does not compute the target: 'wrong on 00, 11'; empty where it does."""
+        return _wording.failure(self.problems, self._n_outputs) if self.problems else ""
+
+    @property
+    def remedy(self) -> str:
+        """Which change of reading makes it the target, or how far off it is; empty where it is."""
+        if not self.problems:
+            return ""
+        return _wording.remedy(
+            name_of(self.target),
+            rule=self.rule,
+            answers=[str(change) for change in self.answers],
+            closest=(str(self.closest), self.closest.rows_wrong) if self.closest else None,
+            off_by=self.off_by,
+            scale=self.scale,
+        )
+
+    @property
+    def _n_outputs(self) -> tuple[int, int]:
+        """Of the target, and the network's decisions."""
+        return self.target.n_outputs, len(self.decided[0])
+
     def frame(self) -> pd.DataFrame:
         """One line for the network as it is read, then one per change tried.
 
@@ -156,13 +190,11 @@ class Diagnosis(Finding):
         return _wording.diagnosis(
             target=name_of(self.target),
             problems=self.problems,
-            n_outputs=(self.target.n_outputs, len(self.decided[0])),
+            n_outputs=self._n_outputs,
             computes=None if self.computes is None else name_of(self.computes),
             rule=self.rule,
             outputs=dict(zip(self.rows, self.outputs, strict=True)),
-            answers=[str(change) for change in self.answers],
-            closest=(str(self.closest), self.closest.rows_wrong) if self.closest else None,
-            off_by=self.off_by,
+            remedy=self.remedy,
         )
 
 
@@ -215,6 +247,7 @@ def diagnose(model: HookedMLP, target: Target | None = None) -> Diagnosis:
         problems=problems,
         tried=tuple(_tried(model, function, problems)) if problems else (),
         shortfall=shortfall_of(model, function, names) if problems and fits else None,
+        scale=own_score_scale(model, model.rows()),
     )
 
 

@@ -131,7 +131,7 @@ def explain(
         names=tuple(row_name(row) for row in rows),
     )
     sections = [
-        [f"{_about(model)}. Verdict, {verdict}: {reason}."],
+        [f"{_about(model)}. Verdict, {verdict.replace('_', ' ')}: {reason}."],
         _units(page),
         _rows(page),
         _alike(page),
@@ -142,7 +142,8 @@ def explain(
     sections += [_other_circuits(circuits, passing), _apart(differences)]
     if ordered and ordered.first:
         lines = [f"  {line}" for line in ordered.first.lines()]
-        sections.append([f"With up to three levels per unit ({ordered.verdict})", *lines])
+        verdict = ordered.verdict.replace("_", " ")
+        sections.append([f"With up to three levels per unit ({verdict})", *lines])
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 

@@ -273,7 +273,7 @@ class OrderedCircuits(Finding):
         )
 
     def __str__(self) -> str:
-        lines = [f"{self.verdict}: {self.sentence}"]
+        lines = [f"{self.verdict.replace('_', ' ')}: {self.sentence}"]
         if self.first is not None:
             lines += [f"  {line}" for line in self.first.lines()]
         others = self.circuits[1:]

@@ -23,6 +23,7 @@ from xor_mi.circuits._facts import (
     TwoPredictions,
     constant_note,
 )
+from xor_mi.finding import ROUNDING
 from xor_mi.graph import Unit, name_of_set
 from xor_mi.metrics import share_interval
 from xor_mi.model import DecisionRule
@@ -185,40 +186,68 @@ def diagnosis(
     computes: str | None,
     rule: DecisionRule,
     outputs: Mapping[str, Sequence[float]],
-    answers: Sequence[str],
-    closest: tuple[str, Sequence[str]] | None,
-    off_by: float | None,
+    remedy: str,
 ) -> str:
     """What a network computes, by which outputs, and what would make it the target.
 
     Args:
         n_outputs: of the target, and the network's decisions.
         outputs: row -> the outputs there.
-        answers: the changes that work.
-        closest: the change that comes closest where none works, and the rows it leaves.
-        off_by: how far on the wrong side a score is at most; None where the target does not fit.
+        remedy: what `remedy` says.
     """
     by = "the largest output wins" if rule.name == "argmax" else f"1 above {rule.cut:g}"
     if not problems:
         return f"it computes {target} as it is read ({_quoted_outputs(outputs)}; {by})"
-    asked, decided = n_outputs
-    wrong = _problem_rows(problems)
-    if asked != decided:
-        makes = _counted(decided, "decision")
-        wrong = f"the target has {_counted(asked, 'output')}, and it makes {makes}"
+    wrong = failure(problems, n_outputs)
     what = "so it is no function" if computes is None else f"it computes {computes}"
     failing = {row for _, rows in problems for row in rows}
     told = outputs if len(outputs) <= MAX_NAMES else {row: outputs[row] for row in sorted(failing)}
     facts = f"it does not compute {target}: {wrong}; {what} ({_quoted_outputs(told)}; {by})"
+    return f"{facts}; {remedy}"
+
+
+def failure(problems: Problems, n_outputs: tuple[int, int]) -> str:
+    """Where a network does not compute its target: 'wrong on 00, 11'.
+
+    Args:
+        n_outputs: of the target, and the network's decisions.
+    """
+    asked, decided = n_outputs
+    if asked == decided:
+        return _problem_rows(problems)
+    makes = _counted(decided, "decision")
+    return f"the target has {_counted(asked, 'output')}, and it makes {makes}"
+
+
+def remedy(
+    target: str,
+    rule: DecisionRule,
+    answers: Sequence[str],
+    closest: tuple[str, Sequence[str]] | None,
+    off_by: float | None,
+    scale: float,
+) -> str:
+    """Which change of reading makes a network compute its target, or how far off it is.
+
+    Args:
+        answers: the changes that work.
+        closest: the change that comes closest where none works, and the rows it leaves.
+        off_by: how far on the wrong side a score is at most; None where the target does not fit.
+        scale: the size of what scores are made of; 0 where nothing says it.
+    """
     if answers:
         more = f", or with {len(answers) - MAX_NAMES} more" if len(answers) > MAX_NAMES else ""
-        return f"{facts}; it computes {target} with {', or with '.join(answers[:MAX_NAMES])}{more}"
-    none = f"{facts}; no single change of reading makes it compute {target}"
+        return f"it computes {target} with {', or with '.join(answers[:MAX_NAMES])}{more}"
+    none = f"no single change of reading makes it compute {target}"
     if closest is not None:
         return f"{none}; the closest is {closest[0]}, which leaves {_few(closest[1])} wrong"
-    unit = "a difference" if rule.name == "argmax" else "an output"
     # on the cut itself it is undecided, and by no amount on the wrong side
-    far = f": {unit} is {off_by:.4g} on the wrong side, at most" if off_by else ""
+    far = ""
+    if off_by:
+        unit = "a difference" if rule.name == "argmax" else "an output"
+        is_rounding = off_by < ROUNDING * scale
+        much = "by rounding alone" if is_rounding else "at most"
+        far = f": {unit} is {off_by:.4g} on the wrong side, {much}"
     return f"{none} or brings it closer{far}"
 
 

@@ -255,7 +255,7 @@ def watch(
         print_text(f"\n{found}")
         if found.circuit is not None:
             print_text()
-            print_verdict(str(found.circuit))
+            print_verdict(str(found.circuit), verdict=found.circuit.verdict)
         if found.stuck is not None:
             print_text(f"\n{found.stuck}")
         if page:

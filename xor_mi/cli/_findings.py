@@ -79,7 +79,7 @@ def print_findings(findings: "NetworkFindings") -> None:
 
 def print_circuit(circuit: "Circuit", *, indent: str = "") -> None:
     """A circuit, and how the others that survive two-level substitution differ from it."""
-    print_verdict(str(circuit), indent=indent)
+    print_verdict(str(circuit), verdict=circuit.verdict, indent=indent)
     others = circuit.circuits[1:]
     if others:
         print_text("\nAlso possible by two-level substitution:", indent=indent)
@@ -97,7 +97,7 @@ def print_shares(shares: "pd.DataFrame", *, counted: str) -> None:
     Args:
         counted: its first column, "family" or "counted".
     """
-    names = [COUNTED.get(str(name), str(name)) for name in shares[counted]]
+    names = [COUNTED.get(str(name), str(name).replace("_", " ")) for name in shares[counted]]
     ends = zip(shares["ci_low"], shares["ci_high"], strict=True)
     intervals = [f"{_percent(low)} to {_percent(high)}" for low, high in ends]
     columns = {

@@ -60,12 +60,12 @@ def print_table(
     _print("".join(f"{indent}{line}".rstrip() + "\n" for line in rest.split("\n")))
 
 
-def print_verdict(text: str, *, indent: str = "") -> None:
-    """Print a text that may begin with a verdict, which is coloured."""
-    verdict, colon, _ = text.partition(":")
-    if not colon or verdict not in COLOURS:
-        print_text(text, indent=indent)
-        return
+def print_verdict(text: str, *, verdict: str, indent: str = "") -> None:
+    """Print a text that begins with a verdict, which is coloured.
+
+    Args:
+        verdict: one of `circuits.VERDICTS`, which the text writes with spaces.
+    """
     folded = folded_text(text, width=width() - len(indent))
     lines = "\n".join(f"{indent}{line}".rstrip() for line in folded.split("\n"))
     begins = len(indent)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from xor_mi.circuits import Circuit
 from xor_mi.errors import XorMiError, require_kind
+from xor_mi.finding import ROUNDING
 from xor_mi.geometry import InputPath
 from xor_mi.margins import Conditions, WeightSweep, weight_symbols
 from xor_mi.model import decide
@@ -36,7 +37,7 @@ def path_frames(path: InputPath) -> list[SliderFrame]:
     for n, t in enumerate(path.t.tolist()):
         point = point_text(path.inputs[n].tolist(), 3)
         decisions = ", ".join(decision_text(bit) for bit in decided[n])
-        label = f"t = {t:.3g}, input {point}, decided {decisions}"
+        label = f"t = {0 if t < ROUNDING else t:.3g}, input {point}, decided {decisions}"
         values = dict(zip(names, path.values[n].tolist(), strict=True))
         frames.append(SliderFrame(label, values))
     return frames
@@ -70,9 +71,17 @@ def weight_frames(
             outcome = f"{held.n_satisfied} of {len(held)} conditions hold"
         else:
             outcome = _verdict(circuits[step])
-        label = f"{symbol} = {sweep.values[step]:.4g}{as_it_is}: {outcome}"
+        value = sweep.values[step]
+        written = 0 if abs(value) < ROUNDING * largest_weight(sweep) else value
+        label = f"{symbol} = {written:.4g}{as_it_is}: {outcome}"
         frames.append(SliderFrame(label, _slack_by_name(held)))
     return frames
+
+
+def largest_weight(sweep: WeightSweep) -> float:
+    """The size of the largest weight of the network as it is; less than a millionth is rounding."""
+    parameters = sweep.models[sweep.start].parameters()
+    return max(parameter.abs().max().item() for parameter in parameters)
 
 
 def symbol_of(sweep: WeightSweep) -> str:

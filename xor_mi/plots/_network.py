@@ -41,6 +41,12 @@ COLOURS, PALE_COLOURS = (NEGATIVE, POSITIVE), ("#b05060", "#567fb0")
 """Of a weight's number: negative, not negative; and at an idle unit."""
 FAINT, GREY = "#bbbbbb", "#767676"
 """The frame of an idle unit, and what is written in it."""
+IDLE_KEYS = {
+    "idle": "no output of the circuit depends on it",
+    "dead": "it has one value on every input, and its gate is FALSE",
+    "always on": "it has one value on every input, and its gate is TRUE",
+}
+"""What a pale unit is called (`CircuitUnit.note`) -> why it is pale."""
 LONGEST_FINDING = 110
 """A circuit of more characters is counted in the title, and not written out."""
 KEY_LINE = 17
@@ -78,7 +84,8 @@ def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figu
     _add_labels(figure, places, pale)
     _add_units(figure, model, boxes, circuit, idle)
     hidden = len(weights) - len(places)
-    return _sized(figure, _title(model, circuit), _key(bool(idle), hidden, len(weights)), size)
+    notes = [] if circuit is None else _notes(circuit)
+    return _sized(figure, _title(model, circuit), _key(notes, hidden, len(weights)), size)
 
 
 @dataclass(frozen=True)
@@ -181,8 +188,8 @@ def _finding(circuit: Circuit) -> str:
     text = f"{', '.join(named)}: {readout}" if named else readout
     if len(text) <= LONGEST_FINDING:
         return text
-    n_idle = len(circuit.units) - len(live)
-    idle = f", {n_idle} idle" if n_idle else ""
+    notes = _notes(circuit)
+    idle = "".join([f", {notes.count(note)} {note}" for note in IDLE_KEYS if note in notes])
     if len(readout) <= LONGEST_FINDING:
         return f"{readout}, by {len(live)} units that act as gates{idle}"
     return f"{target} by {len(live)} units that act as gates{idle}"
@@ -197,10 +204,9 @@ def _idle(circuit: Circuit | None) -> dict[Unit, str]:
     for unit in circuit.units:
         if not unit.idle:
             continue
-        lines = [
-            "no output of the circuit depends on it",
-            f"it could be read as {' or '.join(unit.could_be)}",
-        ]
+        lines = [f"{unit.place.name} is {unit.note}: {IDLE_KEYS[unit.note]}"]
+        if not unit.constant:
+            lines.append(f"it could be read as {' or '.join(unit.could_be)}")
         if unit.interchange != n:
             lines.append(f"the network agrees on {unit.interchange} of {n} interchanges")
         said[unit.place] = "<br>".join(lines)
@@ -218,13 +224,21 @@ def _gates(circuit: Circuit | None) -> dict[Unit, str]:
     return hidden | outputs
 
 
-def _key(has_idle: bool, n_hidden: int, n_weights: int) -> str:
-    """How the picture is read."""
+def _notes(circuit: Circuit) -> list[str]:
+    """What each unit that no output depends on is called."""
+    return [unit.note for unit in circuit.units if unit.idle]
+
+
+def _key(notes: Collection[str], n_hidden: int, n_weights: int) -> str:
+    """How the picture is read.
+
+    Args:
+        notes: what the pale units are called.
+    """
     lines = [
         "arrow: name and value of a weight; blue: positive; red, dashed: negative; wide: large"
     ]
-    if has_idle:
-        lines.append("pale: idle, no output of the circuit depends on it")
+    lines += [f"pale: {note}, {means}" for note, means in IDLE_KEYS.items() if note in notes]
     if n_hidden:
         lines.append(
             f"{n_hidden} of {n_weights} weights have no room: the mouse on an arrow says it"

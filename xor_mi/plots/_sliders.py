@@ -14,11 +14,17 @@ from plotly.subplots import make_subplots
 
 from xor_mi.circuits import Circuit
 from xor_mi.errors import whole_number
-from xor_mi.finding import number_text
+from xor_mi.finding import ROUNDING, number_text
 from xor_mi.geometry import Boundary, InputPath, InputPlane
 from xor_mi.margins import WeightSweep
 from xor_mi.model import decide
-from xor_mi.plots._frames import SliderFrame, path_frames, symbol_of, weight_frames
+from xor_mi.plots._frames import (
+    SliderFrame,
+    largest_weight,
+    path_frames,
+    symbol_of,
+    weight_frames,
+)
 from xor_mi.plots._plane import corners_marker, distance_bar, path_title
 from xor_mi.plots._style import (
     BAR,
@@ -139,15 +145,28 @@ def _weight_title(sweep: WeightSweep) -> str:
     """Where a decision changes, and which."""
     slack = sweep.slack
     symbol = symbol_of(sweep)
+    scale = largest_weight(sweep)
     ends: list[str] = []
-    for is_finite, side, end, row in (
-        (isfinite(slack.down), "below", slack.lower, slack.row_lower),
-        (isfinite(slack.up), "above", slack.upper, slack.row_upper),
+    for by, side, end, row in (
+        (slack.down, "below", slack.lower, slack.row_lower),
+        (slack.up, "above", slack.upper, slack.row_upper),
     ):
-        if is_finite:
-            ends.append(f"{side} {number_text(end)} input {row} is decided otherwise")
-    own = f"{symbol} is {number_text(slack.value)}"
+        if isfinite(by):
+            # nearer than rounding it is the value itself
+            at = "that" if by < ROUNDING * scale else number_text(end, scale=scale)
+            ends.append(f"{side} {at} {_decided_otherwise(row)}")
+    own = f"{symbol} is {number_text(slack.value, scale=scale)}"
     return f"{own}: {', '.join(ends)}" if ends else f"{own}: no value of it changes a decision"
+
+
+def _decided_otherwise(rows: str) -> str:
+    """'input 01 is decided otherwise', or several inputs are.
+
+    Args:
+        rows: as `WeightSlack` has them, with commas between them.
+    """
+    are = "inputs {} are" if len(rows.split(", ")) > 1 else "input {} is"
+    return f"{are.format(rows)} decided otherwise"
 
 
 # the input modified gradually

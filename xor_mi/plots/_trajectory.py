@@ -805,39 +805,43 @@ def families_figure(table: pd.DataFrame) -> go.Figure:
             line={"width": 1, "color": "#777777"},
             fillcolor=tint,
             fillpattern={"shape": hatching, "fgcolor": "#999999", "bgcolor": tint, "size": 7},
-            hovertemplate=f"step %{{customdata}}: %{{y:.1f}} % {as_written(_cut_to(str(name)))}"
-            "<extra></extra>",
-            name=as_written(_cut_to(str(name))),
+            hovertemplate=f"step %{{customdata}}: %{{y:.1f}} % {_share_name(name)}<extra></extra>",
+            name=_share_name(name),
         )
         figure.add_trace(area)
         middle = below + percent[-1] / 2
         below += percent[-1]
         if percent[-1] > LEAST_SHARE_NAMED:
-            text = f"{_cut_to(str(name), NAME_WIDTH)}, {percent[-1]:.0f} %"
+            text = f"{_share_name(name, NAME_WIDTH)}, {percent[-1]:.0f} %"
             names.append(text)
             figure.add_annotation(
                 x=1.01,
                 xref="paper",
                 y=middle,
-                text=as_written(text),
+                text=text,
                 showarrow=False,
                 xanchor="left",
             )
     figure.update_xaxes(_step_axis(steps[-1]), title=STEP_TITLE)
     figure.update_yaxes(title="% of all networks", range=[0, 100])
     last = shares.iloc[-1]
-    most = as_written(_cut_to(str(last.idxmax())))
+    most = _share_name(last.idxmax())
     title = (
         f"At step {steps[-1]} most networks are {most}, {100 * last.max():.0f} % "
         f"(by {by.replace('_', ' ')})"
     )
-    entries = [as_written(_cut_to(str(name))) for name in shares.columns]
+    entries = [_share_name(name) for name in shares.columns]
     below = UNDER_SHARES + legend_height(entries)
     titled(figure, title, inside=SHARES_HEIGHT, below=below)
     return figure.update_layout(
         margin={"l": 60, "r": 30 + round(label_width(names))},
         legend=legend_below(entries, under=UNDER_SHARES, inside=SHARES_HEIGHT),
     )
+
+
+def _share_name(name: object, width: float | None = None) -> str:
+    """A family as it is read; a verdict, where that stands instead of one, in words."""
+    return as_written(_cut_to(str(name).replace("_", " "), width))
 
 
 def _counted_column(table: pd.DataFrame, give: str) -> str:

@@ -217,12 +217,12 @@ class IdentifiabilityReport(Finding):
 
     def _of_the_circuit(self) -> str:
         circuit = self.circuit
+        verdict = circuit.verdict.replace("_", " ")
         if circuit.primary is None:
-            return f"circuit: {circuit.verdict}, {circuit.reason}"
+            return f"circuit: {verdict}, {circuit.reason}"
         several = f" ({len(circuit.passing)} circuits)" if circuit.verdict == "ambiguous" else ""
         answer = (
-            f"circuit: {circuit.verdict}{several}, {circuit.formula}, "
-            f"proof level {circuit.proof_level}"
+            f"circuit: {verdict}{several}, {circuit.formula}, proof level {circuit.proof_level}"
         )
         if self.n_alignments is None:
             return answer

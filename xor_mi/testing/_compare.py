@@ -315,8 +315,8 @@ def _verdict(record: CircuitRecord) -> str:
         survive = "1 circuit survives" if n_circuits == 1 else f"{n_circuits} circuits survive"
         return f"approximate ({survive}, none is proved to '{record['require']}')"
     if verdict == "not_computing":
-        return f"not_computing ({_said(record['reason'])})"
-    return verdict
+        return f"not computing ({_said(record['reason'])})"
+    return verdict.replace("_", " ")
 
 
 def _unit_changes(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair]) -> Iterator[str]:
