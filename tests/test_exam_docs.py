@@ -5,7 +5,7 @@ from pathlib import Path
 
 from xor_mi.exam import MEASURES, METHODS, tasks
 
-PAGE = (Path(__file__).parent.parent / "docs" / "exam.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parent.parent / "docs" / "results" / "exam.md").read_text(encoding="utf-8")
 
 
 def lines_under(heading: str) -> list[list[str]]:
