@@ -7,6 +7,7 @@ import random
 
 import pytest
 import torch
+from networks import random_network
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -265,6 +266,37 @@ def test_words_say_what_was_found_and_what_has_moved(page, trained):
     now, found = page.execute_script(read)
     assert now.startswith("Decides 0 on every row; right on 2 of 4.")
     assert found == "Found: not computing, no unit has a gate."
+
+
+WRITTEN = """
+return [".xmb-label text", ".xmb-unit .xmb-box", ".xmb-net .xmb-quiet"].map(selector =>
+  [...document.querySelectorAll(selector)].map(one => {
+    const box = one.getBBox();
+    return [box.x, box.x + box.width, box.y, box.y + box.height];
+  }));
+"""
+"""Left, right, top and bottom of each weight's label, each unit's box, and each bias."""
+
+
+@pytest.mark.parametrize("width", [1280, 600, 400])
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (2, 3, 3, 1)])
+def test_labels_of_the_diagram_keep_apart(page, sizes, width):
+    """As the browser measures them: no label lies on another, on a unit or on a bias, but for the
+    empty pixels above and below letters.
+    """
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    spec = bench.bench_spec(random_network(2, sizes=sizes, target="XOR"))
+    page.execute_script("benches.mount(document.getElementById('here'), arguments[0])", spec)
+    labels, boxes, biases = page.execute_script(WRITTEN)
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    n_weights = sum(a * b for a, b in itertools.pairwise(sizes))
+    assert (len(labels), len(boxes)) == (n_weights, 2 * sum(sizes))
+    for number, (left, right, top, bottom) in enumerate(labels):
+        for other in [*labels[:number], *boxes, *biases]:
+            across = min(right, other[1]) - max(left, other[0])
+            down = min(bottom, other[3]) - max(top, other[2])
+            assert min(across, down) < 3
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])

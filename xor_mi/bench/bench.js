@@ -790,6 +790,7 @@ const pathOf = points => points.map(([x, y], k) => `${k ? "L" : "M"}${px(x)} ${p
 const listed = words =>
   words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 const decided = bit => (bit < 0 ? "undecided" : String(bit));
+const sumOf = values => values.reduce((sum, value) => sum + value, 0);
 const largest = values => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 
 /** The colours of the look as [r, g, b]. */
@@ -1288,38 +1289,52 @@ class Bench {
     const n = net.sizes.length;
     const isNarrow = this.width.net < 130 * n + 60;
     const boxWidth = isNarrow ? 54 : 78;
-    const width = Math.max(this.width.net, n * boxWidth + (n - 1) * 72 + 4);
-    const gap = (width - boxWidth - 4) / (n - 1);
+    // between two layers is as much room as the labels there need, and a share of what is left over
+    const counts = net.sizes.slice(1).map((size, l) => size * net.sizes[l]);
+    const rooms = counts.map(count => (count < 5 ? 72 : count < 9 ? 88 : 124));
+    const needed = sumOf(rooms) + n * boxWidth + 4;
+    const width = Math.max(this.width.net, needed);
+    const wider = 1 + (width - needed) / sumOf(rooms);
     const widest = Math.max(...net.sizes);
-    const spacing = isNarrow || widest > 4 ? 98 : widest > 3 ? 108 : 138;
+    const spacing = widest > 4 ? 98 : isNarrow ? (Math.max(...counts) > 5 ? 120 : 98) : widest > 3 && Math.max(...counts) < 9 ? 108 : 138;
     const arc = net.direct ? 46 + 16 * net.sizes[0] : 0;
     const height = widest * spacing + arc * 2 + 6;
     const spots = new Map();
+    let middle = 2 + boxWidth / 2;
     net.sizes.forEach((size, column) => {
       for (let k = 0; k < size; k += 1) {
         const y = height / 2 + (k - (size - 1) / 2) * Math.min(spacing * 1.25, (widest * spacing) / size);
-        spots.set(unitName(net, column - 1, k), [2 + boxWidth / 2 + column * gap, y]);
+        spots.set(unitName(net, column - 1, k), [middle, y]);
       }
+      middle += boxWidth + (rooms[column] ?? 0) * wider;
     });
-    this.shape = { width, height, boxWidth, boxHeight: 44, spots, isStacked: gap - boxWidth < 104, arc, middle: height / 2 };
+    // name and number stand one over the other where a label would reach over the half of what is between
+    const isStacked = rooms.some((room, l) => room * wider < (counts[l] < 5 ? 104 : 180));
+    this.shape = { width, height, boxWidth, boxHeight: 44, spots, isStacked, arc, middle: height / 2 };
     this.edges = [];
     this.spec.symbols.forEach((one, k) => {
       if (one.source === null) return;
       const source = sourcesOf(net, one.layer)[one.source];
       const target = unitName(net, one.layer, one.unit);
       const isDirect = source[0] === "x" && one.layer > 0;
-      this.edges.push({ k, symbol: one.symbol, source, target, layer: one.layer, column: one.source, isDirect, way: this.wayOf(source, target, isDirect) });
+      const ports = [this.portOf(one.unit, net.sizes[one.layer + 1]), this.portOf(Number(source.split(/[x.]/).at(-1)), net.sizes[one.layer])];
+      this.edges.push({ k, symbol: one.symbol, source, target, layer: one.layer, column: one.source, isDirect, way: this.wayOf(source, target, isDirect, ports) });
     });
     this.placeLabels();
     this.makeNetwork();
   }
 
+  /** How far from the middle of a box's side the one of several edges begins or ends. */
+  portOf(index, count) {
+    return (index - (count - 1) / 2) * Math.min(10, 30 / Math.max(1, count - 1));
+  }
+
   /** An edge as a function of its share, from box to box. */
-  wayOf(source, target, isDirect) {
+  wayOf(source, target, isDirect, [leaves, enters]) {
     const { spots, boxWidth, arc, height } = this.shape;
     const [[x0, y0], [x1, y1]] = [spots.get(source), spots.get(target)];
-    const from = [x0 + boxWidth / 2, y0];
-    const to = [x1 - boxWidth / 2 - 3, y1 + (y0 - y1) * 0.06];
+    const from = [x0 + boxWidth / 2, isDirect ? y0 : y0 + leaves];
+    const to = [x1 - boxWidth / 2 - 3, isDirect ? y1 + (y0 - y1) * 0.06 : y1 + enters];
     if (!isDirect) return share => [0, 1].map(axis => from[axis] + share * (to[axis] - from[axis]));
     const index = Number(source.slice(1));
     const isUpper = index < this.net.sizes[0] / 2;
@@ -1336,9 +1351,10 @@ class Bench {
   /** For each label the place along its edge that is clear of boxes, labels and other edges. */
   placeLabels() {
     const { spots, boxWidth, boxHeight, isStacked } = this.shape;
-    const boxes = [...spots.values()].map(([x, y]) => [x, y + 2, boxWidth / 2 + 2, boxHeight / 2 + 18]);
+    // a box with its gate above it and its bias under it, which are wider than a narrow box
+    const boxes = [...spots.values()].map(([x, y]) => [x, y + 2, Math.max(boxWidth / 2 + 2, 38), boxHeight / 2 + 18]);
     const points = this.edges.map(edge => Array.from({ length: 41 }, (_, n) => edge.way(n / 40)));
-    const sizes = this.edges.map(edge => (isStacked ? [24, 14] : [(edge.symbol.length * 7 + 46) / 2, 8]));
+    const sizes = this.edges.map(edge => (isStacked ? [24, 15] : [(edge.symbol.length * 7 + 46) / 2, 8]));
     const shares = Array.from({ length: 33 }, (_, n) => 0.08 + n * 0.025);
     const along = this.edges.map(edge => shares.map(share => edge.way(share)));
     // what a place costs whatever the other labels do
@@ -1348,10 +1364,15 @@ class Bench {
       let cost = 3 * Math.abs(share - 0.42);
       for (const [bx, by, bw, bh] of boxes) {
         const [dx, dy] = [bw + w - Math.abs(x - bx), bh + h - Math.abs(y - by)];
-        if (dx > 0 && dy > 0) cost += 20 + Math.min(dx, dy);
+        if (dx > 0 && dy > 0) cost += 40 + 2 * Math.min(dx, dy);
       }
+      // no label hides the head of an arrow
+      if (points.some(ring => Math.abs(ring.at(-1)[0] - 6 - x) < w + 7 && Math.abs(ring.at(-1)[1] - y) < h + 4)) cost += 12;
       points.forEach((ring, other) => {
-        if (other !== e && ring.some(([qx, qy]) => Math.abs(qx - x) < w && Math.abs(qy - y) < h)) cost += 8;
+        if (other === e) return;
+        // 0 in the middle of the label, 1 at its rim
+        const off = Math.min(...ring.map(([qx, qy]) => Math.max(Math.abs(qx - x) / w, Math.abs(qy - y) / h)));
+        if (off < 1.15) cost += 3 + 8 * (1.15 - off);
       });
       return cost;
     }));
@@ -1359,13 +1380,17 @@ class Bench {
       const [[x, y], [ox, oy]] = [along[e][n], along[other][m]];
       const dx = sizes[e][0] + sizes[other][0] + 3 - Math.abs(x - ox);
       const dy = sizes[e][1] + sizes[other][1] + 2 - Math.abs(y - oy);
-      return dx > 0 && dy > 0 ? 12 + Math.min(dx, dy) : 0;
+      return dx > 0 && dy > 0 ? 40 + 2 * Math.min(dx, dy) : 0;
     };
     let best = null;
-    for (const start of [4, 10, 16, 22, 28]) {
-      const chosen = this.edges.map(() => start);
+    // from several beginnings, the same ones each time, each label moves while it gets better by that
+    const starts = this.edges.length > 24 ? 5 : 24;
+    let seed = 1;
+    const drawn = () => (seed = (seed * 16807) % 2147483647) % shares.length;
+    for (let start = 0; start < starts; start += 1) {
+      const chosen = this.edges.map(() => (start < 5 ? 4 + 6 * start : drawn()));
       let total = 0;
-      for (let pass = 0; pass < 4; pass += 1) {
+      for (let pass = 0; pass < 6; pass += 1) {
         total = 0;
         this.edges.forEach((_, e) => {
           const costs = own[e].map((cost, n) => chosen.reduce((sum, m, other) => (other === e ? sum : sum + overlap(e, n, other, m)), cost));
