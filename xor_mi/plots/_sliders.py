@@ -57,7 +57,12 @@ PANEL, SIDE, BETWEEN = 200, 400, 90
 """Pixels of a panel from top to bottom, of the plane, and between two panels."""
 OUTPUT_DASHES = ("solid", "dash", "dot", "dashdot")
 """Outputs beyond the fourth start again with the first."""
-Traces = list[BaseTraceType]
+BAR_AT_THE_FOOT = {"len": 0.5, "y": 0.25}
+"""Where the colour bar of a plane stands that is the lower of two panels."""
+Traces = list[BaseTraceType | dict[str, Any]]
+"""What moves, at one step. A large trace is a dictionary: of a `go.Heatmap` plotly would check every
+number twice, when it is made and in its frame.
+"""
 
 
 def input_slider(path: InputPath, *, shown_first: int = 0) -> go.Figure:
@@ -268,6 +273,7 @@ def plane_traces(
     bound: float,
     *,
     is_cut: bool = False,
+    bar: dict[str, Any] = BAR_AT_THE_FOOT,
 ) -> Traces:
     """The plane in one frame: the output as a surface, the boundary, the inputs.
 
@@ -275,33 +281,35 @@ def plane_traces(
         decided: 1, 0 or -1 on each row.
         bound: the distance to the threshold that has the darkest colour in every frame.
         is_cut: whether there may be larger ones, which the colour bar says.
+        bar: where the colour bar stands.
     """
     x, y = columns_of(corner_points(plane.levels))
     inputs = go.Scatter(x=x, y=y, mode="markers", marker=corners_marker(decided), name="inputs")
     return [
-        _surface(plane, bound, is_cut),
+        _surface(plane, distance_bar(plane.score, bound=bound, is_cut=is_cut) | bar, bound),
         line_trace(edge.segments.tolist(), BOUNDARY_LINE, "decision boundary"),
         inputs,
     ]
 
 
-def _surface(plane: InputPlane, bound: float, is_cut: bool) -> go.Heatmap:
+def _surface(plane: InputPlane, bar: dict[str, Any], bound: float) -> dict[str, Any]:
     """The distance to the threshold, coloured alike at every step."""
-    return go.Heatmap(
-        x=plane.x0.tolist(),
-        y=plane.x1.tolist(),
+    return {
+        "type": "heatmap",
+        "x": plane.x0.tolist(),
+        "y": plane.x1.tolist(),
         # [x0, x1] -> plotly's [row of y, column of x]
-        z=rounded(plane.outputs.T - plane.threshold, largest=bound, digits=3).tolist(),
-        zsmooth="best",
-        colorscale=DIVERGING,
-        zmin=-bound,
-        zmax=bound,
-        opacity=0.75,
-        colorbar=distance_bar(plane.score, bound=bound, is_cut=is_cut) | {"len": 0.5, "y": 0.25},
-        hovertemplate=(
+        "z": rounded(plane.outputs.T - plane.threshold, largest=bound, digits=3).tolist(),
+        "zsmooth": "best",
+        "colorscale": DIVERGING,
+        "zmin": -bound,
+        "zmax": bound,
+        "opacity": 0.75,
+        "colorbar": bar,
+        "hovertemplate": (
             f"at x0 %{{x}}, x1 %{{y}}, {plane.score} is %{{z}} from the threshold<extra></extra>"
         ),
-    )
+    }
 
 
 def largest_distance(planes: Sequence[InputPlane]) -> float:

@@ -615,10 +615,10 @@ def _moving_figure(trajectory: Trajectory, kind: TrajectoryKind) -> go.Figure:
         bound = largest_distance(planes)
         for traces, plane, network in zip(moving, planes, networks, strict=True):
             edge = geometry.boundary(network, n_points=BOUNDARY_POINTS, progress=False)
-            surface, *others = plane_traces(plane, edge, decisions(network)[:, 0].tolist(), bound)
             # beside the plane, which is the lowest panel
             beside = {"y": 0, "yanchor": "bottom", "lenmode": "pixels", "len": PLANE_HEIGHT}
-            traces += [surface.update(colorbar=beside), *others]
+            decided = decisions(network)[:, 0].tolist()
+            traces += plane_traces(plane, edge, decided, bound, bar=beside)
     start = len(moving) - 1
     n_left = len(moving[0]) if len(titles) == 1 else 1
     add_frames(figure, moving, n_still=0, shown_first=start, n_left=n_left)

@@ -72,21 +72,24 @@ def conditions_figure(conditions: Conditions) -> go.Figure:
         _bars(conditions, slot=slot, size=size, satisfied=False),
     ]
     figure = go.Figure(bars)
-    for number, lines in enumerate(texts):
-        figure.add_annotation(
-            x=0,
-            xref="paper",
-            xanchor="left",
-            y=number - 0.5 + (BAR_GAP / 2 + (n_lines - len(lines)) * TEXT_LINE) / slot,
-            yanchor="top",
-            text="<br>".join(lines),
-            xshift=6,
-            align="left",
-            showarrow=False,
-            borderpad=0,
+    inequalities: list[dict[str, object]] = [
+        {
+            "x": 0,
+            "xref": "paper",
+            "xanchor": "left",
+            "y": number - 0.5 + (BAR_GAP / 2 + (n_lines - len(lines)) * TEXT_LINE) / slot,
+            "yanchor": "top",
+            "text": "<br>".join(lines),
+            "xshift": 6,
+            "align": "left",
+            "showarrow": False,
+            "borderpad": 0,
             # the line of zero ends at the text
-            bgcolor="#ffffff",
-        )
+            "bgcolor": "#ffffff",
+        }
+        for number, lines in enumerate(texts)
+    ]
+    figure.update_layout(annotations=inequalities)
     figure.update_xaxes(
         title="slack: how far the left side is from flipping<br>"
         "(units of the output before its activation function)",
@@ -244,22 +247,26 @@ def slack_figure(slack: Slack) -> go.Figure:
         ticktext=names,
         range=[len(slack) - 0.5, -1.2],
     )
-    figure.add_annotation(
-        x=domain[0],
-        xref="paper",
-        xanchor="right",
-        xshift=-6,
-        y=-0.85,
-        text="<i>weight</i>",
-        showarrow=False,
-        font={"size": 11},
-    )
+    texts: list[dict[str, object]] = [
+        {
+            "x": domain[0],
+            "xref": "paper",
+            "xanchor": "right",
+            "xshift": -6,
+            "y": -0.85,
+            "text": "<i>weight</i>",
+            "showarrow": False,
+            "font": {"size": 11},
+        }
+    ]
     for number, weight in enumerate(slack):
         for is_upper in (False, True):
             text = _end_text(weight, reached, is_upper=is_upper)
-            _add_end_text(figure, text, y=float(number), is_upper=is_upper)
+            texts.append(_text_at_end(text, y=float(number), is_upper=is_upper))
     for text, is_upper in (("moved down, flips", False), ("moved up, flips", True)):
-        _add_end_text(figure, f"<i>{text}</i>", y=-0.85, is_upper=is_upper)
+        texts.append(_text_at_end(f"<i>{text}</i>", y=-0.85, is_upper=is_upper))
+    # at once: with each that is added, plotly checks all that are there
+    figure.update_layout(annotations=texts)
     inside = SLACK_HEIGHT * len(slack) + 20
     titled(figure, _least(slack, reached), inside=inside, below=60)
     return figure.update_layout(margin={"l": 15, "r": 15}, showlegend=False)
@@ -414,16 +421,16 @@ def _end_text(weight: WeightSlack, reached: _Reach, *, is_upper: bool) -> str:
     return f"{len(rows)} inputs{at}" if len(rows) > 1 else f"{row}{at}"
 
 
-def _add_end_text(figure: go.Figure, text: str, *, y: float, is_upper: bool) -> None:
+def _text_at_end(text: str, *, y: float, is_upper: bool) -> dict[str, object]:
     """To the left or the right of all intervals, in the row of a weight."""
-    figure.add_annotation(
-        x=1 if is_upper else 0,
-        xref="paper",
-        xanchor="right" if is_upper else "left",
-        y=y,
-        yref="y",
-        yanchor="middle",
-        text=text,
-        showarrow=False,
-        font={"size": 11},
-    )
+    return {
+        "x": 1 if is_upper else 0,
+        "xref": "paper",
+        "xanchor": "right" if is_upper else "left",
+        "y": y,
+        "yref": "y",
+        "yanchor": "middle",
+        "text": text,
+        "showarrow": False,
+        "font": {"size": 11},
+    }
