@@ -14,10 +14,11 @@ demo:
 	$(SETUP)
 	"$(BIN)/python" -m xor_mi tour
 
-# one worker per core, one thread per worker; a worker has neighbouring tests, which share their files' fixtures, and steals some when it is done
+# one worker per core, one thread per worker; a worker has neighbouring tests, which share their files' fixtures, and steals some when it is done;
+# what is imported is kept compiled, whatever the environment says: each worker, and each process of a test, would compile all of it anew
 test:
 	$(SETUP)
-	OMP_NUM_THREADS=1 "$(BIN)/python" -m pytest -n auto --dist worksteal
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 "$(BIN)/python" -m pytest -n auto --dist worksteal
 
 lint:
 	$(SETUP)

@@ -60,8 +60,8 @@ OUTPUT_DASHES = ("solid", "dash", "dot", "dashdot")
 BAR_AT_THE_FOOT = {"len": 0.5, "y": 0.25}
 """Where the colour bar of a plane stands that is the lower of two panels."""
 Traces = list[BaseTraceType | dict[str, Any]]
-"""What moves, at one step. A large trace is a dictionary: of a `go.Heatmap` plotly would check every
-number twice, when it is made and in its frame.
+"""What moves, at one step. A large trace is a dictionary: of a `go.Heatmap` plotly would check all
+numbers twice, when it is made and in its frame.
 """
 
 
