@@ -99,7 +99,10 @@ def test_the_tables_are_the_frame_and_the_events(solved):
         assert line[5:8] == gates
         assert (line[8] == "") == pd.isna(own["margin"])
     units = page.tables["table-units"][1:]
-    assert [line[1] for line in units] == list(solved.moments[-1].gates)
+    last = solved.moments[-1]
+    named = ["dead" if dead else gate for gate, dead in zip(last.gates, last.dead, strict=True)]
+    assert [line[1] for line in units] == named
+    assert "dead" in named
     trained = dict(page.tables["table-trained"])
     assert trained["network"] == "2-3-1"
     assert trained["seed"] == "9"

@@ -173,6 +173,7 @@
   // what is wider than the page scrolls by keyboard, too
 
   const reachable = () => document.querySelectorAll(".wide").forEach(box => {
+    box.classList.toggle("scrolls", box.scrollWidth > box.clientWidth + 1);
     if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
   });

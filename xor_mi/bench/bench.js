@@ -740,6 +740,12 @@ const CSS = `
   .xmb-found { min-height: 2.9em; }
   .xmb-head, .xmb-conditions, .xmb-code { grid-column: 1 / -1; }
 }
+@container xmb (min-width: 760px) and (max-width: 960px) {
+  .xmb table { font-size: 12.5px; }
+  .xmb th, .xmb td { padding: 3px 2px; }
+  .xmb td button { padding: 0 5px; }
+  .xmb-word { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+}
 .xmb-tight .xmb-word { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 @container xmb (max-width: 480px) {
   .xmb-all { display: flex; flex-direction: column; }
@@ -1093,6 +1099,7 @@ class Bench {
     const { net } = this;
     const wide = make(this.tableCard, "div", { class: "xmb-wide" });
     const table = make(wide, "table");
+    make(table, "caption", { class: "xmb-sr" }, "Truth table: what every unit gives on each row, what is decided, and whether that is right");
     const head = make(make(table, "thead"), "tr");
     make(head, "th", { scope: "col" }, "row");
     const columns = [];

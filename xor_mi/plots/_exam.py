@@ -157,7 +157,14 @@ def _best(boards: Sequence[pd.DataFrame], grades: Grades, name: str, without: Se
     for board in boards:
         first = board.iloc[0]
         of = f" over {first['over']}" if isinstance(first["over"], str) else ""
-        firsts.append(f"{as_written(first['method'])} is best{of}, {number_text(first[name])}")
+        n_best = int((board[name] == first[name]).sum())
+        if n_best == 1:
+            who = f"{as_written(first['method'])} is best"
+        elif n_best == len(board):
+            who = f"all {n_best} methods are alike"
+        else:
+            who = f"{n_best} of {len(board)} methods are best and alike"
+        firsts.append(f"{who}{of}, {number_text(first[name])}")
     title = (
         f"{'; '.join(firsts)} ({_in_words(name)}, mean over "
         f"{count_text(len(grades.networks), 'network')}; {MEASURES[name].better} is better)"
