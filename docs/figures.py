@@ -1,7 +1,8 @@
-"""README's pictures, from pages as a person opens them: `make figures`.
+"""The pictures of README and of the documentation's pages: `make figures`.
 
 docs/bench.webp is an animation of the bench, docs/report.png the first screen of a report. Chromium
-draws both; each frame is what the page shows, and Pillow puts the frames together.
+draws both; each frame is what the page shows, and Pillow puts the frames together. The pictures of
+the guides are the package's own figures, as plotly writes them.
 """
 
 import io
@@ -13,7 +14,9 @@ from pathlib import Path
 from PIL import Image
 from selenium import webdriver
 
+from xor_mi import zoo
 from xor_mi.bench import write_bench
+from xor_mi.interventions import ablation_sweep, patch_sweep
 from xor_mi.report import find_out, write_report
 from xor_mi.training import train
 
@@ -42,7 +45,8 @@ RESET = ".xmb-tools button"
 
 
 def main() -> None:
-    """Write both pictures beside this file."""
+    """Write every picture where its page is."""
+    write_guides()
     result = train("XOR", seed=29)
     with tempfile.TemporaryDirectory() as folder:
         page = write_bench(Path(folder, "bench.html"), result.model)
@@ -65,6 +69,20 @@ def main() -> None:
             still.save(HERE / "report.png", optimize=True)
         finally:
             driver.quit()
+
+
+def write_guides() -> None:
+    """The pictures of the guides on patching and the like."""
+    model = zoo.load("or-and")
+    figures = {
+        "patching.png": patch_sweep(model).plot(),
+        "ablation.png": ablation_sweep(model, value="zero").plot(),
+    }
+    for name, figure in figures.items():
+        place = HERE / "how_to" / name
+        figure.write_image(place, scale=2)
+        shrunk = Image.open(place).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        shrunk.save(place, optimize=True)
 
 
 def frames(driver: webdriver.Chrome) -> Iterator[tuple[Image.Image, int]]:
