@@ -6,9 +6,9 @@ import pytest
 from contrast import LEAST, channels, contrast, least_contrast, shades
 from networks import random_network
 
-from xor_mi import HookedMLP, plots, train
+from xor_mi import HookedMLP, geometry, plots, train
 from xor_mi.circuits import identify_circuit
-from xor_mi.interventions import ablation_sweep, patch_sweep
+from xor_mi.interventions import ablation_sweep, attribute, patch_sweep, score_methods
 from xor_mi.margins import conditions, slack_to_flip
 from xor_mi.plots._heatmap import parted
 from xor_mi.plots._style import reach, text_beside
@@ -253,3 +253,20 @@ def test_long_inequalities_are_wrapped_and_not_cut(wide):
     assert all("is fc2.weight[0, " in text for text in hovers if "v" in text)
     least = min(held, key=lambda one: one.slack)
     assert f"{least.row} " in figure.layout.title.text
+
+
+def test_scores_that_are_rounding_have_the_scale_of_their_network(dead):
+    """All weights are about 1 and the output is -9e-9 along the way: by hand a layer of weights up
+    to 2 that reads 0 after and 4 before activation is made of 8, and so long is each half of the
+    axis; what attributions and methods differ by is written as 0, on bars that end at 8.
+    """
+    way = geometry.path(dead, "00", "11")
+    assert way.scale == 8.0
+    for figure in (plots.path_figure(way), plots.input_slider(way)):
+        assert figure.layout.yaxis.range == (-8.0, 8.0)
+        assert set(next(one for one in figure.data if one.name == "y0").y) == {0.0}
+    scored = attribute(dead, method="exact_patching")
+    (panel,) = plots.attribution_heatmap(scored).data
+    assert panel.zmax == -panel.zmin == 8.0
+    assert {float(text) for line in panel.text for text in line} == {0.0}
+    assert plots.figure(score_methods(dead)).layout.xaxis.range[1] >= 8.0

@@ -32,7 +32,7 @@ from xor_mi.graph import Unit, layers_of
 from xor_mi.kinds import Row
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.truth import as_row
-from xor_mi.values import forward_float64
+from xor_mi.values import forward_float64, own_score_scale
 
 N_BRACKETS = 64
 """Smooth units: the path is searched for changes in so many equal parts to begin with."""
@@ -89,6 +89,7 @@ class InputPath(Finding):
         threshold: what the scores are decided at; 0 by argmax.
         tolerance: 0 where kinks and changes are in closed form (up to float64 rounding); else how
             close two changes may be and be missed.
+        scale: the size of what the scores are made of; 0 where that is not known.
     """
 
     start: tuple[float, ...]
@@ -104,6 +105,7 @@ class InputPath(Finding):
     tolerance: float
     scores: Float[Tensor, "n decision"] = field(repr=False)
     score_names: tuple[str, ...] = field(repr=False)
+    scale: float = field(default=0.0, repr=False)
 
     def __str__(self) -> str:
         ends = f"from {_point(self.start)} to {_point(self.end)}"
@@ -234,6 +236,7 @@ def path(
         tolerance=tolerance,
         scores=model.rule.scores(layers[-1]),
         score_names=score_names(model),
+        scale=own_score_scale(model, inputs),
     )
 
 

@@ -39,6 +39,7 @@ from xor_mi.metrics import ScoreAbove
 from xor_mi.model import HookedMLP, warn
 from xor_mi.model._places import each_warning_once
 from xor_mi.progress import progress_bar
+from xor_mi.values import own_score_scale
 
 LOOK_THEMSELVES = ("exact_patching", "shapley", "attribution_patching", "integrated_gradients")
 """Methods that look at the hooks of a model before they begin."""
@@ -56,6 +57,8 @@ class Attribution(Finding):
         scores: [metric, site, pair].
         coordinates: what was intervened on and how.
         pair_names: what each pair is called; "clean -> corrupted" by default.
+        scale: the size of what the scores of the first metric are made of; 0 where that is not
+            known.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -65,6 +68,7 @@ class Attribution(Finding):
     scores: Float[Tensor, "metric site pair"] = field(repr=False)
     coordinates: Coordinates = field(repr=False)
     pair_names: tuple[str, ...] = field(default=(), repr=False)
+    scale: float = field(default=0.0, repr=False)
 
     def __post_init__(self) -> None:
         if not self.pair_names:
@@ -157,6 +161,7 @@ def attribute(
             of which has a gradient that the method needs, and all that `patch_sweep` refuses.
     """
     metrics = metric_of(metrics, decide)
+    given = metrics is not None
     request = request_of(model, pairs, sites, metrics, output, model_kwargs, max_batch_bytes)
     called = names_of_pairs(request.pairs, pair_names)
     name, function = _method(method)
@@ -189,6 +194,7 @@ def attribute(
             model, request.sets, value=f"{name}, from the clean input", direction="denoising"
         ),
         pair_names=called,
+        scale=0.0 if given else own_score_scale(model, request.corrupted.inputs),
     )
 
 

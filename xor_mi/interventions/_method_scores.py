@@ -29,6 +29,7 @@ from xor_mi.kinds import HookedModel, Metric, Metrics, ModelKwargs, Pairs, Sites
 from xor_mi.metrics import ScoreAbove
 from xor_mi.model._places import each_warning_once
 from xor_mi.progress import progress_bar
+from xor_mi.values import own_score_scale
 
 NO_EFFECT = 1e-6
 """A true effect no larger than this part of the largest metric has no sign to agree with: it may be
@@ -60,10 +61,15 @@ class MethodScore:
 
 @dataclass(frozen=True)
 class MethodScores(Finding):
-    """Attribution methods held against exact patching; one `MethodScore` per metric and method."""
+    """Attribution methods held against exact patching; one `MethodScore` per metric and method.
+
+    Attributes:
+        scale: the size of what is measured, where that is the network's own score; else 0.
+    """
 
     scores: tuple[MethodScore, ...]
     coordinates: Coordinates = field(repr=False)
+    scale: float = field(default=0.0, repr=False)
 
     def __str__(self) -> str:
         return f"{len(self.scores)} scores of attribution methods against exact patching"
@@ -78,8 +84,9 @@ class MethodScores(Finding):
             return str(self), self.frame()
         nearest = min(errors, key=lambda one: errors[one])
         words = (
-            f"{self}; nearest is {nearest.method}, {number_text(errors[nearest])} off on average "
-            f"in the {nearest.metric}"
+            f"{self}; nearest is {nearest.method}, "
+            f"{number_text(errors[nearest], scale=self.scale)} off on average in the "
+            f"{nearest.metric}"
         )
         return words, self.frame()
 
@@ -119,6 +126,7 @@ def score_methods(
     if not methods:
         raise XorMiError("methods is empty; give names and functions, such as METHODS")
     metrics = metric_of(metrics, decide)
+    given = metrics is not None
     request = request_of(model, pairs, sites, metrics, output, model_kwargs, max_batch_bytes)
     for name, method in methods.items():
         if not callable(method):
@@ -131,6 +139,7 @@ def score_methods(
         coordinates=coordinates(
             model, request.sets, value="each method, from the clean input", direction="denoising"
         ),
+        scale=0.0 if given else own_score_scale(model, request.corrupted.inputs),
     )
 
 

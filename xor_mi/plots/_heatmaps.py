@@ -606,12 +606,13 @@ def attribution_heatmap(attribution: Attribution, *, metric: str | None = None) 
     scores = attribution.scores[0]  # [site, pair]
     sizes = scores.detach().double().abs().nan_to_num(0.0, 0.0, 0.0).mean(dim=1).cpu()
     largest = int(sizes.argmax())
-    size = number_text(sizes[largest].item())
+    scale = attribution.scale
+    size = number_text(sizes[largest].item(), scale=scale)
     hovers: Texts = []
     lines: list[list[float]] = scores.T.tolist()
     for pair, line in zip(pairs, lines, strict=True):
         said = [
-            f"{pair}: {name} has a score of {number_text(number)} in the {shown}"
+            f"{pair}: {name} has a score of {number_text(number, scale=scale)} in the {shown}"
             for name, number in zip(names, line, strict=True)
         ]
         hovers.append(said)
@@ -622,6 +623,7 @@ def attribution_heatmap(attribution: Attribution, *, metric: str | None = None) 
         unit=f"score, in the {shown}",
         title=f"By {attribution.method} {names[largest]} matters most to the {shown}: "
         f"a score of {size} on average, without signs",
+        scale=scale,
         hovers=hovers,
         row_title="clean -> corrupted",
         column_title="site",

@@ -44,9 +44,11 @@ from xor_mi.plots._style import (
     point_text,
     rounded,
     score_axis,
+    score_ends,
     text_beside,
     text_width,
     titled,
+    without_rounding,
 )
 from xor_mi.truth import row_name, truth_rows
 from xor_mi.values import forward_float64, own_score_scale
@@ -229,7 +231,8 @@ def path_figure(path: InputPath) -> go.Figure:
     require_kind("path", path, InputPath, give="what geometry.path returns")
     figure = go.Figure()
     looks = cycle([(POSITIVE, "solid"), (NEGATIVE, "dash"), (INK, "dot")])
-    scores = zip(path.score_names, path.scores.T.tolist(), looks, strict=False)
+    shown = without_rounding(path.scores, path.threshold, scale=path.scale)
+    scores = zip(path.score_names, shown.T.tolist(), looks, strict=False)
     for name, values, (colour, dash) in scores:
         line = {"color": colour, "width": 3, "dash": dash}
         figure.add_trace(
@@ -244,7 +247,8 @@ def path_figure(path: InputPath) -> go.Figure:
         title=f"t: 0 is {start}, 1 is {end}<br>(dotted: these units turn {_turned(path)})",
         range=[-0.02, 1.08],
     )
-    figure.update_yaxes(title=score_axis(path.score_names, path.threshold))
+    ends = score_ends(path.scores, path.threshold, scale=path.scale)
+    figure.update_yaxes(title=score_axis(path.score_names, path.threshold), range=ends)
     several = path.scores.shape[1] > 1
     # names of units stand over the frame, aslant where there are many
     titled(figure, path_title(path), inside=270, above=35, below=60)

@@ -68,7 +68,7 @@ def method_scores_bars(scores: MethodScores) -> go.Figure:
     for method, metric in zip(table["method"], table["metric"], strict=True):
         names.append(f"{method} ({as_written(metric)})" if several else method)
     errors = table["mean_abs_error"].astype(float)
-    largest = reach(errors.dropna().tolist())
+    largest = reach(errors.dropna().tolist(), scale=scores.scale)
     written = ["" if isnan(error) else text_beside(error, largest=largest) for error in errors]
     bars = go.Bar(
         y=names,
@@ -100,17 +100,21 @@ def method_scores_bars(scores: MethodScores) -> go.Figure:
     # room for the number beside the longest bar
     figure.update_xaxes(title="mean absolute error (units of the metric)", range=[0, 1.2 * largest])
     figure.update_yaxes(title="method", type="category", autorange="reversed")
-    layout(figure, _nearest(table), width=width, height=bars_height(len(table)))
+    layout(figure, _nearest(table, scores.scale), width=width, height=bars_height(len(table)))
     return figure.update_layout(margin={"l": left, "r": 20, "b": 60})
 
 
-def _nearest(table: pd.DataFrame) -> str:
-    """Which method is nearest to exact patching, and how far off."""
+def _nearest(table: pd.DataFrame, scale: float) -> str:
+    """Which method is nearest to exact patching, and how far off.
+
+    Args:
+        scale: the size of what is measured.
+    """
     tried = table[(table["method"] != EXACT) & table["mean_abs_error"].notna()]
     if tried.empty:
         return "No attribution method is for this model"
     errors = tried["mean_abs_error"].astype(float)
-    largest = reach(errors.tolist())
+    largest = reach(errors.tolist(), scale=scale)
     first = tried.iloc[int(errors.to_numpy().argmin())]
     # what differs from the least by rounding alone is as near
     is_near = errors <= errors.min() + ROUNDING * largest

@@ -46,8 +46,10 @@ from xor_mi.plots._style import (
     reach,
     rounded,
     score_axis,
+    score_ends,
     text_beside,
     titled,
+    without_rounding,
     wrapped,
 )
 
@@ -122,7 +124,7 @@ def weight_slider(
         shown_first = sweep.start
     shown_first = whole_number("shown_first", shown_first, below=len(frames))
     is_planar = bool(sweep.planes)
-    bound = largest_distance([sweep.planes[sweep.start]]) if is_planar else 1.0
+    bound = _plane_bound(sweep) if is_planar else 1.0
     titles = ["slack of each input's condition"]
     n_bars = len(frames[0].values)
     heights = [max(PANEL, 34 * n_bars)]
@@ -180,7 +182,8 @@ def _decided_otherwise(rows: str) -> str:
 def _add_score_lines(figure: go.Figure, path: InputPath) -> None:
     """What does not move: each score along the whole way, and the threshold."""
     t = path.t.tolist()
-    for k, column in enumerate(path.scores.T.tolist()):
+    shown = without_rounding(path.scores, path.threshold, scale=path.scale)
+    for k, column in enumerate(shown.T.tolist()):
         line = {"color": POSITIVE, "width": 3, "dash": OUTPUT_DASHES[k % len(OUTPUT_DASHES)]}
         trace = go.Scatter(x=t, y=column, mode="lines", line=line, name=path.score_names[k])
         figure.add_trace(trace, row=1, col=1)
@@ -191,7 +194,7 @@ def _add_score_lines(figure: go.Figure, path: InputPath) -> None:
 
 def _values_here(path: InputPath, n: int, frame: SliderFrame) -> Traces:
     """The scores as circles at one point of the way, and every unit's value as a bar."""
-    scores = path.scores[n]
+    scores = without_rounding(path.scores[n], path.threshold, scale=path.scale)
     decided = decide(scores, cut=path.threshold).tolist()
     here = go.Scatter(
         x=[path.t[n].item()] * len(scores),
@@ -222,7 +225,9 @@ def _values_here(path: InputPath, n: int, frame: SliderFrame) -> Traces:
 def _label_path_axes(figure: go.Figure, path: InputPath, frames: list[SliderFrame]) -> None:
     start, end = point_text(path.start, 3), point_text(path.end, 3)
     figure.update_xaxes(title=f"t: 0 is {start}, 1 is {end}", range=[-0.05, 1.05], row=1, col=1)
-    figure.update_yaxes(title=score_axis(path.score_names, path.threshold), row=1, col=1)
+    ends = score_ends(path.scores, path.threshold, scale=path.scale)
+    title = score_axis(path.score_names, path.threshold)
+    figure.update_yaxes(title=title, range=ends, row=1, col=1)
     figure.update_xaxes(title="input, hidden unit, output", type="category", row=2, col=1)
     low = min(min(frame.values.values()) for frame in frames)
     high = max(max(frame.values.values()) for frame in frames)
@@ -312,13 +317,23 @@ def _surface(plane: InputPlane, bar: dict[str, Any], bound: float) -> dict[str, 
     }
 
 
-def largest_distance(planes: Sequence[InputPlane]) -> float:
-    """From the threshold, at a corner of one of these planes; 1 where all of them are 0."""
+def _plane_bound(sweep: WeightSweep) -> float:
+    """The largest distance of the network as it is."""
+    scale = max([held.scale for held in sweep.conditions], default=0.0)
+    return largest_distance([sweep.planes[sweep.start]], scale=scale)
+
+
+def largest_distance(planes: Sequence[InputPlane], *, scale: float) -> float:
+    """From the threshold, at a corner of one of these planes.
+
+    Where that is only rounding beside `scale`, the size of what the outputs are made of, it is that
+    one; 1 where there is none.
+    """
     outputs = torch.stack([plane.outputs for plane in planes])
     # [plane, corner]: low and high x0 with low and high x1
     corners = outputs[:, [0, 0, -1, -1], [0, -1, 0, -1]]
-    # planes that lie on the threshold still need a scale
-    return (corners - planes[0].threshold).abs().max().item() or 1.0
+    distances = (corners - planes[0].threshold).abs()
+    return reach([distances.max().item()], scale=scale)
 
 
 def _label_weight_axes(

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
+import torch
 from torch import Tensor
 
 from xor_mi.finding import LONG_NUMBER, ROUNDING, number_text
@@ -308,6 +309,30 @@ def reach(values: Iterable[float], *, scale: float = 0.0) -> float:
     if largest <= ROUNDING * scale:
         return scale or 1.0
     return largest
+
+
+def without_rounding(scores: Tensor, threshold: float, *, scale: float) -> Tensor:
+    """Scores, those that differ from the threshold by rounding alone on it.
+
+    >>> import torch
+    >>> without_rounding(torch.tensor([0.5, 0.5 + 1e-7]), 0.5, scale=4.0).tolist()
+    [0.5, 0.5]
+    """
+    far = (scores - threshold).abs()
+    return torch.where(far <= ROUNDING * scale, threshold, scores)
+
+
+def score_ends(scores: Tensor, threshold: float, *, scale: float) -> list[float] | None:
+    """Where an axis of scores begins and ends that are on the threshold but for rounding.
+
+    None for all others, whose axis plotly finds.
+    """
+    if not torch.equal(
+        without_rounding(scores, threshold, scale=scale), torch.full_like(scores, threshold)
+    ):
+        return None
+    half = scale or 1.0
+    return [threshold - half, threshold + half]
 
 
 def text_beside(value: float, *, largest: float, signed: bool = False) -> str:

@@ -44,6 +44,7 @@ from xor_mi.plots._style import (
     titled,
 )
 from xor_mi.population import EVENTS, AtStep, Event, Moment, Trajectory
+from xor_mi.values import own_score_scale
 
 TrajectoryKind = Literal["gates", "plane", "weights", "moving"]
 TRAJECTORY_KINDS = ("gates", "plane", "weights", "moving")
@@ -612,7 +613,8 @@ def _moving_figure(trajectory: Trajectory, kind: TrajectoryKind) -> go.Figure:
     heights += [PLANE_HEIGHT] * has_plane
     inside = sum(heights) + MOVING_GAP * (len(heights) - 1)
     if has_plane:
-        bound = largest_distance(planes)
+        scales = [own_score_scale(network, network.rows()) for network in networks]
+        bound = largest_distance(planes, scale=max(scales))
         for traces, plane, network in zip(moving, planes, networks, strict=True):
             edge = geometry.boundary(network, n_points=BOUNDARY_POINTS, progress=False)
             # beside the plane, which is the lowest panel
