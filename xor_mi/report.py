@@ -857,7 +857,7 @@ def _walked(findings: NetworkFindings) -> Markup:
         of = f" of y{change.output}" if several else ""
         before, after = map(decision_text, (change.before, change.after))
         nearest_end = min(change.t, 1 - change.t)
-        why = ", by rounding" if 0 < nearest_end < ROUNDING else ""
+        why = " (by rounding)" if 0 < nearest_end < ROUNDING else ""
         at = number_text(change.t, scale=1.0)
         changes.append(f"{before} to {after}{of} at t = {at}{why}")
     if changes:
