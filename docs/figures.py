@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from _concepts import write_concepts
 from PIL import Image
 from selenium import webdriver
 
@@ -47,6 +48,7 @@ RESET = ".xmb-tools button"
 def main() -> None:
     """Write every picture where its page is."""
     write_guides()
+    write_concepts()
     result = train("XOR", seed=29)
     with tempfile.TemporaryDirectory() as folder:
         page = write_bench(Path(folder, "bench.html"), result.model)

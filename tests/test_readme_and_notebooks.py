@@ -79,17 +79,20 @@ def test_readme_s_commands_and_files_exist():
     assert f"default seed, {cli.TOUR_SEED}," in README
 
 
-def test_readme_names_every_room():
-    """The module map has the rooms of the package, in the order the architecture test holds."""
-    from test_architecture import ORDER, modules
+def test_the_page_on_how_it_is_built_names_every_room():
+    """Its table has the rooms of the package, in the order the architecture test holds, each with
+    one sentence and, but for the two that nobody imports, a link to its own page.
+    """
+    from test_architecture import ENTRANCES, ORDER, modules
 
+    page = (code_blocks.DOCS / "built.md").read_text(encoding="utf-8")
     listed = re.findall(
-        r"^(\w+(?:, \w+)*)  +\S", README.split("from top to bottom")[1].split("```")[1], flags=re.M
+        r"^\| (?:\{py:mod\}`(\w+) <xor_mi\.\1>`|`(\w+)`) \| [^.|]+\. \|$", page, flags=re.M
     )
-    names = [name for line in listed for name in line.split(", ")]
-    assert names == [
+    assert [linked or plain for linked, plain in listed] == [
         room for room in ORDER if room in {module.split(".")[0] for module in modules()}
     ]
+    assert {plain for _, plain in listed if plain} == ENTRANCES
 
 
 def cells_of(path: Path) -> list[dict]:

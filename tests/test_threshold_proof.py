@@ -182,7 +182,7 @@ def test_what_is_said():
     yes, no = threshold_proof("x0>x1"), threshold_proof("XNOR")
     assert str(yes) == "x0>x1 is a threshold function: 1 exactly where x0 - x1 > 0.5"
     assert str(no) == (
-        "XNOR is no threshold function: 00 + 11 = 01 + 10, rows that are 1 on the left and as many "
+        "XNOR is not a threshold function: 00 + 11 = 01 + 10, rows that are 1 on the left and as many "
         "that are 0 on the right"
     )
     assert yes.frame().values.tolist() == [

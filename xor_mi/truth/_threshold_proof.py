@@ -98,7 +98,7 @@ class ThresholdProof(Finding):
             left = _weighted_text(self.weights)
             return f"{name} is a threshold function: 1 exactly where {left} > {self.threshold}"
         return (
-            f"{name} is no threshold function: {self.conflict}, rows that are 1 on the left and "
+            f"{name} is not a threshold function: {self.conflict}, rows that are 1 on the left and "
             "as many that are 0 on the right"
         )
 
