@@ -15,7 +15,7 @@ from _concepts import write_concepts
 from PIL import Image
 from selenium import webdriver
 
-from xor_mi import zoo
+from xor_mi import geometry, handmade, plots, zoo
 from xor_mi.bench import write_bench
 from xor_mi.interventions import ablation_sweep, patch_sweep
 from xor_mi.report import find_out, write_report
@@ -48,6 +48,7 @@ RESET = ".xmb-tools button"
 def main() -> None:
     """Write every picture where its page is."""
     write_guides()
+    write_input_plane()
     write_concepts()
     result = train("XOR", seed=29)
     with tempfile.TemporaryDirectory() as folder:
@@ -85,6 +86,16 @@ def write_guides() -> None:
         figure.write_image(place, scale=2)
         shrunk = Image.open(place).convert("RGB").quantize(128, dither=Image.Dither.NONE)
         shrunk.save(place, optimize=True)
+
+
+def write_input_plane() -> None:
+    """The textbook network's plane of inputs, with the way from 00 to 11."""
+    model = handmade.textbook_xor()
+    figure = plots.input_plane(model, path=geometry.path(model, "00", "11"))
+    still = Image.open(io.BytesIO(figure.to_image("png", scale=2))).convert("RGB")
+    # of few colours the most apart, or the ends of the colour bar are lost
+    fewer = still.quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    fewer.save(HERE / "how_to" / "input_plane.png", optimize=True)
 
 
 def frames(driver: webdriver.Chrome) -> Iterator[tuple[Image.Image, int]]:
