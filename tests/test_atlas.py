@@ -287,10 +287,11 @@ def test_every_class_is_a_mark_at_its_share(unit, n_inputs):
         assert left < min(places) <= column[str(number)] <= max(places)
         left = max(places)
     # in pixels, as the figure's own size gives them
-    across_all = figure.layout.width - plots._atlas.SIDES
+    across_all = figure.layout.width - figure.layout.margin.l - figure.layout.margin.r
     start, end = axis.domain
     scale_x = across_all * (end - start) / np.ptp(axis.range)
     assert scale_x == pytest.approx(1)
+    assert figure.layout.width <= 640
     places = np.array([(x, y * plots._atlas.MARKS_HEIGHT / 100) for x, y, _, _ in drawn.values()])
     radii = np.array([across / 2 for _, _, across, _ in drawn.values()])
     apart = np.linalg.norm(places[:, None] - places, axis=-1)

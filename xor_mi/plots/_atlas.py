@@ -17,9 +17,9 @@ from xor_mi.plots._style import INK, NEGATIVE, POSITIVE, as_written, layout
 
 WIDTHS: dict[str, tuple[str, str, str]] = {
     "threshold": ("threshold units", POSITIVE, ""),
-    "threshold_direct": ("threshold units, direct connections", POSITIVE, "/"),
+    "threshold_direct": ("threshold units, direct", POSITIVE, "/"),
     "relu": ("ReLU units", NEGATIVE, ""),
-    "relu_direct": ("ReLU units, direct connections", NEGATIVE, "/"),
+    "relu_direct": ("ReLU units, direct", NEGATIVE, "/"),
 }
 """Column of the atlas -> what it counts, and the colour and hatching of its bars."""
 LOOKS = (
@@ -32,7 +32,7 @@ LOOKS = (
 """Colour and symbol of a class by its other least number, from 0; the bars have other colours."""
 STAR_SIZE = {"star": 1.8}
 """A star is as easily seen as the other symbols where it is so much larger."""
-SMALLEST, LARGEST = 6.0, 13.0
+SMALLEST, LARGEST = 4.0, 7.5
 """Pixels across the mark of the smallest class and of the largest."""
 LARGEST_CLASS = 768
 """Functions in the largest class of four inputs: inputs permuted and negated, and the output."""
@@ -40,12 +40,16 @@ CORNERS = 1.2
 """How much further than a circle of its size a square or a diamond reaches."""
 ROUNDING = 1e-6
 """So many pixels are no overlap."""
-BARS_WIDTH, BETWEEN = 400, 90
-"""Pixels of the panel of counts, and of the gap between it and the marks."""
-MARKS_HEIGHT = 480
+LEAST_WIDTH = 480
+"""Pixels across both panels, and more where the marks need more."""
+MARKS_HEIGHT = 660
 """Pixels from no success to every run's."""
-SIDES = 160
-"""Pixels of plotly's margins left and right."""
+BEYOND = 2
+"""Per cent of the axis below 0 and above 100, so that a mark there is whole."""
+BARS_HEIGHT, BETWEEN = 260, 80
+"""Pixels of the panel of counts below, and of the gap above it."""
+LEFT, RIGHT, TOP, BOTTOM = 108, 12, 120, 190
+"""Pixels of the margins: the legend stands in the one at the bottom."""
 
 
 def atlas_figure(
@@ -57,7 +61,7 @@ def atlas_figure(
     Every class is one mark, over its least number of units; its height is the share of ReLU
     networks of the least width that come to solve it, its size grows with the number of functions
     in the class, colour and symbol give the least number of the other kind of units. Marks that
-    would cover each other stand side by side. Beside them, how many *functions* need how many
+    would cover each other stand side by side. Below them, how many *functions* need how many
     units, on a logarithmic axis.
 
     Args:
@@ -79,11 +83,12 @@ def atlas_figure(
     spots = {width: _spots(lines[lines[unit] == width], other=other) for width in shown}
     reach = {width: max(map(_far, spots[width]), default=0.0) for width in shown}
     centre, marks_width = _columns(reach)
+    marks_height = MARKS_HEIGHT * (100 + 2 * BEYOND) / 100
+    panels = marks_height + BETWEEN + BARS_HEIGHT
     figure = make_subplots(
-        cols=2,
-        column_widths=[marks_width, BARS_WIDTH],
-        horizontal_spacing=BETWEEN / (marks_width + BETWEEN + BARS_WIDTH),
-        subplot_titles=["classes", "functions"],
+        rows=2,
+        row_heights=[marks_height, BARS_HEIGHT],
+        vertical_spacing=BETWEEN / panels,
     )
     _add_marks(figure, lines, spots, centre, by=unit, other=other)
     _add_counts(figure, lines, widths)
@@ -96,10 +101,19 @@ def atlas_figure(
     of_it = "it" if len(lines) == 1 else "they"
     title = f"{classes} of functions of {inputs} by how many hidden units {of_it} {verb}"
     key = f"a mark is a class: its colour says its least {WIDTHS[other][0]}, its size its functions"
-    width = marks_width + BETWEEN + BARS_WIDTH + SIDES
-    layout(figure, f"{title}<br>({key})", width=width, height=MARKS_HEIGHT + 250)
-    legend = {"orientation": "h", "y": -0.14, "yanchor": "top", "x": 0}
-    return figure.update_layout(legend=legend, margin={"t": 110}, barmode="group")
+    width, height = marks_width + LEFT + RIGHT, panels + TOP + BOTTOM
+    layout(figure, f"{title}<br>({key})", width=width, height=round(height))
+    legend = {
+        "orientation": "h",
+        "y": -60 / panels,
+        "yanchor": "top",
+        "x": 0,
+        "entrywidth": 0.5,
+        "entrywidthmode": "fraction",
+        "font": {"size": 11},
+    }
+    margin = {"l": LEFT, "r": RIGHT, "t": TOP, "b": BOTTOM}
+    return figure.update_layout(legend=legend, margin=margin, barmode="group")
 
 
 def _label(
@@ -116,20 +130,20 @@ def _label(
         range=[0, marks_width],
         tickvals=list(centre.values()),
         ticktext=list(map(str, centre)),
-        col=1,
+        row=1,
     )
     share = "% of ReLU networks of the least width that solve it"
-    figure.update_yaxes(title=share, range=[-3, 103], col=1)
-    figure.update_xaxes(title="least number of units", dtick=1, col=2)
+    figure.update_yaxes(title=share, range=[-BEYOND, 100 + BEYOND], row=1)
+    figure.update_xaxes(title="least number of units", dtick=1, row=2)
     figure.update_yaxes(
         type="log",
         dtick=1,
         # powers of ten, with room for the number over the highest bar
-        range=[0, log10(n_functions) + 0.6],
+        range=[0, log10(n_functions) + 1.2],
         title="functions",
         exponentformat="none",
         separatethousands=True,
-        col=2,
+        row=2,
     )
 
 
@@ -226,10 +240,12 @@ def _columns(reach: dict[int, float]) -> tuple[dict[int, float], int]:
     centre: dict[int, float] = {}
     right = 0.0
     for width, far in reach.items():
-        half = max(45.0, far + 20)
+        half = max(36.0, far + 10)
         centre[width] = right + half
         right += 2 * half
-    return centre, round(right)
+    room = max(0.0, LEAST_WIDTH - right) / (2 * len(reach))
+    apart = {width: at + (2 * place + 1) * room for place, (width, at) in enumerate(centre.items())}
+    return apart, max(LEAST_WIDTH, round(right))
 
 
 # what is drawn
@@ -311,4 +327,4 @@ def _add_counts(figure: go.Figure, lines: pd.DataFrame, widths: range) -> None:
             cliponaxis=False,
             hovertemplate=f"%{{y:,}} functions need %{{x}} {name}<extra></extra>",
         )
-        figure.add_trace(bars, row=1, col=2)
+        figure.add_trace(bars, row=2, col=1)
