@@ -352,7 +352,7 @@ def test_exports(textbook):
     assert graph.edges["h0.1", "y0"]["weight"] == -2
     assert '"h0.1" -> "y0" [label="-2.00", style=dashed];' in circuit.to_dot()
     assert 'h0_1 -.->|"-2.00"| y0' in circuit.to_mermaid()
-    assert r"y_{0} &= h_{0,0} \land  \lnot h_{0,1}" in circuit.to_latex()
+    assert r"y_{0} &= h_{0,0} \land \lnot h_{0,1}" in circuit.to_latex()
     assert json.loads(circuit.to_json()) == json.loads(json.dumps(circuit.to_dict()))
     lost = identify_circuit(textbook, "AND")
     assert lost.to_networkx().number_of_edges() == 0

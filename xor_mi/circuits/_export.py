@@ -136,7 +136,7 @@ def to_latex(
 
 def _latex(formula: str) -> str:
     def put(match: re.Match[str]) -> str:
-        token = match[0]
+        token = match[0].rstrip()
         if token in _LATEX:
             return _LATEX[token] + " "
         # h0.1 -> h_{0,1}
@@ -144,4 +144,4 @@ def _latex(formula: str) -> str:
         return f"{letter}_{{{numbers}}}"
 
     # ">=" before ">", which would take its first half
-    return re.sub(r">=|[&|^~>]|TRUE|FALSE|[xyh][\d.]+", put, formula).strip()
+    return re.sub(r"(?:>=|[&|^~>]|TRUE|FALSE) *|[xyh][\d.]+", put, formula).strip()
