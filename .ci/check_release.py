@@ -15,7 +15,7 @@ def disagreements(tag: str, root: Path = ROOT) -> list[str]:
     if tag != f"v{version}":
         found.append(f"the tag is {tag}, and xor_mi/__init__.py says {version}")
     if not re.fullmatch(r"\d+\.\d+\.\d+(rc\d+)?", version):
-        found.append(f"{version} is no version to release: write it without .dev")
+        found.append(f"{version} is not a version to release: write it without .dev")
     changelog = (root / "CHANGELOG.md").read_text(encoding="utf-8")
     if not re.search(
         rf"^## \[?{re.escape(version)}\]? - \d{{4}}-\d\d-\d\d$", changelog, flags=re.M

@@ -16,7 +16,7 @@ ITEM = re.compile(r"- ")
 
 def marked(part: str, places: Mapping[str, str]) -> str:
     """What stands in backticks as code, and as a link where it is a name of the reference; of all
-    else, what is no markup.
+    else, what is not markup.
     """
     if not part.startswith("`"):
         return MARKUP.sub(lambda found: f"\\{found[0]}" if found["sign"] else found[0], part)

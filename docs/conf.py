@@ -52,7 +52,7 @@ html_css_files = ["site.css"]
 nb_execution_mode = "off"
 nb_merge_streams = True
 # of a figure the still picture is shown; its other form is for Jupyter
-# a name of an axis in an annotation, such as "gate" or "row", is no name of the reference
+# a name of an axis in an annotation, such as "gate" or "row", is not a name of the reference
 suppress_warnings = ["mystnb.unknown_mime_type", "ref.python"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_block"]
 myst_heading_anchors = 4

@@ -26,7 +26,7 @@ def mismatches(rng):
         f"{case.text}: distance", score, bound, model.rule.distance(model(model.rows())).detach()
     )
 
-    # numbers that are no levels; quarters, so that exact networks stay exact
+    # numbers that are not levels; quarters, so that exact networks stay exact
     between = torch.tensor(
         [[rng.randrange(-8, 9) / 4 for _ in range(net.n_inputs)] for _ in range(3)]
     )

@@ -214,7 +214,7 @@ def compare_boundary(model, net, box, rng) -> tuple[int, list[str]]:
             ) / size
             n += 1
             far = _distance(segments, at)
-            # a decision that holds on one point of the way only, or on a line along it, is no change
+            # a decision that holds on one point of the way only, or on a line along it, is not a change
             if far > 1e-7 and _parts(net, start, end, t, before, after):
                 found.append(f"no boundary within {far} of {at}, where {before} becomes {after}")
     return n, found

@@ -177,7 +177,7 @@ def test_what_was_not_kept_is_no_key():
     assert isinstance(raised.value, KeyError)
     assert str(raised.value).startswith("no checkpoint"), "without the quotes of a KeyError"
     for no_step in ("20", 20.0, True, None):
-        with pytest.raises(XorMiError, match=r"is no step.*first are at 0, 10, 20"):
+        with pytest.raises(XorMiError, match=r"is not a step.*first are at 0, 10, 20"):
             _ = checkpoints[no_step]
     with pytest.raises(XorMiError, match="no checkpoints were asked for"):
         _ = train(max_steps=5).checkpoints[0]

@@ -60,7 +60,7 @@ def test_one_unit_has_several_readings():
 
 
 def test_constant_units_say_dead_or_always_on():
-    """No gap, no margin; the gate is FALSE or TRUE. Rounding noise around a constant is no gap."""
+    """No gap, no margin; the gate is FALSE or TRUE. Rounding noise around a constant is not a gap."""
     for values, gate, note in (
         ([0.0] * 4, "FALSE", "dead"),
         ([3.0, 3.0, 3.0 + 1e-10, 3.0], "TRUE", "always on"),
@@ -430,7 +430,7 @@ def test_a_decision_that_rests_on_rounding_is_not_called_computed():
 
 
 def test_a_unit_with_a_large_offset_is_still_read():
-    """A unit that varies by 2 around three million is no constant."""
+    """A unit that varies by 2 around three million is not a constant."""
     offset = 3e6
     layers = [([[1.0, 1.0], [1.0, 1.0]], [-1.0, offset]), ([[-2.0, 1.0]], [-offset - 0.5])]
     layers = [

@@ -243,7 +243,7 @@ def test_a_decision_by_rounding_alone_is_found():
 
 
 def test_what_cannot_be_diagnosed_is_refused(textbook):
-    """A target of another width, and what is no network."""
+    """A target of another width, and what is not a network."""
     with pytest.raises(XorMiError, match="2 outputs"):
         diagnose(textbook, "x0, x1")
     with pytest.raises(XorMiError):
@@ -268,7 +268,7 @@ def test_both_names_of_two_logits_point_at_argmax():
     layers = [hidden, ([[-1, 2], [1, -2]], [10.5, 9.7])]
     found = diagnose(HookedMLP.from_weights(layers), "XNOR, XOR")
     assert ("decision_rule", "argmax") in [(one.kind, one.value) for one in found.answers]
-    # a threshold that fits these weights is no convention, and comes last
+    # a threshold that fits these weights is not a convention, and comes last
     assert [one.kind for one in found.answers][-1] == "decision_threshold"
     model = HookedMLP.from_weights(layers, loss_fn="ce", target="XNOR, XOR")
     assert model.cfg.target == BooleanFunction.of("XOR")

@@ -169,7 +169,7 @@ def test_chunks_and_metrics_that_compare_pairs(model, pairs):
 
 def test_what_has_no_direct_contribution_says_so(pairs):
     """Metrics that are not linear in the logits, a model without a stream, logits behind a soft
-    cap, a stream that more is added to, and heads whose output is no linear map of them: one
+    cap, a stream that more is added to, and heads whose output is not a linear map of them: one
     sentence each.
     """
     bridge = native_transformer(**SIZES)

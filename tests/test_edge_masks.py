@@ -282,7 +282,7 @@ def test_a_subcircuit_of_a_network_is_one_of_its_masks():
 
 
 def test_masks_are_named_by_numbers_in_one_line():
-    """Lines of different lengths are refused in a sentence; no number is no mask."""
+    """Lines of different lengths are refused in a sentence; no number is not a mask."""
     masks = edge_masks(handmade.textbook_xor(), progress=False)
     for wrong in ([[1], [1, 2]], [[1, 2]], [0.5], ["a"], 64, -1):
         with pytest.raises(XorMiError, match="give whole numbers from 0 to 63, a slice"):

@@ -237,7 +237,7 @@ def methods() -> dict[str, Callable[..., object]]:
 
 
 def wrong_answers(call: Callable[..., object], arguments: dict[str, object]) -> list[str]:
-    """One argument at a time of the wrong kind: what became of it where it was no refusal.
+    """One argument at a time of the wrong kind: what became of it where it was not a refusal.
 
     A context is entered, as nothing is checked before.
     """
@@ -322,6 +322,6 @@ def test_a_place_that_a_circuit_does_not_have_is_named():
 @pytest.mark.unchecked
 @pytest.mark.parametrize("bits", [[[0, 0, 0]], 1, [[0.5, 0]], [[2, 0]]])
 def test_bits_that_are_none_are_not_predicted(bits):
-    """Another width, or another value than 0 and 1, is no run of the algorithm."""
+    """Another width, or another value than 0 and 1, is not a run of the algorithm."""
     with pytest.raises(XorMiError, match="are not 2 bits per run"):
         OR_AND.predict(torch.tensor(bits))

@@ -124,7 +124,7 @@ def test_the_example_of_the_docs_is_what_happens():
         ({"measure": "size", "at_most": float("nan")}, "at_most is nan; give a finite number"),
         ({"measure": "size", "at_most": 3, "task": "XOR"}, "no task 'XOR'"),
         ({"measure": "size", "at_most": 3, "method": "magnitud"}, "did you mean 'magnitude'"),
-        ({"measure": "size", "at_most": 3, "method": 3}, "method is no function"),
+        ({"measure": "size", "at_most": 3, "method": 3}, "method is not a function"),
         ({"measure": "size", "at_most": 3, "networks": 0}, "networks must be a whole number"),
     ],
 )

@@ -363,7 +363,7 @@ def test_a_sample_of_sets_estimates_the_exact_p_value(monkeypatch):
 
 @pytest.mark.parametrize("over", ["edges", "units"])
 def test_every_circuit_against_the_truth(over):
-    """Counts by loops: perfect is every row right, minimal is no perfect subset."""
+    """Counts by loops: perfect is every row right, minimal is not a perfect subset."""
     (model,) = solved((2,), target="AND") if over == "edges" else solved((3, 2))
     naive = Naive(model, over)
     elements = naive.elements

@@ -324,7 +324,7 @@ WRONG = {
     ),
     "another network's edge": (
         lambda problem: [Edge(Unit(-1, 0), Unit(0, 7))],
-        "x0->h0.7, which is no edge",
+        "x0->h0.7, which is not an edge",
     ),
     "edges and units": (
         lambda problem: [problem.edges[0], problem.units[0]],
@@ -349,7 +349,7 @@ WRONG = {
     "no causal model": (has_no_causal_model, "give AlignedModel.a HighLevelModel"),
     "a unit by its name": (
         lambda problem: {"h0.0": "OR"},
-        "gate of 'h0.0', which is no unit of this network; give some of problem.units",
+        "gate of 'h0.0', which is not a unit of this network; give some of problem.units",
     ),
     "no control": (has_no_control, "the control nan; give a finite number, or None"),
 }

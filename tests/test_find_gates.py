@@ -326,7 +326,7 @@ def nothing(a, b, noise):
 
 def test_noisy_inputs_have_p_values_and_pairs_are_sampled():
     """Of a unit that is read, one that is not, and one of noise: the first acts, the second carries
-    its gate, the third is no candidate; said of a sample as of all pairs.
+    its gate, the third is not a candidate; said of a sample as of all pairs.
     """
     model = Own([either, both, nothing], lambda units: units[:, 0] - 0.5)
     inputs, features = noisy()

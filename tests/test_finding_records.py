@@ -360,7 +360,7 @@ def test_a_finding_without_lines_is_held_by_what_was_measured(own):
         (lambda text: text.replace('"version": 2', '"version": 3'), "is of format 3; this xor-mi reads up to 2: install a later"),
         (lambda text: text.replace('"version": 2', '"version": 1'), "is of format 1, which did not hold what was measured and how; write it anew with pytest --force-regen"),
         (lambda text: text.replace('"head": {}', '"head": {"n_inputs": {}}'), "'head.n_inputs' is {}, not a text, a number, "),
-        (lambda text: text.replace('"head": {}', '"head": []'), "'head' is no object"),
+        (lambda text: text.replace('"head": {}', '"head": []'), "'head' is not an object"),
         (lambda text: text.replace("xor_mi.finding", "spice.finding"), "it has no 'format': 'xor_mi.finding'"),
         (lambda text: text.replace('"kind": ', '"sort": '), "'kind' is missing"),
         (lambda text: text.replace('"gate": "exact"', '"gate": "fuzzy"'), "'columns.gate' is \"fuzzy\", not one of exact, number"),

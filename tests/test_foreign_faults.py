@@ -358,7 +358,7 @@ def test_listing_hooks_leaves_a_model_in_train_mode_alone():
 
 def test_inputs_that_cannot_be_are_refused_in_one_line():
     """NaN in every method, inputs without an axis, keyword inputs that nothing takes, bounds that
-    are no numbers, and decisions without numbers.
+    are not numbers, and decisions without numbers.
     """
     broken = (PAIRS[0].clone().fill_(math.nan), PAIRS[1])
     model, site = Own(plain), Site("hook_h", (0,))

@@ -1,7 +1,7 @@
 """HookedMLP.from_sklearn, from_keras and from_weights: arrays kept the other way round, and what
 their owners say of them.
 
-scikit-learn and Keras are no requirements of this package, nor of its tests: with scikit-learn
+scikit-learn and Keras are not requirements of this package, nor of its tests: with scikit-learn
 installed everything that loads transformers loads it too, which takes a second each time. Stand-ins
 with their attributes compute in NumPy, in the way their documentation says, and where scikit-learn
 is installed its own networks are brought in as well.
@@ -219,7 +219,7 @@ class Pipeline:
 
 
 def test_a_pipeline_s_scaling_is_put_into_the_first_layer():
-    """Outputs are those of the whole pipeline on bits; what is no scaling is found and refused."""
+    """Outputs are those of the whole pipeline on bits; what is not a scaling is found and refused."""
     for seed in range(5):
         last = ("mlp", MLPClassifier(random_layers((2, 3, 1), seed), "tanh"))
         scalers = [("a", Scaler([0.5, 0.4], [0.5, 2.0])), ("b", Scaler([1, -1], [3, 3]))]

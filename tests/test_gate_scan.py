@@ -908,7 +908,7 @@ def test_two_names_of_one_hook_are_read_once(function, planted):
 
 
 def test_keyword_inputs_belong_to_the_inputs():
-    """A mask that is 1 on odd inputs makes them what they are; what is no tensor is passed on, and
+    """A mask that is 1 on odd inputs makes them what they are; what is not a tensor is passed on, and
     inputs that differ in their mask alone are different.
     """
     ones, mask = torch.ones(40, 1), (NUMBERS % 2)[:, None]

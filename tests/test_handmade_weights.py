@@ -55,7 +55,7 @@ def test_edit_changes_what_was_asked_and_nothing_else(textbook):
     ],
 )
 def test_edits_that_name_nothing_are_refused(textbook, changes, message):
-    """No such entry, tensor, place; values that are no finite numbers of its shape; nothing at
+    """No such entry, tensor, place; values that are not finite numbers of its shape; nothing at
     all.
     """
     with pytest.raises(XorMiError, match=message):

@@ -68,7 +68,7 @@ def assert_alike(model, x=None):
 
 
 class Doubling(HookPoint):
-    """A hook point that is no identity."""
+    """A hook point that is not an identity."""
 
     def forward(self, x):
         return 2 * x

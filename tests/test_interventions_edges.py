@@ -370,7 +370,7 @@ def test_paths_are_read_at_the_output_they_end_at():
 
 @pytest.mark.unchecked
 def test_metrics_in_every_form(textbook):
-    """One function, Boolean values, one that edits what it is given; what is no metric is named."""
+    """One function, Boolean values, one that edits what it is given; what is not a metric is named."""
     by_function = patch_sweep(textbook, metrics=lambda outputs: outputs[:, 0])
     assert torch.equal(by_function.values, patch_sweep(textbook).values)
 

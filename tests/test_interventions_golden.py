@@ -474,7 +474,7 @@ def test_shapley_by_hand(textbook):
 
 @pytest.mark.unchecked
 def test_attribution_mistakes(textbook):
-    """Unknown methods, too many sites for Shapley, a metric that is no logit for the direct
+    """Unknown methods, too many sites for Shapley, a metric that is not a logit for the direct
     contribution.
     """
     with pytest.raises(XorMiError, match="no attribution method 'gradcam'"):

@@ -51,7 +51,7 @@ def test_decisions_are_strict_and_ties_are_undecided():
 
 @pytest.mark.unchecked
 def test_decisions_are_not_taken_for_outputs():
-    """True and False are no numbers to decide by: False would be on the threshold."""
+    """True and False are not numbers to decide by: False would be on the threshold."""
     for read in (decision, score, logit, probability, partial(accuracy, labels=[0, 1])):
         with pytest.raises(XorMiError, match="decided already; give the numbers"):
             read(torch.tensor([[False], [True]]))
@@ -315,7 +315,7 @@ def test_logit_difference_given_to_a_sweep_as_it_is_has_the_targets_labels():
     # a function of one's own that asks for labels gets the same ones
     own = patch_sweep(other, metrics=lambda outputs, labels: labels + 0 * outputs[:, 0])
     assert own.clean[0].tolist() == [clean != "00" for clean, _ in plain.pairs]
-    # inputs that are no bits have no target
+    # inputs that are not bits have no target
     noisy = patch_sweep(other, (other.rows(["11"]) + 0.1, other.rows(["01"])), metrics=wanted)
     assert noisy.clean.item() > 0
 

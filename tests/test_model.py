@@ -265,7 +265,7 @@ def test_every_check_of_the_config_fires(settings, message):
 
 
 def test_config_round_trip_and_foreign_keys():
-    """to_dict -> JSON -> from_dict is the identity; a key that is no setting is named."""
+    """to_dict -> JSON -> from_dict is the identity; a key that is not a setting is named."""
     cfg = HookedMLPConfig(
         3, (4, 4), 2, act_fn="tanh", target="x0 & x1, x1 ^ x2", dtype=torch.float64, seed=9
     )

@@ -28,7 +28,7 @@ NEEDS_SH = pytest.mark.skipif(
 
 
 def script(name: str) -> ModuleType:
-    """A Python file of `.ci`, which is no package."""
+    """A Python file of `.ci`, which is not a package."""
     spec = importlib.util.spec_from_file_location(name, ROOT / ".ci" / f"{name}.py")
     assert spec
     assert spec.loader
@@ -238,7 +238,7 @@ def test_what_is_no_environment_is_left_alone(clone):
     (clone.folder / ".venv" / "letter.txt").touch()
     status, output = clone.setup()
     assert status == 1
-    assert output.startswith(".venv is left alone: it is no virtual environment")
+    assert output.startswith(".venv is left alone: it is not a virtual environment")
     assert (clone.folder / ".venv" / "letter.txt").exists()
     assert clone.setup(VENV=".venv-other")[0] == 0
 

@@ -330,7 +330,7 @@ def retyped(file):
 
 
 def of_another_format(file):
-    """The format's number is no text."""
+    """The format's number is not text."""
     metadata = {b"xor_mi_census_format": b"\xff" * 10**5}
     pq.write_table(pq.read_table(file).replace_schema_metadata(metadata), file)
 
@@ -388,7 +388,7 @@ def test_a_shard_that_is_damaged_or_foreign_is_one_short_error(tmp_path, damage,
 
 
 def test_a_value_is_quoted_on_one_line_and_cut():
-    """Short ones as they are; a number of thousands of digits is no error of its own."""
+    """Short ones as they are; a number of thousands of digits is not an error of its own."""
     assert shown("x\ny") == "'x\\ny'"
     assert cut_short("a  b") == "a  b"
     assert cut_short("a\n  b") == "a b"

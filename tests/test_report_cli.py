@@ -446,7 +446,7 @@ def test_a_circuit_that_cannot_be_printed_is_one_line(tmp_path, textbook, capsys
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes close otherwise there")
 def test_a_closed_pipe_is_quiet():
-    """As in `xor-mi --help | head -1`: the reader has gone, and that is no error to talk of."""
+    """As in `xor-mi --help | head -1`: the reader has gone, and that is not an error to talk of."""
     reader, writer = os.pipe()
     os.close(reader)
     done = xor_mi("--help", stdout=writer)
@@ -462,7 +462,7 @@ def test_a_closed_pipe_is_quiet():
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line(capsys, monkeypatch, error, reason):
-    """An OSError that names a file is no full disk behind standard output, and no traceback."""
+    """An OSError that names a file is not a full disk behind standard output, and no traceback."""
 
     def fail(**_):
         raise error

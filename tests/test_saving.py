@@ -541,7 +541,7 @@ def test_a_pipe_or_a_device_is_refused(tmp_path):
             table(tmp_path, overwrite)
     (tmp_path / "null").symlink_to(os.devnull)
     for file in ("all.parquet", "null"):
-        with pytest.raises(XorMiError, match="no file but a device or a pipe"):
+        with pytest.raises(XorMiError, match="not a file but a device or a pipe"):
             saving.write_file(tmp_path / file, "text")
     assert stat.S_ISFIFO((tmp_path / "all.parquet").stat().st_mode)
     assert (tmp_path / "null").is_symlink()
@@ -728,7 +728,7 @@ def test_a_table_with_the_packages_key_is_the_users(tmp_path):
         file = tmp_path / f"{number}.parquet"
         pq.write_table(table.replace_schema_metadata(metadata), file)
         before = file.read_bytes()
-        with pytest.raises(XorMiError, match="is no xor_mi.census file"):
+        with pytest.raises(XorMiError, match="is not an xor_mi.census file"):
             write_census(networks(), file)
         assert file.read_bytes() == before
 
@@ -752,7 +752,7 @@ def test_other_weights_beside_a_config_are_the_users(name, shapes, tmp_path):
 
 
 def test_weights_are_a_models_only_beside_its_config(tmp_path):
-    """Another tool's network may name its layers fc1, fc2; and a list is no header."""
+    """Another tool's network may name its layers fc1, fc2; and a list is not a header."""
     weights = WRITERS["save_pretrained"].own["model.safetensors"]
     header = json.dumps(["fc1.weight", ["fc1.bias"]]).encode()
     listed = len(header).to_bytes(8, "little") + header
@@ -824,15 +824,15 @@ def test_a_message_names_three_and_says_that_there_are_more(tmp_path):
 
 
 def test_search_does_not_write_over_the_network(tmp_path):
-    """A file of the package is no search result: --out config.json is refused."""
+    """A file of the package is not a search result: --out config.json is refused."""
     folder = filled(tmp_path / "out", WRITERS["save_pretrained"].own)
-    with pytest.raises(XorMiError, match="config.json' is there, and is no xor_mi.search file"):
+    with pytest.raises(XorMiError, match="config.json' is there, and is not an xor_mi.search file"):
         command("search", str(folder), "--depth", "1", "--out", str(folder / "config.json"))
     assert contents(folder) == WRITERS["save_pretrained"].own
 
 
 def test_a_file_of_the_package_under_another_name_is_not_lost(tmp_path):
-    """A circuit that the user keeps as config.json is no model's, and is refused."""
+    """A circuit that the user keeps as config.json is not a model's, and is refused."""
     files = {"config.json": WRITERS["write_report"].own["circuit.json"]}
     with pytest.raises(XorMiError, match="holds config.json, which xor-mi did not write"):
         model_of(filled(tmp_path, files), False)
@@ -873,7 +873,7 @@ def test_a_census_is_not_mixed_with_other_tables(tmp_path):
     with pytest.raises(XorMiError, match="mine.parquet, which would be read as part of the census"):
         census_of(tmp_path / "b", True)
     (tmp_path / "a" / "_plan.json").unlink()
-    with pytest.raises(XorMiError, match=f"holds {SHARDS[1]}, which is no part of this census"):
+    with pytest.raises(XorMiError, match=f"holds {SHARDS[1]}, which is not part of this census"):
         run_census("XOR", 6, directory=tmp_path / "a", config=SHORT, n_jobs=1, overwrite=True)
     census_of(tmp_path / "a", False)  # each shard says that it is of this one
     assert contents(tmp_path / "a") == before

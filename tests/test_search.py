@@ -228,7 +228,7 @@ def test_a_wide_layer_is_walked_in_slices(monkeypatch):
 
 @pytest.mark.unchecked
 def test_presets_by_name_and_switches_of_the_wrong_kind():
-    """A preset's name will do; a switch that is no bool or number is refused."""
+    """A preset's name will do; a switch that is not a bool or number is refused."""
     assert Convention.of("meloux_code") == Convention.meloux_code()
     for switches, message in (
         ({"all_units": "no"}, "all_units is 'no'; give True or False"),

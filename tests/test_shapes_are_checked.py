@@ -18,6 +18,6 @@ def test_a_wrong_shape_is_refused_with_the_axes_named():
 
 
 def test_a_wrong_dtype_is_refused():
-    """Integer outputs are no logits."""
+    """Integer outputs are not logits."""
     with pytest.raises(TypeCheckError, match="outputs"):
         logit(torch.ones(4, 1, dtype=torch.long))

@@ -328,7 +328,9 @@ def test_a_shard_under_another_name_is_no_part_of_the_census(folder):
     """Reading and going on say the same of it, and leave it where it is."""
     renamed = shards(folder)[1].rename(folder / "seeds-000000000004-000000000006.parquet")
     for call in (read_census, run):
-        with pytest.raises(XorMiError, match="000006.parquet, which is no part of th(is|e) census"):
+        with pytest.raises(
+            XorMiError, match="000006.parquet, which is not part of th(is|e) census"
+        ):
             call(folder)
     assert renamed.is_file()
 

@@ -1,4 +1,4 @@
-"""Sites: which numbers an index names, as NumPy has it; what is no index is said where it is made."""
+"""Sites: which numbers an index names, as NumPy has it; what is not an index is said where it is made."""
 
 import re
 from itertools import product

@@ -245,7 +245,7 @@ def test_the_smallest_nudge_that_computes():
 
 def test_what_frees_was_trained_and_is_the_first_that_does():
     """A dead unit in a network that has all else: training on does not free it, and the network
-    that is nudged is solved when `train` takes it; smaller nudges were no solutions.
+    that is nudged is solved when `train` takes it; smaller nudges were not solutions.
     """
     model = HAND_MADE["dead_units"]
     stuck = stuck_in(model)

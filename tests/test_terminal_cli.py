@@ -92,7 +92,7 @@ def test_the_help_of_a_command_fits_and_says_what_is_written(capsys, monkeypatch
 
 def test_what_commands_print_fits(tmp_path, capsys, monkeypatch):
     """Eight units, a formula longer than a line, the longest names of methods; piped, so that there
-    is no colour in it.
+    is not a colour in it.
     """
     monkeypatch.chdir(tmp_path)
     wide = ["--hidden", "8", "--seed", "3"]

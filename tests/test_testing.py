@@ -200,7 +200,7 @@ def test_a_record_comes_back_from_its_file(tmp_path):
         (lambda text: text.replace('"margin": 0.5', '"margin": "0.5"'), "'units[0].margin' is \"0.5\", not float or null"),
         (lambda text: text.replace('"live": true', '"live": 1'), "'units[0].live' is 1, not bool"),
         (lambda text: text.replace('"signature"', '"signed"'), "'signature' is missing"),
-        (lambda text: text.replace('"unit": "h0.0"', '"unit": "OR"'), "'units[0].unit' is \"OR\", which is no hidden unit"),
+        (lambda text: text.replace('"unit": "h0.0"', '"unit": "OR"'), "'units[0].unit' is \"OR\", which is not a hidden unit"),
         (lambda text: text.replace('"edges": [', '"edges": [3, '), "'edges[0]' is 3, not str"),
         (lambda text: text.replace('"kind": "joint"', '"kind": "acts as"'), "'evidence[3].kind' is \"acts as\", not one of substitution, interchange, joint"),
         (lambda text: text.replace('{"mean": [["h0.0"]', '{"means": [["h0.0"]'), "'necessary_sets.mean' is missing"),
@@ -243,7 +243,7 @@ NONSENSE = [
     (["layer_sizes"], [2, True, 1], "'layer_sizes[1]' is true, not int"),
     (["layer_sizes"], [2, 2.0, 1], "'layer_sizes[1]' is 2.0, not int"),
     (["layer_sizes"], [2, 3, 1], "'units' has 2 units, and 'layer_sizes' says 3"),
-    (["layer_sizes"], [2, 1, 1, 1], "'units[1].unit' is \"h0.1\", which is no hidden unit"),
+    (["layer_sizes"], [2, 1, 1, 1], "'units[1].unit' is \"h0.1\", which is not a hidden unit"),
     (["layer_sizes"], [2] + [1] * 10**5 + [1], "'units' has 2 units, and 'layer_sizes' says 100000"),
     (["target", "tables"], [], "'target.tables' has 0 tables for 1 outputs"),
     (["target", "tables", 0], [0, 1, 1], "'target.tables[0]' is [0, 1, 1], not 4 bits"),
@@ -263,24 +263,24 @@ NONSENSE = [
     (["verdict"], "not_computing", "'n_readings' is 1, and 'verdict' is \"not_computing\""),
     (["families"], [], "'families' is empty"),
     (["wrong_rows"], {"00": []}, "'wrong_rows' names rows, and 'verdict' is \"identified\""),
-    (["units", 0, "unit"], "h0.7", "'units[0].unit' is \"h0.7\", which is no hidden unit"),
-    (["units", 0, "unit"], "x0", "'units[0].unit' is \"x0\", which is no hidden unit"),
+    (["units", 0, "unit"], "h0.7", "'units[0].unit' is \"h0.7\", which is not a hidden unit"),
+    (["units", 0, "unit"], "x0", "'units[0].unit' is \"x0\", which is not a hidden unit"),
     (["units", 1, "unit"], "h0.0", "'units[1].unit' is \"h0.0\", which is there already"),
     (["units", 0, "unit"], "h" * 10**5, "'units[0].unit' is \"" + "h" * 57 + "...\""),
     (["units", 0, "margin"], -0.1, "'units[0].margin' is -0.1, not at least 0"),
     (["units", 0, "interchange"], 1.5, "'units[0].interchange' is 1.5, not 0 to 1"),
     (["units", 0, "rows_changed"], -1, "'units[0].rows_changed' is -1, not 0 to 4"),
     (["units", 0, "rows_changed"], 5, "'units[0].rows_changed' is 5, not 0 to 4"),
-    (["edges", 3], "x9->h0.0", "'edges[3]' is \"x9->h0.0\", which is no edge of 2-2-1"),
-    (["edges", 3], "x0->y0", "'edges[3]' is \"x0->y0\", which is no edge of 2-2-1"),
-    (["edges", 3], "h0.0->x0", "'edges[3]' is \"h0.0->x0\", which is no edge of 2-2-1"),
-    (["edges", 3], "x0 and h0.0", "'edges[3]' is \"x0 and h0.0\", which is no edge of 2-2-1"),
+    (["edges", 3], "x9->h0.0", "'edges[3]' is \"x9->h0.0\", which is not an edge of 2-2-1"),
+    (["edges", 3], "x0->y0", "'edges[3]' is \"x0->y0\", which is not an edge of 2-2-1"),
+    (["edges", 3], "h0.0->x0", "'edges[3]' is \"h0.0->x0\", which is not an edge of 2-2-1"),
+    (["edges", 3], "x0 and h0.0", "'edges[3]' is \"x0 and h0.0\", which is not an edge of 2-2-1"),
     (["edges", 3], "x0->h0.0", "'edges[3]' is \"x0->h0.0\", which is there already"),
     (["joint_interchange"], [1.0, 1.0], "'joint_interchange' has more numbers than the 1 hidden"),
     (["joint_interchange", 0], 1.5, "'joint_interchange[0]' is 1.5, not 0 to 1"),
     (["necessary_sets", "zero", 0], ["h3.0"], "'necessary_sets.zero[0][0]' is \"h3.0\", which"),
     (["sufficient_sets", "mean", 0], ["h0.0", "h0.0"], "'sufficient_sets.mean[0][1]' is \"h0.0\""),
-    (["evidence", 1, "units"], ["h0.5"], "'evidence[1].units[0]' is \"h0.5\", which is no hidden"),
+    (["evidence", 1, "units"], ["h0.5"], "'evidence[1].units[0]' is \"h0.5\", which is not a hidden"),
     (["evidence", 1, "n"], -3, "'evidence[1].n' is -3, not a count"),
     (["signature"], "x" * 10**6, "'signature' has 1,000,000 characters; at most 500,000"),
     (["families", 0], "x" * 10**6, "'families[0]' has 1,000,000 characters"),
@@ -320,8 +320,8 @@ def test_nonsense_of_the_right_kind_is_refused_with_the_place(
 @pytest.mark.parametrize(
     ("row", "decided", "says"),
     [
-        ("010", [], "'wrong_rows' has \"010\", which is no row of 2 inputs"),
-        ("0x", [], "'wrong_rows' has \"0x\", which is no row of 2 inputs"),
+        ("010", [], "'wrong_rows' has \"010\", which is not a row of 2 inputs"),
+        ("0x", [], "'wrong_rows' has \"0x\", which is not a row of 2 inputs"),
         ("01", [[1]], "'wrong_rows.01' is [[1]], not two times 1 decisions"),
         ("01", [[0, 1], [0]], "'wrong_rows.01' is [[0, 1], [0]], not two times 1 decisions"),
         ("01", [[2], [0]], "'wrong_rows.01' is [[2], [0]]; decisions are 0, 1 or -1"),
@@ -472,7 +472,7 @@ VERSIONS = [
 @pytest.mark.parametrize("version", VERSIONS)
 def test_releases_are_those_that_packaging_reads(version):
     """Epoch, numbers without trailing zeros, neither stage nor build; a candidate and a later post
-    of one release count as it. What is no version is only the same as itself.
+    of one release count as it. What is not a version is only the same as itself.
     """
 
     def key(text):
@@ -1104,7 +1104,7 @@ def test_assert_computes_lists_the_rows():
 
 
 def test_assert_computes_does_not_round_an_undecided_row():
-    """An output on the threshold is no answer."""
+    """An output on the threshold is not an answer."""
     model = HookedMLP.from_weights(
         [([[1.0, 1.0], [1.0, 1.0]], [0.0, -1.0]), ([[1.0, -2.0]], [0.0])], decision_threshold=1.0
     )
@@ -1360,7 +1360,7 @@ def test_assert_patch_effect_is_in_the_score_of_the_decision():
         (["conventions", "decision_rule"], "threshold", "'target.tables' has 1 tables for 2 outputs"),
         (["conventions", "direct"], 1, "'conventions.direct' is 1, not bool"),
         (["conventions"], {}, "'conventions.input_levels' is missing"),
-        (["edges", 3], "x0->y0", "which is no edge of 2-2-2"),
+        (["edges", 3], "x0->y0", "which is not an edge of 2-2-2"),
     ],
 )  # fmt: skip
 def test_conventions_that_cannot_be_are_refused(tmp_path, place, value, says):
@@ -1383,7 +1383,7 @@ def test_wrong_rows_by_argmax_hold_one_decision():
 
 def test_a_circuit_is_held_against_its_own_text():
     """What `Circuit.to_json` and a record's file hold is taken as text too, and text that is cut
-    off, holds nothing or is no file's name is answered in a short line.
+    off, holds nothing or is not a file's name is answered in a short line.
     """
     model = zoo.load("or-and")
     text = identify_circuit(model).to_json()

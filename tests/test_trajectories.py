@@ -210,7 +210,7 @@ def test_what_is_damaged_or_foreign_is_refused(population, happened, in_three_pa
     assert looked == [range(20, 40)]
     pd.testing.assert_frame_equal(again, happened)
     write_trajectories(happened, folder / "more.parquet")
-    with pytest.raises(XorMiError, match="holds more.parquet, which is no part"):
+    with pytest.raises(XorMiError, match="holds more.parquet, which is not part"):
         read_trajectories(folder)
     write_census(census(population, **QUIET), tmp_path / "census.parquet")
     with pytest.raises(XorMiError, match="is not a table of trajectories"):

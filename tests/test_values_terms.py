@@ -219,7 +219,7 @@ def test_what_differs_does_not_hang_on_the_size_of_the_weights(scale):
 
 
 def test_inputs_between_the_levels():
-    """Numbers that are no bits are what the network is run on: the terms add up to the values, and
+    """Numbers that are not bits are what the network is run on: the terms add up to the values, and
     those to NumPy's, on every kind of input alike.
     """
     model = textbook_xor()

@@ -251,7 +251,7 @@ def test_loading_gives_a_network_of_its_own():
 
 
 def test_an_unknown_name_says_what_exists(tmp_path):
-    """load, recorded and the script name the zoo's networks and the closest; a path is no name."""
+    """load, recorded and the script name the zoo's networks and the closest; a path is not a name."""
     for ask in (zoo.load, zoo.recorded, lambda name: build.main([name, "--out", str(tmp_path)])):
         with pytest.raises(
             XorMiError,

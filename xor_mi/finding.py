@@ -378,7 +378,7 @@ def _cell_text(value: object) -> str:
     >>> [_cell_text(value) for value in (2 / 3, 12345.678, 7, True, None, float("nan"), 2e-9)]
     ['0.667', '12,346', '7', 'yes', '', '', '2e-09']
     """
-    # NumPy's bools are no bools to Python
+    # NumPy's bools are not bools to Python
     if isinstance(value, bool) or type(value).__name__ == "bool":
         return "yes" if value else "no"
     if value is None or str(value) in ("nan", "<NA>", "NaT"):

@@ -195,7 +195,7 @@ class Subcircuit:
         """The hidden units that are kept."""
         hidden = layers_of(self.layer_sizes)[1:-1]
         kept: list[Unit] = []
-        # the last linear layer ends in the outputs, which are no hidden units
+        # the last linear layer ends in the outputs, which are not hidden units
         for units, sources_of in zip(hidden, self.sources[:-1], strict=True):
             kept += [unit for unit in units if sources_of[unit.index]]
         return tuple(kept)

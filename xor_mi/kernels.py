@@ -82,7 +82,7 @@ def inlined(function: Kernel) -> Kernel:
 
 def sources_digest(file: Path) -> str:
     """Of what the functions of a file may be compiled from: all modules of its folder, the names of
-    what can be chosen, and this module. Other files are no part of any kernel.
+    what can be chosen, and this module. Other files are not part of any kernel.
     """
     here = Path(__file__)
     digest = sha256()

@@ -160,8 +160,8 @@ def _require_one_probability(rule: DecisionRule) -> None:
     """Refuse several probabilities of which the largest wins: they need not add up to 1."""
     if rule.name == "argmax":
         raise XorMiError(
-            "the largest of several probabilities decides here, and that is no probability of one "
-            "decision; read metrics.score, which is their difference"
+            "the largest of several probabilities decides here, and that is not a probability of "
+            "one decision; read metrics.score, which is their difference"
         )
 
 
@@ -332,8 +332,8 @@ def by_threshold(
         position: the place in a sequence, where outputs are [batch, position, d_out].
 
     Raises:
-        XorMiError: a threshold that is no finite number, or an output or position that is no whole
-            number.
+        XorMiError: a threshold that is not a finite number, or an output or position that is not a
+            whole number.
 
     >>> by_threshold(0.5)(torch.tensor([[0.7], [0.5], [0.2]])).tolist()
     [1, -1, 0]
@@ -360,7 +360,7 @@ def by_argmax(
         position: as in `by_threshold`.
 
     Raises:
-        XorMiError: classes or a position that are no whole numbers, or nothing to compare with.
+        XorMiError: classes or a position that are not whole numbers, or nothing to compare with.
 
     >>> by_argmax()(torch.tensor([[1.0, 4.0], [2.0, 2.0], [3.0, 0.0]])).tolist()
     [1, -1, 0]
@@ -390,7 +390,7 @@ def by_tokens(one: int, zero: int, *, position: int = -1) -> ScoreAbove:
             [batch, position, d_vocab].
 
     Raises:
-        XorMiError: tokens or a position that are no whole numbers, or twice the same token.
+        XorMiError: tokens or a position that are not whole numbers, or twice the same token.
 
     >>> by_tokens(2, 0)(torch.tensor([[[9.0, 9.0, 9.0], [1.0, 0.0, 3.0]]])).tolist()
     [1]
@@ -485,7 +485,7 @@ def _number(threshold: Number) -> float:
 
 
 def _require_real(outputs: Tensor) -> None:
-    """Refuse what is no tensor, decisions, and complex numbers, of which none is the larger."""
+    """Refuse what is not a tensor, decisions, and complex numbers, of which none is the larger."""
     require_kind("outputs", outputs, Tensor, give="what the model returned, a tensor")
     if outputs.is_complex():
         raise XorMiError("outputs are complex numbers; give real ones, such as outputs.real")
@@ -602,7 +602,7 @@ def mean_interval(values: Sequence[float]) -> MeanInterval:
     MeanInterval(mean=1.0, low=-1.484..., high=3.484...)
 
     Raises:
-        XorMiError: what is no list of numbers.
+        XorMiError: what is not a list of numbers.
     """
     is_list = isinstance(values, Sequence) and not isinstance(values, (str, bytes))
     if not is_list or not all(isinstance(value, Real) for value in values):

@@ -567,7 +567,7 @@ def _records(frame: pd.DataFrame) -> list[Json]:
 
 
 def _or_null(value: object) -> object:
-    """What is no number, or without end, is null: plain JSON has no word for it."""
+    """What is not a number, or without end, is null: plain JSON has no word for it."""
     if value is pd.NA or (isinstance(value, float) and not isfinite(value)):
         return None
     return value

@@ -174,7 +174,7 @@ def require_own_file(file: Path, mark: str, *, overwrite: bool) -> None:
     _require_no_folder(file)
     if os.path.lexists(file) and not overwrite and mark_of(file) != mark:
         raise XorMiError(
-            f"'{file}' is there, and is no {mark} file; choose another name, or give --force "
+            f"'{file}' is there, and is not a file of {mark}; choose another name, or give --force "
             "(in Python overwrite=True) to replace it"
         )
 
@@ -182,7 +182,7 @@ def require_own_file(file: Path, mark: str, *, overwrite: bool) -> None:
 def require_writable(
     directory: str | Path, writes: Mapping[str, str], *, overwrite: bool = False
 ) -> Path:
-    """Make the folder and try it, so that one which is no place is refused before any work is done.
+    """Make the folder and try it, so that what is not a place is refused before any work is done.
 
     Raises:
         XorMiError: it cannot be made, nothing can be written in it, or as `require_own` does.
@@ -278,7 +278,7 @@ def _mark_of_json(file: Path) -> str:
 
 
 def _json_object(file: Path) -> dict[str, object] | None:
-    """What a JSON file holds; None of one that is too large to be ours, or is no object."""
+    """What a JSON file holds; None of one that is too large to be ours, or is not an object."""
     with file.open("rb") as opened:
         # a byte order mark, which some editors put in front, is passed over as in reading
         head = opened.read(HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -765,7 +765,7 @@ def _mode_of(file: Path) -> int | None:
         raise IsADirectoryError(errno.EISDIR, "a folder is there")
     if not stat.S_ISREG(mode):
         # /dev/null, a pipe: renaming a file to it would take it from the whole machine
-        raise OSError(errno.EINVAL, "it is no file but a device or a pipe")
+        raise OSError(errno.EINVAL, "it is not a file but a device or a pipe")
     if is_link:
         return None
     # renaming asks for the folder's permission only, and would pass over a file's own
@@ -841,7 +841,7 @@ def _held(file: Path, doing: str) -> IO[bytes]:
 
 def _no_lock(file: Path) -> XorMiError:
     return XorMiError(
-        f"'{file}' is there, and is no lock that xor-mi wrote; "
+        f"'{file}' is there, and is not a lock that xor-mi wrote; "
         "move it away, or choose another folder"
     )
 

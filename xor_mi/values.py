@@ -199,7 +199,7 @@ def activations(model: HookedMLP, rows: Rows | None = None) -> Activations:
     require_evaluable(model, "activations")
     read = read_inputs(model, rows)
     units = dict(model.hook_places())
-    # only these hook points: where the edge hooks are on, their values are no units'
+    # only these hook points: where the edge hooks are on, their values are not units'
     _, cache = model.run_with_cache(
         read.values, names_filter=list(units), return_cache_object=False
     )

@@ -204,7 +204,7 @@ def n_gates(parents: tuple[Bits, ...], own: Bits, completion: str, *, ban_parity
         table = dict(zip(order, bits, strict=True))
         agrees = all(table[row] == bit for row, bit in zip(local_rows, own, strict=True))
         open_rows = completion == "open" and len(occurs) < len(order)
-        # the rows 00, 01, 10, 11; a table with open rows is no parity
+        # the rows 00, 01, 10, 11; a table with open rows is not a parity
         is_parity = bits in ((0, 1, 1, 0), (1, 0, 0, 1)) and not open_rows
         if agrees and not (ban_parity and is_parity):
             shown = (bit if row in occurs else None for row, bit in table.items())

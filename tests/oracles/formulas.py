@@ -190,7 +190,7 @@ def table(tree, n_inputs):
 def up_to_negation(tree):
     """(form, sign): the same form for trees that differ by order and by negations inside.
 
-    A gate of two parts that is no parity differs on one of the four combinations of its parts from
+    A gate of two parts that is not a parity differs on one of the four combinations of its parts from
     the other three: which combination of which parts is its form, and the value there its sign.
     """
     if tree[0] == "x":

@@ -88,7 +88,7 @@ def activate(net, name, pre, error):
         value, steepest = np.where(pre > 0, pre, net.slope * pre), max(1.0, abs(net.slope))
     else:
         value, steepest = ACTIVATIONS[name](pre), STEEPEST
-    # an infinite bound times nothing is no bound
+    # an infinite bound times nothing is not a bound
     return value, np.where(error > 0, error * steepest, 0.0) + 2 * net.eps * (1 + np.abs(value))
 
 

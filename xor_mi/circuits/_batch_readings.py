@@ -414,7 +414,7 @@ def _read_alike(bits: Tensor, variables: Variables) -> dict[tuple[int, int], Ten
     """Two units, the one a copy of the other -> which of their cuts go together.
 
     Those that give the copy the bits of the unit that stands for it, or their complement;
-    [network, cut, cut]. Of networks in which the two are no copies all of them.
+    [network, cut, cut]. Of networks in which the two are not copies all of them.
 
     Args:
         bits: [network, unit, cut, row].

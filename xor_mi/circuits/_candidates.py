@@ -119,7 +119,7 @@ class CandidateCircuit:
         read alike, the first unit or decision whose gate differs.
 
         Raises:
-            XorMiError: what is no circuit, or one of another network.
+            XorMiError: what is not a circuit, or one of another network.
         """
         require_kind("first", first, CandidateCircuit, give="one of Circuit.circuits")
         ours, theirs = (dict(zip(one.live, one.gates, strict=True)) for one in (self, first))

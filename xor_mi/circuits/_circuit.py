@@ -631,8 +631,9 @@ class Circuit(Finding):
         True
 
         Raises:
-            XorMiError: text that is cut off or edited, is no circuit or one of another format, or
-                was written of a circuit with more than `MAX_IN_JSON` circuits or readings.
+            XorMiError: text that is cut off or edited, that is not a circuit or one of another
+                format, or that was written of a circuit with more than `MAX_IN_JSON` circuits or
+                readings.
         """
         require_kind("text", text, str, give="what Circuit.to_json wrote")
         content = read_json_text(text, called="the text of a circuit", next_step=_NEXT_STEP)
@@ -789,7 +790,7 @@ _NEXT_STEP = "give what Circuit.to_json wrote, as it is"
 
 
 def _require_format(written: object) -> None:
-    """Refuse what is no circuit, or one of a format that cannot be read back."""
+    """Refuse what is not a circuit, or one of a format that cannot be read back."""
     version = written.removeprefix(FORMAT) if isinstance(written, str) else ""
     if not (isinstance(written, str) and written.startswith(FORMAT) and version.isdecimal()):
         raise XorMiError(

@@ -358,7 +358,7 @@ def _tried(
 ) -> Iterator[ReadingChange]:
     """Every change of reading that the network and the target allow, tried."""
     for one in _candidates(model, function, problems):
-        # a change that leaves another number of decisions than were asked for is no answer
+        # a change that leaves another number of decisions than were asked for is not an answer
         if one.target.n_outputs != one.model.cfg.n_decisions:
             continue
         decided = decided_in_float64(one.model)

@@ -324,7 +324,7 @@ def _interchange(
     claims = []
     for k, unit in enumerate(units):
         reading = first.of(unit)
-        # a unit that reads the same is no control: the role fits it as well
+        # a unit that reads the same is not a control: the role fits it as well
         others = [
             int(matrix[k, v])
             for v, other in enumerate(units)
@@ -451,7 +451,7 @@ def _necessity(
         sets |= {unit: group.units for unit in group.units if unit in sets}
     claims = []
     for together in dict.fromkeys(sets.values()):
-        # A single unit has no member to compare it with: its control is no ablation, which is 0.
+        # A single unit has no member to compare it with: its control is to ablate nothing: 0.
         alone: list[int] = []
         if len(together) > 1:
             alone = [mean.changed_without([unit]) or 0 for unit in together]

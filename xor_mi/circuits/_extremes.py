@@ -50,7 +50,7 @@ class Extremes:
     def of(
         cls, model: HookedMLP, layers: Sequence[LayerValues], variables: Variables
     ) -> "Extremes | None":
-        """None where the scores are no sums, or what comes after them falls somewhere.
+        """None where the scores are not sums, or what comes after them falls somewhere.
 
         Args:
             layers: all values on all rows.

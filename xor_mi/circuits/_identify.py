@@ -254,7 +254,7 @@ def _shuffled(function: BooleanFunction, generator: torch.Generator) -> BooleanF
 def _with_controls(proof: Proof, measured: ControlRates) -> Proof:
     """The proof with two more claims.
 
-    That untrained networks have gates of their own function is no failure, so it is measured by
+    That untrained networks have gates of their own function is not a failure, so it is measured by
     `control_rates` and not claimed here.
     """
     claimed = [rate for rate in measured.rates if rate.control != "untrained_own_function"]

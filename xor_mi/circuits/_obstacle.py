@@ -143,7 +143,7 @@ def _flipped(network: NetworkOnRows, layer: int, values: Tensor) -> Tensor:
 
 
 def _of_consistency(network: NetworkOnRows, read: LayerRead) -> Obstacle:
-    """Some unit of this layer is no function of the bits of the layer before."""
+    """Some unit of this layer is not a function of the bits of the layer before."""
     model, layer = network.model, read.layer
     connected = network.connected(layer)
     before = list(dict.fromkeys(choice.readings[-1] for choice in read.before))

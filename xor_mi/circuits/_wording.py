@@ -199,7 +199,7 @@ def diagnosis(
     if not problems:
         return f"it computes {target} as it is read ({_quoted_outputs(outputs)}; {by})"
     wrong = failure(problems, n_outputs)
-    what = "so it is no function" if computes is None else f"it computes {computes}"
+    what = "so it is not a function" if computes is None else f"it computes {computes}"
     failing = {row for _, rows in problems for row in rows}
     told = outputs if len(outputs) <= MAX_NAMES else {row: outputs[row] for row in sorted(failing)}
     facts = f"it does not compute {target}: {wrong}; {what} ({_quoted_outputs(told)}; {by})"

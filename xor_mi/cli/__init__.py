@@ -662,7 +662,7 @@ def _required(require: str, min_margin: float | None) -> "_Required":
     """What a circuit must have to count, as `identify_circuit` takes it."""
     from xor_mi.circuits import MIN_MARGIN
 
-    # as typed: what is no level of proof is refused there, with those that exist
+    # as typed: what is not a level of proof is refused there, with those that exist
     return {
         "require": cast("ProofLevel", require),
         "min_margin": MIN_MARGIN if min_margin is None else min_margin,

@@ -1,6 +1,6 @@
 """what a command says -> lines that fit the terminal, in colour where there is one.
 
-The words are the same everywhere. Colour is left out where standard output is no terminal, and
+The words are the same everywhere. Colour is left out where standard output is not a terminal, and
 where NO_COLOR is set (https://no-color.org).
 """
 

@@ -133,8 +133,8 @@ def _of_gates(answer: Mapping[Any, str], problem: ExamProblem) -> Gates:
     for unit in answer:
         if unit not in known:
             raise XorMiError(
-                f"the method named a gate of {shown(unit)}, which is no unit of this network; give "
-                "some of problem.units"
+                f"the method named a gate of {shown(unit)}, which is not a unit of this network; "
+                "give some of problem.units"
             )
     return Gates(dict(answer))
 
@@ -161,7 +161,7 @@ def _kind_of(keys: list[Any], problem: ExamProblem) -> Over:
             raise XorMiError(f"the method gave {shown(one)} among its elements; {WHAT_TO_GIVE}")
         if one not in edges and one not in units:
             raise XorMiError(
-                f"the method gave {one}, which is no edge and no hidden unit of this network"
+                f"the method gave {one}, which is neither an edge nor a hidden unit of this network"
             )
     overs: set[Over] = {"edges" if isinstance(one, Edge) else "units" for one in keys}
     if len(overs) > 1:

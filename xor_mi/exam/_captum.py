@@ -220,7 +220,7 @@ def deeplift_modules(problem: ExamProblem, over: Over) -> ElementScores:
     Shrikumar, Greenside and Kundaje 2017, arXiv 1704.02685.
 
     Raises:
-        XorMiError: a metric that is flat, an activation that is no module DeepLift knows.
+        XorMiError: a metric that is flat, an activation that is not a module DeepLift knows.
     """
     twin = ModuleTwin(problem)
     return _deeplift(problem, twin, twin.places(over))

@@ -73,7 +73,7 @@ def eap_ig(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScores:
     empty one, to the accuracy of n_steps midpoints.
 
     Raises:
-        XorMiError: the metric "accuracy", or n_steps that is no whole number of at least 1.
+        XorMiError: the metric "accuracy", or n_steps that is not a whole number of at least 1.
     """
     steps = _steps(n_steps)
     path = steps[:, None].expand(-1, len(problem.edges)).numpy()
@@ -89,7 +89,7 @@ def eap_ig_inputs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSco
     2403.17806.
 
     Raises:
-        XorMiError: the metric "accuracy", or n_steps that is no whole number of at least 1.
+        XorMiError: the metric "accuracy", or n_steps that is not a whole number of at least 1.
     """
     require_slopes(problem)
     numbers = problem.numbers
@@ -127,7 +127,7 @@ def eap_ig_pairs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScor
     Hanna, Pezzelle and Belinkov 2024, arXiv 2403.17806.
 
     Raises:
-        XorMiError: the metric "accuracy", a problem without pairs, or n_steps that is no whole
+        XorMiError: the metric "accuracy", a problem without pairs, or n_steps that is not a whole
             number of at least 1.
     """
     return _between_rows(problem, _steps(n_steps))

@@ -56,7 +56,7 @@ class ExamRun(Finding):
             name: what the networks are called there.
 
         Raises:
-            XorMiError: something else than grades, or a name that is no text.
+            XorMiError: something else than grades, or a name that is not text.
         """
         require_kind("grades", grades, Grades, give="what exam.grade returns")
         require_kind("name", name, str, give="what the networks are called")

@@ -103,8 +103,8 @@ def gate_rule_chen(problem: ExamProblem) -> dict[Unit, str]:
 
     Returns:
         Unit -> the gate of the network's inputs, composed of the senders' own gates: AND is "all of
-        its senders are as in the clean run", OR "one of them is". What is no gate of bits is told
-        by its edges, "ADDER(x0, x1)" or "AND(x0), OR(x1)", and so is a unit that reads one of
+        its senders are as in the clean run", OR "one of them is". What is not a gate of bits is
+        told by its edges, "ADDER(x0, x1)" or "AND(x0), OR(x1)", and so is a unit that reads one of
         these. A unit none of whose edges is found is TRUE or FALSE. Units with one sender are that
         sender or its complement; of three and more senders the edges of a label belong together.
 
@@ -149,8 +149,8 @@ def gate_rule_joint(problem: ExamProblem) -> dict[Unit, str]:
     does. relu(x0 + x1), whose values are 0, 1, 1, 2, is thus read as what reads it needs. An
     output's cut is that of its decision.
 
-    Our own extension of the rule of Chen et al. It is no proof: each cut is found for one unit at a
-    time, where `identify_circuit` tries all of them together.
+    Our own extension of the rule of Chen et al. It is not a proof: each cut is found for one unit
+    at a time, where `identify_circuit` tries all of them together.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> gate_rule_joint(ExamProblem.of(textbook_xor()))
@@ -193,7 +193,7 @@ def agreement_with_circuit(
 
     A unit has a proven gate if some circuit of the network is proved by joint interchange
     (`identify_circuit`), and all that are have the unit live with the same gate. A unit that the
-    answer does not name, or whose name is no gate, is not right.
+    answer does not name, or whose name is not a gate, is not right.
 
     Args:
         circuit: what `identify_circuit` found, where it is at hand; by default it is asked.
@@ -207,7 +207,7 @@ def agreement_with_circuit(
     0.5
 
     Raises:
-        XorMiError: an answer that is no mapping of units to names.
+        XorMiError: an answer that is not a mapping of units to names.
     """
     proven, named = _proven_and_named(answer, problem, circuit)
     if not proven:
@@ -238,7 +238,7 @@ def chance_of_agreement(
     0.5
 
     Raises:
-        XorMiError: an answer that is no mapping of units to names.
+        XorMiError: an answer that is not a mapping of units to names.
     """
     proven, named = _proven_and_named(answer, problem, circuit)
     if not proven:
@@ -614,7 +614,7 @@ def _toy_lines() -> list[dict[str, object]]:
 
 
 def _given(answer: Mapping[Unit, str], problem: ExamProblem) -> dict[Unit, tuple[int, ...] | None]:
-    """Unit -> the bits that its name means, None where it is no gate of the inputs."""
+    """Unit -> the bits that its name means, None where it is not a gate of the inputs."""
     give = "a mapping of units to names of gates, such as {Unit(0, 0): 'AND'}"
     require_kind("answer", answer, Mapping, give=give)
     given: dict[Unit, tuple[int, ...] | None] = {}

@@ -38,7 +38,8 @@ def methods_by_name(methods: SomeMethods) -> dict[str, Method]:
     """What a caller gave -> name -> function.
 
     Raises:
-        XorMiError: a name that `METHODS` does not have, what is no function, two of one name, none.
+        XorMiError: a name that `METHODS` does not have, what is not a function, two of one name,
+            none.
     """
     if methods is None:
         return dict(METHODS)

@@ -114,8 +114,8 @@ class ExamProblem:
         numbers = Problem.of(model, target, convention)
         if not numbers.convention.all_units:
             raise XorMiError(
-                "the convention has all_units=False, under which the whole network is no circuit; "
-                "the exam counts every set: give one with all_units=True"
+                "the convention has all_units=False, under which the whole network is not a "
+                "circuit; the exam counts every set: give one with all_units=True"
             )
         return cls(
             numbers=numbers,
@@ -172,7 +172,7 @@ class ExamProblem:
         """The random numbers of one method on this network: the same in every run.
 
         Raises:
-            XorMiError: a name that is no text.
+            XorMiError: a name that is not text.
         """
         require_kind("method", method, str, give="the name of the method")
         return np.random.default_rng([self.seed, zlib.crc32(method.encode())])
@@ -187,7 +187,7 @@ class ExamProblem:
             The product of both ends, [..., edge]; a tensor, with its gradient, of a tensor.
 
         Raises:
-            XorMiError: another number of units, or what is no number.
+            XorMiError: another number of units, or what is not a number.
         """
         if not isinstance(units, Tensor):
             kept = self.edges_between(_as_numbers("units", units))
@@ -430,7 +430,7 @@ def _numbered(pairs: Pairs | None, numbers: Problem) -> tuple[tuple[int, int], .
     places = {row: number for number, row in enumerate(map(tuple, rows))}
     for pair in pairs:
         if isinstance(pair, (str, bytes)) or not isinstance(pair, Sequence) or len(pair) != 2:
-            raise XorMiError(f"{shown(pair)} is no pair; give (clean, corrupted), ('01', '11')")
+            raise XorMiError(f"{shown(pair)} is not a pair; give (clean, corrupted), ('01', '11')")
         clean, corrupted = (as_row(one, numbers.sizes[0]) for one in pair)
         numbered.append((places[clean], places[corrupted]))
     return tuple(numbered)

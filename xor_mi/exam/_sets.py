@@ -76,7 +76,7 @@ def acdc(problem: ExamProblem, *, threshold: float = ACDC_THRESHOLD) -> ElementS
         threshold: in parts of how far the empty network's metric is from the whole one's.
 
     Raises:
-        XorMiError: no problem, or a threshold that is no number of at least 0.
+        XorMiError: no problem, or a threshold that is not a number of at least 0.
     """
     _require_problem(problem)
     is_number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)

@@ -149,7 +149,7 @@ class _Network:
 def _put_back_weight(weight: _Weight) -> list[str]:
     """One parameter's numbers, and whether it asks for a gradient.
 
-    A gradient that a method left behind is no change, and does not stay.
+    A gradient that a method left behind is not a change, and does not stay.
     """
     changed: list[str] = []
     held = weight.held

@@ -73,7 +73,7 @@ def integrated_gradients(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Ele
     empty one, to the accuracy of n_steps midpoints.
 
     Raises:
-        XorMiError: the metric "accuracy", or n_steps that is no whole number of at least 1.
+        XorMiError: the metric "accuracy", or n_steps that is not a whole number of at least 1.
     """
     steps = midpoints(whole_number("n_steps", n_steps, at_least=1))
     from_inputs = ~_sends(problem).any(0)
@@ -91,7 +91,7 @@ def conductance(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScore
     1805.12233.
 
     Raises:
-        XorMiError: the metric "accuracy", or n_steps that is no whole number of at least 1.
+        XorMiError: the metric "accuracy", or n_steps that is not a whole number of at least 1.
     """
     require_slopes(problem)
     numbers = problem.numbers

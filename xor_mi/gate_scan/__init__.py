@@ -9,7 +9,7 @@ equally wide ones that is the lowest. Where noise lets no cut be perfect, each u
 against each gate: how often a unit is larger where the gate is 1 (AUC), and what the best cut
 decides right (balanced accuracy).
 
-Inputs that are given several times are one input: copies are no evidence. Chance is what the same
+Inputs that are given several times are one input: copies are not evidence. Chance is what the same
 units do with the features dealt out to the inputs anew. This says what a unit tells apart on these
 inputs, not what the model does with it.
 

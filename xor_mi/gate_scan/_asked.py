@@ -61,7 +61,7 @@ def read_samples(
     """The inputs and features asked for, with the defaults of a HookedMLP.
 
     Raises:
-        XorMiError: no inputs, features that are no bits, too many, or not decided by the input, or
+        XorMiError: no inputs, features that are not bits, too many, or not decided by the input, or
             what has no default on another model.
     """
     examples = brought_examples(model, inputs, model_kwargs)

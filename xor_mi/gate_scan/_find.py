@@ -110,7 +110,7 @@ def find_gates(
             rule.
         output: which decision of a HookedMLP with several.
         model_kwargs: keyword inputs of the model's forward; a tensor has one entry per input.
-        max_p: cuts of a larger p-value are no candidates. Where the inputs allow no p-value so
+        max_p: cuts of a larger p-value are not candidates. Where the inputs allow no p-value so
             small, as the four rows of a network do, every perfect cut is one.
         min_accuracy: the share of the runs that must end as the gate says.
         n_pairs: how many ordered pairs of different inputs are run. By default all where there are

@@ -26,7 +26,7 @@ class GateScan(Finding):
         features: their names; the first is the most significant bit of a row.
         rows_seen: the combinations of features that occur, such as ('00', '01', '11').
         n_samples: how many inputs were given.
-        n_distinct: how many of them are different. Only these count; copies are no new evidence.
+        n_distinct: how many of them are different. Only these count; copies are not new evidence.
         n_units: how many units were read.
         n_permutations: how often the combinations were dealt out to the different inputs anew.
         is_every_permutation: whether these are all the ways there are; then p-values are exact.
@@ -92,7 +92,7 @@ class GateScan(Finding):
         Columns as in `frame`.
 
         Raises:
-            XorMiError: a largest p-value that is no number.
+            XorMiError: a largest p-value that is not a number.
         """
         require_p(max_p)
         frame = self.frame()
@@ -114,7 +114,7 @@ class GateScan(Finding):
 
         Raises:
             XorMiError: a gate that cannot be read, of another number of inputs, or of several
-                outputs; a largest p-value that is no number.
+                outputs; a largest p-value that is not a number.
         """
         polarity_of = polarities(gate, self.features, self.rows_seen)
         frame = self.separating(max_p=max_p)

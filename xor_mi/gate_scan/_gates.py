@@ -23,7 +23,7 @@ OF_GATES = (
     *("AND", "OR", "XOR", "NOT", "NAND", "NOR", "XNOR", "NIMP", "IMPLIES", "TRUE", "FALSE"),
     *("IF", "THEN"),
 )
-"""Words of a formula, or of a gate's name, that are no features."""
+"""Words of a formula, or of a gate's name, that are not features."""
 
 MAX_COMPLETIONS = 2**6
 """A table that can be completed in more ways than this stands for itself, without a gate name."""

@@ -99,7 +99,7 @@ class Region:
                 rounding puts beside all regions.
 
         Raises:
-            XorMiError: no tensor of points of two inputs, or a tolerance that is no number.
+            XorMiError: no tensor of points of two inputs, or a tolerance that is not a number.
         """
         require_kind("points", points, Tensor, give="a tensor [..., 2] of inputs")
         if not points.ndim or points.shape[-1] != 2:

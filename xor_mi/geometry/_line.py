@@ -131,7 +131,7 @@ class InputPath(Finding):
         return f"{of_output}{before} -> {after} at {number_text(change.t)}"
 
     def frame(self) -> pd.DataFrame:
-        """One line per t: t, x0, x1, ..., y0, y1, ..., and scores that are no outputs by name."""
+        """One line per t: t, x0, x1, ..., y0, y1, ..., and scores that are not outputs by name."""
         columns = {"t": self.t.tolist()}
         columns |= {f"x{i}": column.tolist() for i, column in enumerate(self.inputs.T)}
         columns |= {f"y{k}": column.tolist() for k, column in enumerate(self.outputs.T)}

@@ -286,7 +286,7 @@ def _without_slivers(
         is_surer = k == last or (surest > 0 and errors[k] < errors[surest])
         if is_surer and first_of_group > 0:
             surest = k
-        # of a group that reaches from one end to the other the last end is no part
+        # of a group that reaches from one end to the other the last end is not part
         group = slice(first_of_group, k + 1 if k < last or first_of_group > 0 else k)
         edges[group], errors[group] = edges[surest], errors[surest]
     return edges, errors

@@ -110,7 +110,7 @@ def first_of_each(examples: Examples, rows: Sequence[str]) -> Int[Tensor, " inpu
 
 
 def _without_minus_zero(examples: Examples) -> Examples:
-    """0.0 and -0.0 are one input here: they are no evidence of each other."""
+    """0.0 and -0.0 are one input here: they are not evidence of each other."""
     inputs = examples.inputs
     return Examples(inputs + 0.0 if inputs.is_floating_point() else inputs, examples.each)
 

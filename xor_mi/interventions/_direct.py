@@ -140,7 +140,7 @@ def _shares_of_outputs(metric: Metric, model: HookedMLP) -> dict[int, float] | N
         outputs = model(model.rows())
     try:
         values = checked_metric(metric, outputs)
-    except XorMiError:  # one whose labels are those of the pairs is no output itself
+    except XorMiError:  # one whose labels are those of the pairs is not an output itself
         return None
     for k in range(model.cfg.d_out):
         if torch.equal(values, outputs[:, k]):

@@ -119,7 +119,7 @@ def pairs_of_examples(
 
 
 def _sides(value: object) -> list[Tensor]:
-    """A keyword input of the clean inputs and of the corrupted ones; empty of what is no tensor."""
+    """A keyword input of the clean inputs and of the corrupted ones; empty where it has none."""
     if isinstance(value, Tensor):
         return [value, value]
     entries = value if isinstance(value, tuple) and len(value) == 2 else ()

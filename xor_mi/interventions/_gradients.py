@@ -298,7 +298,7 @@ def _reads_alone(values: Tensor, leaf: Tensor, together: Tensor) -> bool:
         weights = torch.ldexp(torch.ones_like(values), exponents)
         expected = together * weights.to(together).view(-1, *axes)
         weighted = _weighted_gradient(values, leaf, weights)
-        # a slope that is not finite is no sign of another input
+        # a slope that is not finite is not a sign of another input
         if not torch.allclose(weighted, expected, rtol=0.0, atol=0.0, equal_nan=True):
             return False
         step *= WEIGHTS

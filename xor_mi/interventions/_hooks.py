@@ -127,7 +127,7 @@ def n_writes(value: Tensor) -> int:
 
 
 def require_bytes(max_batch_bytes: int | None) -> None:
-    """Refuse a bound that is no number of bytes.
+    """Refuse a bound that is not a number of bytes.
 
     Raises:
         XorMiError: with one that is.

@@ -198,7 +198,7 @@ def own_names(argument: str, given: Sequence[str], n: int) -> tuple[str, ...]:
     """A caller's own names of pairs or rows, one text each.
 
     Raises:
-        XorMiError: another number of them, something that is no text, or a name twice.
+        XorMiError: another number of them, something that is not text, or a name twice.
     """
     is_sequence = isinstance(given, Sequence) and not isinstance(given, str)
     if not is_sequence or not all(isinstance(name, str) and name for name in given):
@@ -297,7 +297,7 @@ def _as_pairs(pairs: Pairs) -> list[tuple[Row, Row]]:
         read = [(a, b) for a, b in listed]
     except (TypeError, ValueError):  # something that does not unpack into two
         raise _no_pairs(pairs) from None
-    # a mapping is gone through by its keys, and the rows of one array are no pairs of rows
+    # a mapping is gone through by its keys, and the rows of one array are not pairs of rows
     if isinstance(pairs, Mapping) or any(map(_is_number, chain.from_iterable(read))):
         raise _no_pairs(pairs)
     return read

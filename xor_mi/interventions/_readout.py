@@ -415,7 +415,7 @@ def named_metrics(metrics: Metrics, asked: _Asked | None = None) -> dict[str, Me
     Each gets a copy of the outputs, so that none can change what the next one sees.
 
     Raises:
-        XorMiError: what is no function, or is a decision.
+        XorMiError: what is not a function, or is a decision.
     """
     if callable(metrics):
         metrics = {_name_of(metrics): metrics}

@@ -35,7 +35,7 @@ ATLAS_COLUMNS = (
 """The columns of the atlas, in their order."""
 
 SHARES = tuple(name for name in ATLAS_COLUMNS if name.startswith("success"))
-"""Those that are no whole numbers and no text."""
+"""Those that are not whole numbers and no text."""
 
 EXACT_COLUMNS = ATLAS_COLUMNS[: ATLAS_COLUMNS.index("n_networks") + 1]
 """Those that every machine finds alike; training rounds."""

@@ -193,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=DATA, help="the file; by default inside the package"
     )
     parser.add_argument(
-        "--force", action="store_true", help="replace a file that is no atlas of xor-mi"
+        "--force", action="store_true", help="replace a file that is not an atlas of xor-mi"
     )
     parser.add_argument(
         "--check", action="store_true", help="write nothing; say what a rebuild would change"

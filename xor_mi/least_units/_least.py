@@ -1,6 +1,6 @@
 """a function and a kind of unit -> the fewest hidden units, a network that has them, the proof.
 
-From below: a constant needs none; a function that is no threshold function needs more than one
+From below: a constant needs none; a function that is not a threshold function needs more than one
 (beside direct connections more than none); sets of threshold functions are exhausted; a solver
 settles what linear arithmetic can; restrictions of many inputs are looked up. From above: a network
 made by hand, by the solver, or by training. Where the two do not meet, both bounds are said.

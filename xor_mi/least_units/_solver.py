@@ -4,7 +4,7 @@ z3 decides linear arithmetic over the rationals: weights that it finds are fract
 says that there are none, that is a proof. What keeps the question linear: the size of a ReLU is
 moved into its input, so that only its sign is left (for every number of units that raise the output
 it is asked once); a step is 0 or 1 on each row; a clip of any size is its input cut off at minus
-and plus that size. Several outputs of units that are no steps read them with sizes of their own:
+and plus that size. Several outputs of units that are not steps read them with sizes of their own:
 products of two unknowns, which z3 may leave unsettled. Inputs that may be swapped let the weights
 of one unit be put in order, which excludes nothing and saves most of the work on parities.
 """

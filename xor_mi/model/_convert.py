@@ -70,7 +70,7 @@ def checked_layers(layers: Layers, layout: str = "out_in") -> list[tuple[Tensor,
 def listed(layers: Layers) -> Layers:
     """Layers that can be looked at more than once: those of a generator are gone after the first.
 
-    What is no list of layers stays what it is.
+    What is not a list of layers stays what it is.
     """
     if not isinstance(layers, Iterable):
         return layers

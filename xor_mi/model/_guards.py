@@ -130,7 +130,7 @@ def _require_finite(parameter: str, value: nn.Parameter, operation: str) -> None
 def how_to_bring(
     value: object, *, otherwise: str = "give one, such as handmade.textbook_xor()"
 ) -> str:
-    """What to give in place of a value that holds or names a network and is no HookedMLP.
+    """What to give in place of a value that holds or names a network and is not a HookedMLP.
 
     Args:
         otherwise: the answer to a value that does neither.

@@ -214,7 +214,7 @@ def _random_state_kept() -> Iterator[None]:
 
 @contextmanager
 def _hooks_aside(net: nn.Module) -> Iterator[None]:
-    """Without the forward hooks, which are no part of what is read; weight norm's stay."""
+    """Without the forward hooks, which are not part of what is read; weight norm's stay."""
     kept = []
     for module in net.modules():
         kept.append((module, module._forward_hooks, module._forward_pre_hooks))

@@ -39,7 +39,7 @@ LARGEST_CLASS = 768
 CORNERS = 1.2
 """How much further than a circle of its size a square or a diamond reaches."""
 ROUNDING = 1e-6
-"""So many pixels are no overlap."""
+"""So many pixels are not overlap."""
 LEAST_WIDTH = 480
 """Pixels across both panels, and more where the marks need more."""
 MARKS_HEIGHT = 660

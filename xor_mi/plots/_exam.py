@@ -123,7 +123,7 @@ def grades_board(grades: Grades, *, measure: str | None = None) -> go.Figure:
         of_kind = drawn[drawn["over"].isna()] if over is None else drawn[drawn["over"] == over]
         if len(of_kind):
             better_is_lower = MEASURES[name].better == "lower"
-            # a mean over some networks only is no match for one over all of them
+            # a mean over some networks only is not a match for one over all of them
             of_kind = of_kind.assign(is_partial=of_kind[f"{name}_n"] < of_kind["n_networks"])
             ordered = ["is_partial", name]
             is_rising = [True, better_is_lower]
@@ -509,7 +509,7 @@ def failures_figure(
 
     The circuit of scores is the smallest top-k that decides every row right; that of a set is the
     set. It is drawn against a smallest perfect circuit. Among networks of one size the one is drawn
-    where the method is the furthest off. Gates and alignments are no circuits, and are not drawn.
+    where the method is the furthest off. Gates and alignments are not circuits, and are not drawn.
 
     Args:
         methods: which, by name; by default all that fail somewhere.

@@ -116,7 +116,7 @@ class Weight:
 
 
 def _weights(model: HookedMLP) -> list[Weight]:
-    """Every weight that is no bias, layer by layer; what is only rounding in its layer is zero."""
+    """Every weight that is not a bias, layer by layer; what is rounding in its layer is zero."""
     layers = model.float64_layers()
     largest = max(weight.abs().max().item() for weight, _ in layers) or 1.0
     symbol_of = {parameter: symbol for symbol, parameter in weight_symbols(model).items()}

@@ -359,7 +359,7 @@ def _pixels(trajectory: Trajectory) -> Callable[[Stretch], float]:
 def _looks(
     bands: Sequence[Sequence[Stretch]], width: Callable[[Stretch], float]
 ) -> dict[str, Look]:
-    """State -> its look: gates as they appear, then what is no gate.
+    """State -> its look: gates as they appear, then what is not a gate.
 
     A gate whose name is too long for one of its stretches has a number, which the legend says too.
     """
@@ -378,7 +378,7 @@ def _looks(
 
 
 def _look_of(state: str, tint: str) -> Look:
-    """The look of what is no gate, or of a family in this tint."""
+    """The look of what is not a gate, or of a family in this tint."""
     if state in LEGEND:
         return Look(LEGEND[state], WITHOUT_TINT, HATCHED.get(state, ""), written=state)
     return Look(state, tint, "")
@@ -851,7 +851,7 @@ def _counted_column(table: pd.DataFrame, give: str) -> str:
     others = ["step", "n_networks", "share", "ci_low", "ci_high"]
     counted = [str(name) for name in table.columns if name not in others]
     if len(counted) != 1 or not set(others) <= set(table.columns) or table.empty:
-        raise XorMiError(f"table is no table of shares over steps; give {give}")
+        raise XorMiError(f"table is not a table of shares over steps; give {give}")
     return counted[0]
 
 
@@ -878,7 +878,7 @@ def event_steps_figure(table: pd.DataFrame) -> go.Figure:
     give = "what population.trajectories returns"
     require_kind("table", table, pd.DataFrame, give=give)
     if not {"seed", "event", "step"} <= set(table.columns) or table.empty:
-        raise XorMiError(f"table is no table of events; give {give}")
+        raise XorMiError(f"table is not a table of events; give {give}")
     n_networks = table["seed"].nunique()
     names: list[str] = []
     figure = go.Figure()

@@ -282,7 +282,7 @@ class Fault(NamedTuple):
 
 
 def refused(file: Path, fault: Fault, *, kind: TableKind = CENSUS) -> XorMiError:
-    """The error that names a file which is no shard of its folder's table."""
+    """The error that names a file which is not a shard of its folder's table."""
     helps = {
         "damaged": kind.if_damaged,
         "another table": "move it away, or choose another folder",

@@ -150,7 +150,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _require_shards(folder: Path, files: Sequence[Path], plan: Plan) -> None:
-    """Refuse files that are no shards of a plan; say which shards there are not.
+    """Refuse files that are not shards of a plan; say which shards there are not.
 
     Raises:
         XorMiError: naming the first such file, or that there is no shard at all.
@@ -159,7 +159,7 @@ def _require_shards(folder: Path, files: Sequence[Path], plan: Plan) -> None:
     for file in files:
         if file.name not in shards:
             raise XorMiError(
-                f"'{folder}' holds {file.name}, which is no part of the census of its plan; move "
+                f"'{folder}' holds {file.name}, which is not part of the census of its plan; move "
                 "it away, or read each file by itself"
             )
         fault = fault_of(file, plan, shards[file.name])

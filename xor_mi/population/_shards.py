@@ -415,7 +415,7 @@ def _standing(
 
     Raises:
         XorMiError: the folder holds another census, fewer networks are asked than it has, or a file
-            is no shard of this one.
+            is not a shard of this one.
     """
     require_kind("any_version", any_version, bool, give="True or False")
     plan = _grown(folder, asked, any_version)
@@ -424,7 +424,7 @@ def _standing(
     bar = progress_bar(plan.shards(), doing="checking", unit="shard", progress=progress)
     for shard in bar:
         file = shard.file(folder)
-        # what is no file, such as a folder, is refused before anything is written
+        # what is not a file, such as a folder, is refused before anything is written
         fault = fault_of(file, plan, shard) if file.is_file() else None
         if fault and fault.kind == "another version" and any_version:
             plan = plan.allowing(_versions_of(file))
@@ -516,7 +516,7 @@ def _require_no_strays(folder: Path, plan: Plan) -> None:
             continue
         if mark_of(file) == CENSUS_MARK:
             # such as one under another name, or of another census
-            fault = "which is no part of this census"
+            fault = "which is not part of this census"
             raise refused(file, Fault("another table", fault))
         raise XorMiError(
             f"'{folder}' holds {file.name}, which would be read as part of the census; "

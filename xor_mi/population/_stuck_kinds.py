@@ -35,7 +35,7 @@ StuckKind = Literal[
 """What a network is stuck in; `STUCK_KINDS` says what each of them is."""
 
 STUCK_KINDS: dict[StuckKind, str] = {
-    "diverged": "a weight is no finite number any more",
+    "diverged": "a weight is not a finite number any more",
     "dead_units": "a hidden unit is constant on every row, and no readout of the others computes",
     "one_sided": "the hidden units order the rows alike, up to sign, and no readout computes",
     "merged_rows": "two rows that differ in the target are one to the hidden units",

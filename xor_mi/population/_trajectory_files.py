@@ -82,7 +82,7 @@ def write_trajectories(
     Args:
         happened: what `trajectories` returned.
         about: JSON-ready values kept in the file's metadata, such as the configuration.
-        overwrite: replace a file that is no table of trajectories.
+        overwrite: replace a file that is not a table of trajectories.
 
     Returns:
         The file.
@@ -256,13 +256,13 @@ def _missing(folder: Path, plan: Plan, *, overwrite: bool, progress: bool) -> li
     """The shards that are to be made.
 
     Raises:
-        XorMiError: a file that is no shard of the plan.
+        XorMiError: a file that is not a shard of the plan.
     """
     ours = plan.files()
     for file in sorted(folder.glob("[!.]*.parquet")):
         if file.name not in ours:
             raise XorMiError(
-                f"'{folder}' holds {file.name}, which is no part of these trajectories; move it "
+                f"'{folder}' holds {file.name}, which is not part of these trajectories; move it "
                 "away, or choose another folder"
             )
     missing: list[Shard] = []

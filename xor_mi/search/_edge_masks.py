@@ -149,7 +149,7 @@ class EdgeMasks(Finding):
         if isinstance(masks, slice):
             try:
                 return np.arange(*masks.indices(len(self)))
-            except (TypeError, ValueError):  # ends that are no whole numbers, or a step of 0
+            except (TypeError, ValueError):  # ends that are not whole numbers, or a step of 0
                 raise XorMiError(
                     f"masks is {shown(masks)}; give a slice of whole numbers, whose step is not 0"
                 ) from None

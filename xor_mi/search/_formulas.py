@@ -115,8 +115,8 @@ def formulas(
 ) -> tuple[Formula, ...]:
     """Every formula up to `depth` gates deep (NOT is free) that computes the target.
 
-    An input and its NOT have no gate. A constant is no formula, but gates over inputs may compute
-    it.
+    An input and its NOT have no gate. A constant is not a formula, but gates over inputs may
+    compute it.
 
     Args:
         n_inputs: how many inputs a target given by name or as a formula has; by default as many as

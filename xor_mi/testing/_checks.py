@@ -48,17 +48,17 @@ def _complaints(record: CircuitRecord) -> Iterator[str]:
     yield from _of_wrong_rows(record["wrong_rows"], record["verdict"], sizes[0], n_decisions)
     units = {unit.name for layer in layers_of(sizes)[1:-1] for unit in layer}
     yield from _of_names(
-        "units[{}].unit", [unit["unit"] for unit in record["units"]], units, "hidden unit"
+        "units[{}].unit", [unit["unit"] for unit in record["units"]], units, "a hidden unit"
     )
     yield from _of_numbers(record)
     edges = {edge.name for edge in edges_of(sizes, direct=conventions["direct"])}
-    yield from _of_names("edges[{}]", record["edges"], edges, f"edge of {_written(sizes)}")
+    yield from _of_names("edges[{}]", record["edges"], edges, f"an edge of {_written(sizes)}")
     if not record["families"]:
         yield "'families' is empty"
     yield from _of_sets("necessary_sets", record["necessary_sets"], units)
     yield from _of_sets("sufficient_sets", record["sufficient_sets"], units)
     for k, claim in enumerate(record["evidence"]):
-        yield from _of_names(f"evidence[{k}].units[{{}}]", claim["units"], units, "hidden unit")
+        yield from _of_names(f"evidence[{k}].units[{{}}]", claim["units"], units, "a hidden unit")
         if claim["n"] < 0:
             yield f"'evidence[{k}].n' is {claim['n']}, not a count"
 
@@ -161,7 +161,7 @@ def _of_wrong_rows(
         yield f"'wrong_rows' names rows, and 'verdict' is {_quoted(verdict)}"
     for row, decided in rows.items():
         if len(row) != n_inputs or not set(row) <= set("01"):
-            yield f"'wrong_rows' has {_quoted(row)}, which is no row of {n_inputs} inputs"
+            yield f"'wrong_rows' has {_quoted(row)}, which is not a row of {n_inputs} inputs"
         # [] where an old baseline does not say them
         if decided and [len(one) for one in decided] != [n_decisions] * 2:
             yield f"'wrong_rows.{row}' is {shown(decided)}, not two times {n_decisions} decisions"
@@ -191,7 +191,7 @@ def _of_sets(where: str, sets: SetsRecord, units: Collection[str]) -> Iterator[s
     by_ablation = {"mean": sets["mean"], "zero": sets["zero"]}
     for ablation, listed in by_ablation.items():
         for k, one in enumerate(listed):
-            yield from _of_names(f"{where}.{ablation}[{k}][{{}}]", one, units, "hidden unit")
+            yield from _of_names(f"{where}.{ablation}[{k}][{{}}]", one, units, "a hidden unit")
 
 
 def _of_names(
@@ -206,7 +206,7 @@ def _of_names(
     seen: set[str] = set()
     for k, name in enumerate(names):
         if name not in exists:
-            yield f"'{where.format(k)}' is {_quoted(name)}, which is no {kind}"
+            yield f"'{where.format(k)}' is {_quoted(name)}, which is not {kind}"
         if name in seen:
             yield f"'{where.format(k)}' is {_quoted(name)}, which is there already"
         seen.add(name)

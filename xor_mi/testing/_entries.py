@@ -168,7 +168,7 @@ _A_VERSION = re.compile(
 
 
 def release_of(version: str) -> str:
-    """The release that a version belongs to; of what is no version, the text as it is.
+    """The release that a version belongs to; of what is not a version, the text as it is.
 
     The build and the stage of development are left out: a CPU and a CUDA build of one release are
     the same to a baseline, and so are 2.13.0rc1, 2.13.0 and 2.13.0.post1.

@@ -67,7 +67,7 @@ def assert_method_passes(
     require_kind("task", task, (str, Task), give="one of exam.tasks(), or its name")
     asked = task if isinstance(task, Task) else task_by_name(task)
     if not isinstance(method, str) and not callable(method):
-        raise XorMiError("method is no function; give a function of an exam.ExamProblem")
+        raise XorMiError("method is not a function; give a function of an exam.ExamProblem")
     n_networks = whole_number("networks", networks, at_least=1)
     models = asked.networks(n_networks, seed=seed, progress=False)
     grades = grade(method, models, convention, seed=seed, progress=False)

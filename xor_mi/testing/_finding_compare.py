@@ -116,8 +116,8 @@ def compare_findings(
     site h0.0, row 00: decision_after: 0 -> 1, flips: False -> True, right: True -> False
 
     Raises:
-        XorMiError: what is no record, or a tolerance that is negative, not finite or of no column
-            of numbers.
+        XorMiError: what is not a record, or a tolerance that is negative, not finite or of a column
+            without numbers.
     """
     for name, record in (("old", old), ("new", new)):
         require_finding_record(name, record)

@@ -237,7 +237,7 @@ def _wrong_in(content: object) -> str:
     record = cast(Mapping[str, Any], content)
     head = record.get("head")
     if not isinstance(head, dict):
-        return "'head' is no object"
+        return "'head' is not an object"
     for name, cell in cast(dict[str, object], head).items():
         if not _fits(cell, "exact"):
             return f"'head.{cut_short(name)}' is {shown(cell)}, not {_ASKED['exact']}"
@@ -250,7 +250,7 @@ def _wrong_in(content: object) -> str:
             return f"'{where}' is not an object"
         odd = sorted(set(line) ^ set(columns))
         if odd:
-            which = "is missing" if odd[0] in columns else "is no column"
+            which = "is missing" if odd[0] in columns else "is not a column"
             return f"'{where}.{cut_short(odd[0])}' {which}"
         for name, cell in line.items():
             if not _fits(cell, columns[name]):

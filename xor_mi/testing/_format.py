@@ -21,7 +21,7 @@ NEXT_STEP = "take it back from version control, or write it anew with pytest --f
 """What to do about a baseline that cannot be read."""
 
 LONGEST_PATH = 250
-"""A message quotes so many characters of the name of a file; a longer one is no file's."""
+"""A message quotes so many characters of the name of a file; a longer one is not a file's."""
 
 
 def write_record(record: CircuitRecord | FindingRecord, path: PathLike) -> None:

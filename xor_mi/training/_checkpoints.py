@@ -83,7 +83,7 @@ class Checkpoints(Mapping[int, Network]):
         if not isinstance(step, Integral) or isinstance(step, bool):
             first = names_listed([str(one) for one in self.steps[:MOST_NAMED]])
             return NoCheckpoint(
-                f"{shown(step)} is no step; give a whole number; of {len(self)} checkpoints the "
+                f"{shown(step)} is not a step; give a whole number; of {len(self)} checkpoints the "
                 f"first are at {first}"
             )
         number = int(step)
@@ -113,7 +113,7 @@ def checkpoint_steps(asked: CheckpointSteps, *, max_steps: int) -> tuple[int, ..
             "every 10", for 0, 10, 20, .... By a name the last step is always one of them.
 
     Raises:
-        XorMiError: no such name, or a step that is no whole number from 0 to `max_steps`.
+        XorMiError: no such name, or a step that is not a whole number from 0 to `max_steps`.
 
     >>> checkpoint_steps("log", max_steps=30)
     (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 13, 16, 19, 23, 27, 30)

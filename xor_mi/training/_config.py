@@ -183,7 +183,7 @@ class TrainConfig:
 
 
 def require_known(settings: Iterable[str], *, beside: Iterable[str] = ()) -> None:
-    """Refuse names that are no settings of training.
+    """Refuse names that are not settings of training.
 
     Args:
         beside: what a function takes as well.

@@ -23,7 +23,7 @@ ZERO, HALF, ONE, TWO = F(0), F(0.5), F(1), F(2)
 LOG2_E = F(1.4426950408889634)
 LN_2_HIGH, LN_2_LOW = F(0.693359375), F(-2.12194440e-4)  # together ln 2, the first exactly
 ROUNDING = F(1.5 * 2**23)  # added and taken away again, it leaves the nearest whole number
-LOWEST = F(-87.0)  # exp of less is no normal number; it counts as this
+LOWEST = F(-87.0)  # exp of less is not a normal number; it counts as this
 # of exp on half a step of ln 2 either way: 2 units of the last bit
 E_2, E_3, E_4, E_5, E_6, E_7 = map(
     F,

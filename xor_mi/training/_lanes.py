@@ -70,7 +70,7 @@ MULTIPLE = 16
 """Lanes are in use by so many at a time: as many numbers as the widest instructions take."""
 
 A_NUMBER = 2
-"""The kind of an input that is no bit."""
+"""The kind of an input that is not a bit."""
 
 NO_STEP = 2**62
 """A step that no network comes to."""

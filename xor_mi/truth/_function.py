@@ -279,7 +279,7 @@ def _takes(signature: inspect.Signature, row: Sequence[int]) -> bool:
 def _n_inputs_of(target: BooleanFunction | str) -> int:
     if isinstance(target, BooleanFunction):
         return target.n_inputs
-    # of anything else than text `of` says that it is no target
+    # of anything else than text `of` says that it is not a target
     return max(2, n_inputs_named(target)) if isinstance(target, str) else 2
 
 

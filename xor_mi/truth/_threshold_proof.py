@@ -158,7 +158,7 @@ def _impossible(
     *,
     two: bool,
 ) -> ThresholdProof:
-    """The proof that a function is no threshold function; `two` where two rows of each are it."""
+    """The proof that a function is not a threshold function; `two`: by two rows of each."""
     return ThresholdProof(
         function=function,
         is_threshold=False,

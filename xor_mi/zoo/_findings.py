@@ -71,7 +71,7 @@ def tables_in(folder: Path) -> dict[str, pd.DataFrame]:
     content = read_json(folder / "findings.json", called=called, next_step=_NEXT_STEP)
     tables = content.get("tables") if isinstance(content, dict) else None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise XorMiError(f"{called} is no {FORMAT}; {_NEXT_STEP}")
+        raise XorMiError(f"{called} is not of the format {FORMAT}; {_NEXT_STEP}")
     if not isinstance(tables, dict):
         raise XorMiError(f"{called} has no 'tables'; {_NEXT_STEP}")
     return {str(name): pd.DataFrame(lines) for name, lines in tables.items()}
