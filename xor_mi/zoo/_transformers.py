@@ -146,7 +146,9 @@ def load_transformer(name: str) -> "TransformerBridge":
     folder = folder_of(name)
     config = _read_object(folder / "config.json")
     if config.pop("format", None) != FORMAT:
-        raise XorMiError(f"'{folder / 'config.json'}' of the zoo is not of the format {FORMAT}; {_NEXT_STEP}")
+        raise XorMiError(
+            f"'{folder / 'config.json'}' of the zoo is not of the format {FORMAT}; {_NEXT_STEP}"
+        )
     bridge = _untrained(config)
     file = folder / "model.safetensors"
     try:
