@@ -10,6 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import code_blocks
 import pytest
 
 from xor_mi import HookedMLP, handmade, identify_circuit, train, zoo
@@ -711,7 +712,8 @@ def test_the_example_passes_and_after_retraining_fails_as_readme_says(
     shutil.copytree(retrained_example, project / "network", dirs_exist_ok=True)
     result = ran(pytester, *options, failed=3)
     readme = (EXAMPLE.parent.parent / "README.md").read_text(encoding="utf-8")
-    message = readme.split("`python retrain.py 5`")[1].split("```")[1].strip().split("\n")
+    _, message = code_blocks.fences_of(readme.split("`python retrain.py 5`")[1])[0]
+    message = message.splitlines()
     assert len(message) == 6
     printed = [
         line.removeprefix("E").strip().removeprefix("AssertionError: ")
