@@ -302,7 +302,7 @@ def test_a_path_sweep_says_that_it_is_one():
     bridge = native_transformer(**SIZES)
     path = (head(0, "z", 1), Site("blocks.1.hook_resid_pre"))
     sweep = path_sweep(bridge, [path], tokens(), metrics=metric, frozen=[])
-    assert str(sweep).startswith("Path patching, denoising: 3 pairs x 1 paths")
+    assert str(sweep).startswith("Path patching, denoising: 3 pairs x 1 path")
     place = Subspace(Site("blocks.0.hook_mlp_out", (-1,)), torch.eye(16)[:, :1])
     algorithm = HighLevelModel({"v": "x0"}, "v")
     with pytest.raises(XorMiError, match="give the Site, the basis is the next argument"):

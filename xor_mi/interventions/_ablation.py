@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from xor_mi.errors import SEEDS_BELOW, XorMiError, require_kind, shown, unknown, whole_number
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, count_text
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._cells import effects_table, largest_effect
 from xor_mi.interventions._examples import Examples, as_inputs, examples_of
@@ -85,7 +85,7 @@ class AblationSweep(Finding):
     scale: float = field(default=0.0, repr=False)
 
     def __str__(self) -> str:
-        size = f"{len(self.sites)} ablations x {len(self.rows)} rows"
+        size = f"{count_text(len(self.sites), 'ablation')} x {count_text(len(self.rows), 'row')}"
         return f"Ablation, {self.value}: {size}, in {', '.join(self.metrics)}"
 
     def _shown(self) -> tuple[str, pd.DataFrame]:

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_memory, shown, unknown
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, count_text
 from xor_mi.interventions._cells import effects_table, largest_effect
 from xor_mi.interventions._examples import Examples, require_finite_inputs
 from xor_mi.interventions._forward import bytes_per_number, changed_in_place
@@ -88,7 +88,7 @@ class Attribution(Finding):
         return replace(self, metrics=(metric,), scores=self.scores[k : k + 1])
 
     def __str__(self) -> str:
-        size = f"{len(self.pairs)} pairs x {len(self.sites)} sites"
+        size = f"{count_text(len(self.pairs), 'pair')} x {count_text(len(self.sites), 'site')}"
         return f"Attribution by {self.method}: {size}, in {', '.join(self.metrics)}"
 
     def frame(self) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.finding import Finding, number_text
+from xor_mi.finding import Finding, count_text, number_text
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._cells import effects_table, largest_effect
 from xor_mi.interventions._pairs import ReadPairs, names_of_pairs, one_pair, read_pairs
@@ -141,9 +141,10 @@ class PatchSweep(Finding):
             object.__setattr__(self, "pair_names", names_of_pairs(self.pairs))
 
     def __str__(self) -> str:
-        size, done = f"{len(self.pairs)} pairs x {len(self.sites)} sites", "Patching"
+        done, what = "Patching", "site"
         if self.coordinates.granularity == "path":
-            size, done = f"{len(self.pairs)} pairs x {len(self.sites)} paths", "Path patching"
+            done, what = "Path patching", "path"
+        size = f"{count_text(len(self.pairs), 'pair')} x {count_text(len(self.sites), what)}"
         return f"{done}, {self.direction}: {size}, in {', '.join(self.metrics)}"
 
     def _shown(self) -> tuple[str, pd.DataFrame]:

@@ -150,7 +150,8 @@ class BooleanFunction:
             function = cls(n_inputs, tables)
         else:
             raise XorMiError(
-                f"{shown(target)} is not a target; give a gate name, a formula or a BooleanFunction"
+                f"{shown(target)} is not a target; give a gate name, a formula, several of these "
+                "in one text with commas between them, or a BooleanFunction"
             )
         if function.n_inputs != n_inputs:
             raise XorMiError(
