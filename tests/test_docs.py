@@ -76,6 +76,15 @@ def test_links_of_a_page_lead_somewhere(name):
             assert target.is_file(), link
 
 
+def test_every_term_of_the_glossary_says_where_to_read_more():
+    """A definition has a link to a page, or to a name of the reference, and no term stands twice."""
+    found = re.findall(r"^(\S.*)\n: ((?:.+\n)+)", PAGES["glossary.md"], flags=re.M)
+    assert len(found) > 60
+    assert [term for term, words in found if not re.search(r"\]\(|\{py:\w+\}", words)] == []
+    terms = [term for names, _ in found for term in names.split(", ")]
+    assert len(set(terms)) == len(terms)
+
+
 def test_every_public_name_is_in_the_reference(monkeypatch):
     """What the build writes for each room has all that the room exports, and nothing else."""
     monkeypatch.syspath_prepend(str(DOCS))
