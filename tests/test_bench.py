@@ -101,7 +101,7 @@ def test_a_page_of_several_networks_has_one_module(tmp_path, textbook):
     bench.write_bench(page, textbook)
     assert "<h2>" not in page.read_text(encoding="utf-8").split("<main>")[1]
     page.write_text("mine", encoding="utf-8")
-    with pytest.raises(XorMiError, match="is there, and is not an xor_mi.bench file"):
+    with pytest.raises(XorMiError, match="is there, and is not a file of xor_mi.bench"):
         bench.write_bench(page, textbook)
     assert page.read_text(encoding="utf-8") == "mine"
 

@@ -313,6 +313,99 @@ def test_nothing_is_wider_than_the_page(page, width):
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+CUT_ON_PAPER = """
+return [...document.querySelectorAll('.xmb-card svg, .xmb-stage, .xmb table')].filter(one => {
+  const card = one.closest('.xmb-card').getBoundingClientRect();
+  const box = one.getBoundingClientRect();
+  return box.left < card.left - 1 || box.right > Math.min(card.right, innerWidth) + 1;
+}).map(one => one.outerHTML.slice(0, 60));
+"""
+"""What reaches over its card, or over the sheet."""
+FROZEN = "b.watch.disconnect(); return [b.width.net, b.root.scrollWidth];"
+
+
+@pytest.mark.parametrize("screen", [1280, 740])
+@pytest.mark.parametrize("paper", [688, 710, 1016])
+def test_nothing_is_cut_on_paper(page, screen, paper):
+    """A browser lays out print in style alone, with the sizes that were written for the screen: on
+    A4 upright and across, and on Letter, the diagram, the plane and the table are whole.
+    """
+
+    def resized(width, medium):
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium})
+        page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        drawn(page)
+
+    try:
+        for model in (handmade.textbook_xor(), zoo.load("deep-parity-3")):
+            page.execute_script("document.getElementById('here').replaceChildren()")
+            resized(screen, "")
+            show(page, model)
+            drawn(page)
+            laid_for, _ = page.execute_script(FROZEN)
+            resized(paper, "print")
+            assert page.execute_script(CUT_ON_PAPER) == []
+            assert page.execute_script("return b.width.net") == laid_for
+    finally:
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+PAINTED = """
+const canvas = document.querySelector('.xmb canvas');
+// a copy: what is read often is kept otherwise by the browser, which says so
+const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+copy.drawImage(canvas, 0, 0);
+const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+let [sum, n] = [0, 0];
+for (let k = 0; k < data.length; k += 4) { sum += data[k] + data[k + 1] + data[k + 2]; n += 3; }
+return [sum / n, getComputedStyle(document.querySelector('.xmb')).backgroundColor];
+"""
+
+
+def test_the_plane_is_light_on_paper_and_dark_again_after(page, textbook):
+    """In the dark, by the event of a browser that prints and by the style of a sheet; the mean of
+    all pixels is what is looked at.
+    """
+    white, night = "rgb(255, 255, 255)", "rgb(22, 24, 28)"
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+
+    def look(medium=""):
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium, "features": dark})
+        drawn(page)
+        return page.execute_script(PAINTED)
+
+    try:
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": dark})
+        show(page, textbook)
+        mean, paper = look()
+        assert mean < 110
+        assert paper == night
+        page.execute_script("dispatchEvent(new Event('beforeprint'))")
+        mean, paper = page.execute_script(PAINTED)
+        assert mean > 160
+        assert paper == white
+        page.execute_script("dispatchEvent(new Event('afterprint'))")
+        assert page.execute_script(PAINTED)[0] < 110
+        assert look("print")[0] > 160
+        assert look()[0] < 110
+    finally:
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_long_name_stays_on_the_page(browser, tmp_path, width):  # noqa: F811 (the fixture)
+    """Of 300 letters without a space."""
+    file = bench.write_bench(tmp_path / "page.html", {"w" * 300: handmade.textbook_xor()})
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(file.as_uri())
+    drawn(browser)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 BOUNDARY = """
 const here = document.getElementById("here");
 here.replaceChildren();

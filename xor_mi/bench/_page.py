@@ -30,6 +30,7 @@ _PAGE = """<!DOCTYPE html>
   body {{ font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
     max-width: 76rem; margin: 1rem auto; padding: 0 0.6rem; }}
   h1 {{ font-size: 1.4rem; }} h2 {{ font-size: 1.15rem; margin-top: 2rem; }}
+  h2 {{ overflow-wrap: anywhere; }}
 </style>
 </head>
 <body>

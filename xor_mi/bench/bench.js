@@ -638,13 +638,14 @@ const CSS = `
 @media (prefers-color-scheme: dark) { .xmb { ${DARK} } }
 [data-jp-theme-light="true"] .xmb, [data-vscode-theme-kind="vscode-light"] .xmb { ${LIGHT} }
 [data-jp-theme-light="false"] .xmb, [data-vscode-theme-kind="vscode-dark"] .xmb { ${DARK} }
-@media print { .xmb, [data-jp-theme-light] .xmb { ${LIGHT} } }
+.xmb.xmb-on-paper { ${LIGHT} }
+@media print { .xmb.xmb { ${LIGHT} } }
 .xmb, .xmb *, .xmb *::before { box-sizing: border-box; }
 .xmb p, .xmb figure, .xmb fieldset, .xmb ul { margin: 0; padding: 0; border: 0; min-width: 0; max-width: none; list-style: none; }
 .xmb-all { display: grid; gap: 10px; grid-template-columns: minmax(0, 1fr); padding: 2px; }
 .xmb-head { display: flex; flex-wrap: wrap; gap: 6px 16px; align-items: center; justify-content: space-between; background: var(--soft); border-left: 4px solid var(--ink); padding: 8px 12px; }
 .xmb-says { flex: 1 1 22rem; min-width: 0; }
-.xmb-now { font-size: 16px; font-weight: 600; }
+.xmb-now { font-size: 16px; font-weight: 600; overflow-wrap: anywhere; }
 .xmb-found { color: var(--quiet); overflow-wrap: anywhere; }
 .xmb-found b { color: var(--ink); }
 /* an answer that takes longer than a move may wait is pale until it comes */
@@ -761,6 +762,10 @@ const CSS = `
   .xmb-tools, .xmb-point { display: none !important; }
   .xmb-code pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   .xmb-card { break-inside: avoid; } .xmb .xmb-now { position: static; }
+  /* one column; nothing scrolls on paper, so what was laid out for a wider screen is made smaller */
+  .xmb-all { grid-template-columns: minmax(0, 1fr); } .xmb-side { display: contents; }
+  .xmb-scroll, .xmb-wide { overflow: visible; }
+  .xmb-scroll svg { max-width: 100%; height: auto; }
   .xmb * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 `;
@@ -1248,6 +1253,12 @@ class Bench {
     this.dark = matchMedia("(prefers-color-scheme: dark)");
     this.recolour = () => this.later();
     this.dark.addEventListener("change", this.recolour);
+    this.paper = matchMedia("print");
+    this.onPaper = () => this.recolourFor(true);
+    this.onScreen = () => this.recolourFor(this.paper.matches);
+    this.paper.addEventListener("change", this.onScreen);
+    addEventListener("beforeprint", this.onPaper);
+    addEventListener("afterprint", this.onScreen);
     this.theme = new MutationObserver(this.recolour);
     this.theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind"] });
   }
@@ -1257,7 +1268,17 @@ class Bench {
     this.watch.disconnect();
     this.theme.disconnect();
     this.dark.removeEventListener("change", this.recolour);
+    this.paper.removeEventListener("change", this.onScreen);
+    removeEventListener("beforeprint", this.onPaper);
+    removeEventListener("afterprint", this.onScreen);
     this.root.remove();
+  }
+
+  /** Light for paper, at once: what is painted on the canvas does not change with the style. */
+  recolourFor(isPaper) {
+    this.root.classList.toggle("xmb-on-paper", isPaper);
+    this.drawPlane();
+    this.showMarks();
   }
 
   /** A unit, weight or row marked in every view; a row is shown in the diagram meanwhile. */
