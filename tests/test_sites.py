@@ -214,10 +214,17 @@ def test_sites_of_a_set_may_not_meet(inputs, first, second, meet):
     assert (named_by_numpy(first) & named_by_numpy(second)).any() == meet
     together = (Site("hook_grid", first), Site("hook_grid", second))
     if meet:
-        with pytest.raises(XorMiError, match="overlap; the sites of one set"):
+        with pytest.raises(XorMiError, match="overlap; what is written together"):
             patch_sweep(Grid(), inputs, [together], metrics=first_output)
     else:
         assert len(patch_sweep(Grid(), inputs, [together], metrics=first_output).sites) == 1
+
+
+def test_a_site_given_twice_is_said_to_be_there_twice(inputs):
+    """One name, not two that are the same."""
+    twice = Site("hook_grid", (0, 1))
+    with pytest.raises(XorMiError, match=r"^hook_grid\[0, 1\] is there twice; "):
+        patch_sweep(Grid(), inputs, [(twice, twice)], metrics=first_output)
 
 
 @pytest.fixture(scope="module")

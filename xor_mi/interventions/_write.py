@@ -258,8 +258,13 @@ def require_disjoint(
             # an axis that one of them leaves out is taken whole: it is shared
             shared_axes = zip(axes_a, axes_b, strict=False)
             if not any(set(numbers).isdisjoint(others) for numbers, others in shared_axes):
+                what = (
+                    f"{a.name} and {b.name} overlap"
+                    if a.name != b.name
+                    else f"{a.name} is there twice"
+                )
                 raise XorMiError(
-                    f"{a.name} and {b.name} overlap; the sites of one set must be different places"
+                    f"{what}; what is written together must be different places: leave one out"
                 )
 
 
