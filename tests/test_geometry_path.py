@@ -11,7 +11,7 @@ import torch
 from networks import random_network
 
 from xor_mi.errors import XorMiError
-from xor_mi.geometry import path
+from xor_mi.geometry import DecisionChange, path
 from xor_mi.graph import Unit
 from xor_mi.metrics import decision
 from xor_mi.model import ACTIVATIONS, HookedMLP, HookedMLPConfig
@@ -215,3 +215,19 @@ def test_other_models_and_train_mode_are_refused():
         path(model, "00", "11")
     with pytest.raises(XorMiError, match="needs a HookedMLP"):
         path("a network", "00", "11")
+
+
+@pytest.mark.parametrize(
+    ("t", "written"),
+    [
+        (0.0, "0.00"),
+        (1.73e-7, "0.00 (by rounding)"),
+        (1 - 2e-7, "1.00 (by rounding)"),
+        (0.7474, "0.75"),
+        (0.0123, "0.01"),
+    ],
+)
+def test_a_change_says_where_it_is_in_one_way(t, written):
+    """With two decimals; at an end that only rounding takes it off, that is said."""
+    change = DecisionChange(t=t, input=(t, t), output=0, before=1, after=0)
+    assert change.place == written

@@ -394,3 +394,32 @@ def test_what_a_finding_of_margins_says(textbook):
     assert "every decision is kept between -0.5 and 0.5" in str(
         move_weight(textbook, "fc2.bias[0]", n_steps=3)
     )
+
+
+def test_flips_by_rounding_are_left_out_below_a_floor():
+    """h is AND, and y0 = h - 1e-8: but for 11 only rounding decides. Exactly, b may be moved up by
+    1e-8; what is no rounding takes 1: any of them moved down flips 11, and b moved up flips 00.
+    """
+    and_unit = ([[1.0, 1.0]], [-1.0])
+    model = HookedMLP.from_weights([and_unit, ([[1.0]], [-1e-8])], target="AND")
+    exact = slack_to_flip(model, progress=False)
+    assert exact.smallest.slack == pytest.approx(1e-8, rel=1e-6)
+    assert exact.n_left_out == 0
+    slack = slack_to_flip(model, floor=1e-6, progress=False)
+    never = float("inf")
+    assert [weight.up for weight in slack] == pytest.approx([never, never, 1.0, never, never])
+    assert [weight.down for weight in slack] == pytest.approx([1.0] * 5, rel=1e-6)
+    assert {weight.row_lower for weight in slack} == {"11"}
+    # all but v, which multiplies 0 on the other rows
+    assert slack.n_left_out == 4
+    moved = move_weight(model, progress=False)
+    assert moved.slack.slack == pytest.approx(1.0, rel=1e-6)
+    assert max(abs(value - moved.slack.value) for value in moved.values) > 1
+
+
+@pytest.mark.unchecked
+@pytest.mark.parametrize("floor", [-1e-9, float("inf"), float("nan")])
+def test_a_floor_is_a_move(floor):
+    """Less than none, or no number, is refused."""
+    with pytest.raises(XorMiError, match="floor"):
+        slack_to_flip(textbook_xor(), floor=floor)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import cache
 from html import unescape
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,11 @@ def test_tour_on_a_seed_that_fails_says_so(tmp_path, capsys, monkeypatch):
     )
     assert status == 0
     assert "did NOT solve XOR" in out
-    assert "not computing: it does not compute XOR: wrong on 00, 11; it computes TRUE (y0" in out
+    assert (
+        "not computing: it does not compute XOR: wrong on 00, 11; it computes TRUE, by rounding"
+        in " ".join(out.split())
+    )
+    assert "alone (y0 is 0, 0, 0, 0 on 00, 01, 10, 11; 1 above 0)" in " ".join(out.split())
     assert "not_computing" not in out
     circuit = json.loads((tmp_path / "circuit.json").read_text(encoding="utf-8"))
     assert {unit["gate"] for unit in circuit["units"]} == {None}
@@ -168,7 +173,14 @@ def test_tour_on_a_seed_that_fails_says_so(tmp_path, capsys, monkeypatch):
     assert circuit["verdict"] == "not_computing"
     assert "No unit is given a gate" in page
     verdict = re.search(r'<div class="verdict"><p>(.*?)</p>', page)[1]
-    assert verdict == "<strong>not computing</strong>: wrong on 00, 11."
+    assert (
+        verdict
+        == "<strong>not computing</strong>: wrong on 00, 11. By rounding alone are decided 00, 01, 10 and 11."
+    )
+    headline = "It does not compute XOR: it decides 1 on every input, by rounding alone"
+    assert re.search("<h1>(.*?)</h1>", page)[1] == headline
+    # no weight is said to move by what is only rounding
+    assert "may move least: 0.00" not in page
     assert [cells[2:4] for cells in cells_of(page, "truth-table")] == [
         ["1 by rounding", "0.000"]
     ] * 4
@@ -841,7 +853,26 @@ def test_too_large_for_conditions_is_left_out(tmp_path):
     ] * 4
     assert 'id="conditions"' not in page
     why = "73 weights and 16 decisions; a report examines each of at most 64"
-    assert f"<li>moved weight, conditions, slack, subcircuits: {why}.</li>" in page
+    assert f"<li>slack, moved weight, conditions, subcircuits: {why}.</li>" in page
+
+
+def test_weights_that_only_rounding_flips_are_not_shown_moving():
+    """y0 is 1e-8 on every row, whatever the hidden units are: moved by more than that, the weights
+    into it flip rows, and no other weight does.
+    """
+    hidden = ([[1.0, 1.0], [1.0, 1.0]], [0.0, -1.0])
+    model = HookedMLP.from_weights([hidden, ([[0.0, 0.0]], [1e-8])], target="XOR")
+    findings = find_out(model, progress=False)
+    assert [weight.slack for weight in findings.slack] == [inf] * 9
+    figures = figures_of(findings)
+    assert findings.moved_weight is None
+    assert "weight_slider" not in figures
+    assert figures["slack"].layout.title.text.replace("<br>", " ") == (
+        "Each weight may move alone as far as it likes: no decision changes, but for rounding"
+    )
+    page = render_report(findings, figures)
+    said = "No weight moved alone changes a decision but for those that rounding makes"
+    assert f"<p>{said}, so none is shown moving.</p>" in page
 
 
 @pytest.mark.parametrize(
@@ -973,6 +1004,8 @@ def test_figures_show_the_findings(textbook):
     plane = plots.input_plane(textbook)
     assert [trace.name for trace in plane.data if trace.name] == [
         "3 affine regions",
+        "names of regions",
+        "numbers of contours",
         "h0.0 turns on",
         "h0.1 turns on",
         "decision boundary",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.resources import files
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +36,7 @@ from xor_mi.circuits import (
     diagnose,
     identify_circuit,
 )
+from xor_mi.circuits._wording import rounding_share
 from xor_mi.errors import XorMiError, require_kind
 from xor_mi.finding import Finding, number_text
 from xor_mi.geometry import InputPath, Kink, path
@@ -52,6 +53,7 @@ from xor_mi.margins import (
     slack_to_flip,
     weight_symbols,
 )
+from xor_mi.margins._slack import rounding_of_weights
 from xor_mi.metrics import UNDECIDED, score
 from xor_mi.model import (
     MODEL_FILES,
@@ -237,7 +239,14 @@ def find_out(
             )
         return find_subcircuits(model, progress=progress)
 
-    moved = unless_refused("moved_weight", lambda: move_weight(model, progress=progress))
+    def find_slack() -> Slack:
+        return slack_to_flip(model, floor=rounding_of_weights(model), progress=progress)
+
+    slack = unless_refused("slack", find_slack)
+    moved = None
+    # a weight whose moves change no decision is not worth a figure
+    if slack is None or slack.smallest.slack < inf:
+        moved = unless_refused("moved_weight", lambda: move_weight(model, progress=progress))
     return NetworkFindings(
         model=model,
         activations=activations(model),
@@ -250,7 +259,7 @@ def find_out(
         path=path(model, zeros, ones, progress=progress),
         slider_path=path(model, zeros, ones, n_points=STEPS_OF_THE_INPUT_SLIDER, progress=progress),
         conditions=unless_refused("conditions", lambda: conditions(model)),
-        slack=unless_refused("slack", lambda: slack_to_flip(model, progress=progress)),
+        slack=slack,
         moved_weight=moved,
         moved_circuits=None if moved is None else _circuits_of(moved, circuit, progress),
         subcircuits=unless_refused("subcircuits", find_few_subcircuits),
@@ -648,6 +657,7 @@ def render_report(
         common=common,
         notes={unit.note for unit in circuit.units if unit.constant},
         conditions=_condition_lines(findings.conditions),
+        moves_nothing=_moves_nothing(findings),
         figures=in_page,
     )
 
@@ -672,7 +682,10 @@ def _headline(circuit: Circuit) -> str:
     diagnosis = circuit.diagnosis
     if diagnosis is None:
         return text
-    return f"{text}: {_what_instead(diagnosis)}"
+    said = f"{text}: {_what_instead(diagnosis)}"
+    by_rounding = 0 if diagnosis.computes == diagnosis.target else len(diagnosis.rows_by_rounding)
+    share = rounding_share(by_rounding, len(diagnosis.rows))
+    return f"{said}, {share}" if by_rounding else said
 
 
 def _what_instead(diagnosis: Diagnosis) -> str:
@@ -701,7 +714,13 @@ def _reason(circuit: Circuit) -> str:
     """
     if circuit.diagnosis is None:
         return circuit.reason
-    return ". ".join([circuit.diagnosis.failure, *circuit.remarks])
+    diagnosis = circuit.diagnosis
+    said = diagnosis.failure
+    if diagnosis.rows_by_rounding:
+        rows = _listed(diagnosis.rows_by_rounding, "and")
+        verb = "is" if len(diagnosis.rows_by_rounding) == 1 else "are"
+        said = f"{said}. By rounding alone {verb} decided {rows}"
+    return ". ".join([said, *circuit.remarks])
 
 
 def _sections(findings: NetworkFindings, *, has_common: bool) -> dict[str, str]:
@@ -844,6 +863,14 @@ def _condition_lines(conditions: Conditions | None) -> list[dict[str, str]]:
     return lines
 
 
+def _moves_nothing(findings: NetworkFindings) -> str:
+    """That no weight is shown moving, where none changes a decision."""
+    if findings.slack is None or findings.slack.smallest.slack < inf:
+        return ""
+    but = " but for those that rounding makes" if findings.slack.n_left_out else ""
+    return f"No weight moved alone changes a decision{but}, so none is shown moving."
+
+
 def _walked(findings: NetworkFindings) -> Markup:
     """Where decisions change on the straight way between the two inputs, and where units bend."""
     walk, comparison = findings.path, findings.comparison
@@ -856,16 +883,13 @@ def _walked(findings: NetworkFindings) -> Markup:
     for change in walk.changes:
         of = f" of y{change.output}" if several else ""
         before, after = map(decision_text, (change.before, change.after))
-        nearest_end = min(change.t, 1 - change.t)
-        why = " (by rounding)" if 0 < nearest_end < ROUNDING else ""
-        at = number_text(change.t, scale=1.0)
-        changes.append(f"{before} to {after}{of} at t = {at}{why}")
+        changes.append(f"{before} to {after}{of} at t = {change.place}")
     if changes:
         said += f" The decision changes from {_listed(changes, 'and')}."
     else:
         said += " No decision changes on the way."
     kinks = [
-        f"{_listed([unit.name for unit in kink.units], 'and')} at {number_text(kink.t)}"
+        f"{_listed([unit.name for unit in kink.units], 'and')} at {number_text(kink.t, scale=1.0)}"
         for kink in walk.kinks[:MOST_KINKS_NAMED]
     ]
     n_more = len(walk.kinks) - len(kinks)

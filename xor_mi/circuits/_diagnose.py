@@ -194,6 +194,8 @@ class Diagnosis(Finding):
             computes=None if self.computes is None else name_of(self.computes),
             rule=self.rule,
             outputs=dict(zip(self.rows, self.outputs, strict=True)),
+            by_rounding=self.rows_by_rounding,
+            scale=self.scale,
             remedy=self.remedy,
         )
 

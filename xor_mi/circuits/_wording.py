@@ -186,6 +186,8 @@ def diagnosis(
     computes: str | None,
     rule: DecisionRule,
     outputs: Mapping[str, Sequence[float]],
+    by_rounding: Sequence[str],
+    scale: float,
     remedy: str,
 ) -> str:
     """What a network computes, by which outputs, and what would make it the target.
@@ -193,17 +195,31 @@ def diagnosis(
     Args:
         n_outputs: of the target, and the network's decisions.
         outputs: row -> the outputs there.
+        by_rounding: the rows on which only rounding decides.
+        scale: the size of what the outputs are made of, as `remedy` takes it.
         remedy: what `remedy` says.
     """
     by = "the largest output wins" if rule.name == "argmax" else f"1 above {rule.cut:g}"
     if not problems:
-        return f"it computes {target} as it is read ({_quoted_outputs(outputs)}; {by})"
+        return f"it computes {target} as it is read ({_quoted_outputs(outputs, scale)}; {by})"
     wrong = failure(problems, n_outputs)
     what = "so it is not a function" if computes is None else f"it computes {computes}"
     failing = {row for _, rows in problems for row in rows}
     told = outputs if len(outputs) <= MAX_NAMES else {row: outputs[row] for row in sorted(failing)}
-    facts = f"it does not compute {target}: {wrong}; {what} ({_quoted_outputs(told)}; {by})"
+    if by_rounding:
+        what += f", {rounding_share(len(by_rounding), len(outputs))}"
+    facts = f"it does not compute {target}: {wrong}; {what} ({_quoted_outputs(told, scale)}; {by})"
     return f"{facts}; {remedy}"
+
+
+def rounding_share(n_by_rounding: int, n: int) -> str:
+    """On how many rows only rounding decides.
+
+    >>> rounding_share(4, 8), rounding_share(4, 4)
+    ('on 4 of 8 rows by rounding alone', 'by rounding alone')
+    """
+    rows = "" if n_by_rounding == n else f"on {n_by_rounding} of {n} rows "
+    return f"{rows}by rounding alone"
 
 
 def failure(problems: Problems, n_outputs: tuple[int, int]) -> str:
@@ -246,8 +262,8 @@ def remedy(
     if off_by:
         unit = "a difference" if rule.name == "argmax" else "an output"
         is_rounding = off_by < ROUNDING * scale
-        much = "by rounding alone" if is_rounding else "at most"
-        far = f": {unit} is {off_by:.4g} on the wrong side, {much}"
+        off = "by rounding alone" if is_rounding else f"by {off_by:.4g} at most"
+        far = f": {unit} is on the wrong side, {off}"
     return f"{none} or brings it closer{far}"
 
 
@@ -307,12 +323,17 @@ def shortfall(
     return tuple(said)
 
 
-def _quoted_outputs(outputs: Mapping[str, Sequence[float]]) -> str:
-    """'y0 is 0.6, 0.561 on 00, 01': all outputs on the rows there is room for."""
+def _quoted_outputs(outputs: Mapping[str, Sequence[float]], scale: float) -> str:
+    """'y0 is 0.6, 0.561 on 00, 01': all outputs on the rows there is room for.
+
+    Args:
+        scale: the size of what they are made of, beside which rounding is written as 0.
+    """
+    floor = ROUNDING * scale
     rows = list(outputs)[:MAX_NAMES]
     columns = zip(*(outputs[row] for row in rows), strict=True)
     values = [
-        f"y{k} is {', '.join(f'{value:.4g}' for value in column)}"
+        f"y{k} is {', '.join(f'{0 if abs(value) < floor else value:.4g}' for value in column)}"
         for k, column in enumerate(columns)
     ]
     more = ", ..." if len(outputs) > MAX_NAMES else ""

@@ -15,7 +15,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_memory, whole_number
-from xor_mi.finding import Finding, number_text
+from xor_mi.finding import ROUNDING, Finding, number_text
 from xor_mi.geometry._brackets import CHANGE_RESOLUTION, bracketed_changes
 from xor_mi.geometry._pieces import (
     FULL,
@@ -71,6 +71,13 @@ class DecisionChange:
     before: int
     after: int
 
+    @property
+    def place(self) -> str:
+        """t as it is written, which says where only rounding takes it off an end."""
+        off_the_end = min(self.t, 1 - self.t)
+        why = " (by rounding)" if 0 < off_the_end < ROUNDING else ""
+        return f"{number_text(self.t, scale=1.0)}{why}"
+
 
 @dataclass(frozen=True, eq=False)
 class InputPath(Finding):
@@ -112,7 +119,7 @@ class InputPath(Finding):
         changes = [self._of_change(change) for change in self.changes]
         said = [f"{ends} {_counted(changes, 'decision changes', 'decisions change')}"]
         kinks = [
-            f"{', '.join([unit.name for unit in kink.units])} at {number_text(kink.t)}"
+            f"{', '.join([unit.name for unit in kink.units])} at {number_text(kink.t, scale=1.0)}"
             for kink in self.kinks
         ]
         if kinks:
@@ -128,7 +135,7 @@ class InputPath(Finding):
             for decision in (change.before, change.after)
         ]
         of_output = f"y{change.output} " if len(self.score_names) > 1 else ""
-        return f"{of_output}{before} -> {after} at {number_text(change.t)}"
+        return f"{of_output}{before} -> {after} at {change.place}"
 
     def frame(self) -> pd.DataFrame:
         """One line per t: t, x0, x1, ..., y0, y1, ..., and scores that are not outputs by name."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from xor_mi.errors import XorMiError
-from xor_mi.finding import Finding, number_text
+from xor_mi.errors import XorMiError, require_kind
+from xor_mi.finding import ROUNDING, Finding, number_text
 from xor_mi.geometry._brackets import CHANGE_RESOLUTION, bracketed_changes
 from xor_mi.geometry._pieces import Changes, Lines, decision_changes, follow, is_piecewise_linear
 from xor_mi.geometry._rounding import rounding_of_scores, rounding_on_rows, without_rounding
@@ -79,11 +80,15 @@ class Slack(Finding):
         tolerance: 0 where the ends are in closed form (up to float64 rounding); else how near
             together two changes may be and be missed.
         symbols: parameter -> the short name that `weight_symbols` gives it, for pictures.
+        floor: flips by a smaller move than this were left out.
+        n_left_out: how many weights have such a flip.
     """
 
     weights: tuple[WeightSlack, ...] = field(repr=False)
     tolerance: float
     symbols: dict[str, str] = field(default_factory=dict, repr=False)
+    floor: float = 0.0
+    n_left_out: int = 0
 
     @property
     def smallest(self) -> WeightSlack:
@@ -94,6 +99,8 @@ class Slack(Finding):
         """What was measured and how, beside the table."""
         return {
             "tolerance": self.tolerance,
+            "floor": self.floor,
+            "n_left_out": self.n_left_out,
         }
 
     def frame(self) -> pd.DataFrame:
@@ -128,6 +135,8 @@ class Slack(Finding):
 
     def __str__(self) -> str:
         least = self.smallest
+        if least.slack == inf:
+            return f"none of {len(self)} weights, moved alone, changes a decision"
         size = max(abs(weight.value) for weight in self)
         value = number_text(least.value, scale=size)
         by = number_text(least.slack, scale=size)
@@ -140,6 +149,7 @@ def slack_to_flip(
     parameter: Place | None = None,
     *,
     rows: Rows | None = None,
+    floor: float = 0.0,
     progress: bool = True,
 ) -> Slack:
     """How far each weight may move alone, up and down, before a decision on an input row changes.
@@ -155,6 +165,8 @@ def slack_to_flip(
     Args:
         parameter: one entry, named as in `edit`, or a whole tensor; all by default.
         rows: the input rows watched; all by default.
+        floor: flips by a smaller move than this are left out, as `rounding_of_weights(model)` is
+            for those of a decision that is made by rounding alone.
         progress: a bar, where the work takes over two seconds.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -163,22 +175,34 @@ def slack_to_flip(
     (-1.25, -0.75, '11', '01, 10')
 
     Raises:
-        XorMiError: a parameter the network does not have, rows that are not bits, hooks, train
-            mode, weights that are not finite, or a smooth network whose output stays within
+        XorMiError: a parameter the network does not have, rows that are not bits, a floor that is
+            not a number from 0 on, hooks, train mode, weights that are not finite, or a smooth
+            network whose output stays within
             rounding of the threshold along a whole stretch of a weight.
     """
     require_plain_mlp(model, "the slack of a weight")
+    require_kind("floor", floor, Real, give="the least move that counts, such as 0.0")
+    if not 0 <= floor < inf:
+        raise XorMiError(f"floor={floor:g}; give a move from 0 on, such as 1e-6")
     moved = entries(model, parameter)
     bits = model.read_rows(rows)
     if not bits:
         raise XorMiError("rows is empty; name the input rows to watch, or leave it out for all")
     watched = WatchedRows.of(model, bits)
     bar = progress_bar(moved, doing="slack", unit="weight", progress=progress)
+    of_weights = [_slack_of(watched, entry, floor=floor) for entry in bar]
     return Slack(
-        weights=tuple(_slack_of(watched, entry) for entry in bar),
+        weights=tuple(weight for weight, _ in of_weights),
         tolerance=0.0 if is_piecewise_linear(model) else CHANGE_RESOLUTION,
         symbols={parameter: symbol for symbol, parameter in weight_symbols(model).items()},
+        floor=float(floor),
+        n_left_out=sum(is_left_out for _, is_left_out in of_weights),
     )
+
+
+def rounding_of_weights(model: HookedMLP) -> float:
+    """A smaller move of a weight than this is rounding beside the largest of them."""
+    return ROUNDING * max(parameter.abs().max().item() for parameter in model.parameters())
 
 
 def _decided(model: HookedMLP, layers: list[LayerValues]) -> Int[ndarray, "row decision"]:
@@ -215,11 +239,15 @@ class WatchedRows:
         )
 
 
-def _slack_of(rows: WatchedRows, entry: Entry) -> WeightSlack:
-    """One weight moved: the nearest change of a decision on each side."""
+def _slack_of(rows: WatchedRows, entry: Entry, *, floor: float) -> tuple[WeightSlack, bool]:
+    """One weight moved: the nearest change of a decision on each side, from the floor on.
+
+    And whether there is a nearer one.
+    """
     moved = MovedWeight.of(rows, entry)
-    lower, upper = moved.first(-1), moved.first(1)
-    return WeightSlack(
+    lower, upper = moved.first(-1, floor=floor), moved.first(1, floor=floor)
+    nearest = min(moved.first(-1).move, moved.first(1).move)
+    weight = WeightSlack(
         parameter=entry.name,
         value=moved.value,
         down=lower.move,
@@ -229,6 +257,7 @@ def _slack_of(rows: WatchedRows, entry: Entry) -> WeightSlack:
         row_upper=upper.rows,
         output_upper=upper.outputs,
     )
+    return weight, nearest < floor
 
 
 def _moved(rows: WatchedRows, entry: Entry) -> "MovedWeight":
@@ -370,9 +399,14 @@ class MovedWeight:
         stretches = zip(pairwise(ends), decided, strict=True)
         return [ends for ends, decision in stretches if decision == wanted]
 
-    def first(self, side: int) -> _Flip:
-        """The nearest change above (side 1) or below (side -1) the weight's value."""
+    def first(self, side: int, *, floor: float = 0.0) -> _Flip:
+        """The nearest change above (side 1) or below (side -1) the weight's value.
+
+        Args:
+            floor: how far away it is at least.
+        """
         distance, counts = self._distances(side)
+        counts &= distance >= floor
         if not counts.any():
             return _Flip(inf, "", "")
         first = np.where(counts, distance, inf).argmin()

@@ -21,7 +21,7 @@ from xor_mi.geometry import Boundary, InputPlane
 from xor_mi.handmade import edit
 from xor_mi.kinds import Place, Target
 from xor_mi.margins._conditions import Conditions, conditions
-from xor_mi.margins._slack import WeightSlack, slack_to_flip
+from xor_mi.margins._slack import WeightSlack, rounding_of_weights, slack_to_flip
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
 from xor_mi.truth import row_name
@@ -43,7 +43,7 @@ class WeightSweep(Finding):
         parameter: the weight, such as "fc1.weight[0, 1]".
         values: what it is at each step, in order.
         start: the step at which it has its own value.
-        slack: how far it may move before a decision changes.
+        slack: how far it may move before a decision changes, but for those made by rounding alone.
         models: the network at each step.
         rows: the input rows.
         outputs: at each step, [step, row, d_out].
@@ -121,7 +121,8 @@ def move_weight(
 
     Args:
         parameter: named as in `handmade.edit`; of a whole tensor, or by default of all weights, the
-            one that may move least.
+            one that may move least. Moves smaller than a millionth of the largest weight are
+            rounding, and what they flip is left out.
         target: what the conditions are for; by default `model.cfg.target`.
         n_steps: how many values on an even grid; the weight's own value is one more.
         progress: a bar, where the work takes over two seconds.
@@ -135,7 +136,8 @@ def move_weight(
         XorMiError: no target, a parameter the network does not have, fewer than 2 steps.
     """
     n_steps = whole_number("n_steps", n_steps, at_least=2)
-    slack = slack_to_flip(model, parameter, progress=progress).smallest
+    floor = rounding_of_weights(model)
+    slack = slack_to_flip(model, parameter, floor=floor, progress=progress).smallest
     values = _values_to_try(slack, n_steps)
     models = tuple(edit(model, {slack.parameter: value}) for value in values)
     bar = progress_bar(models, doing="moving a weight", unit="step", progress=progress)

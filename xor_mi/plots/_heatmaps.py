@@ -252,7 +252,8 @@ def _largest_terms(explained: Contributions) -> str:
     number = terms[row, unit, source].item()
     text = number_text(number, signed=True, scale=explained.scales[-1])
     if not float(text):
-        return "No weight into an output adds anything on any input, but for rounding"
+        but = ", but for rounding" if number else ""
+        return f"No weight into an output adds anything on any input{but}"
     outputs = layers_of(explained.layer_sizes)[-1]
     return (
         f"{explained.sources[-1][source].name} adds most to {outputs[unit].name}: {text} on "

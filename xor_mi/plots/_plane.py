@@ -263,7 +263,7 @@ def path_title(path: InputPath) -> str:
     for change in path.changes:
         of = f" of {path.score_names[change.output]}" if several else ""
         before, after = decision_text(change.before), decision_text(change.after)
-        changes.append(f"{before} → {after}{of} at t = {change.t:.3g}")
+        changes.append(f"{before} → {after}{of} at t = {change.place}")
     way = f"From {start} to {end}"
     if not changes:
         return f"{way} no decision changes"
@@ -829,7 +829,7 @@ def _changes_along(changes: Sequence[DecisionChange], threshold: float) -> go.Sc
     sides: list[str] = []
     for change in changes:
         before, after = decision_text(change.before), decision_text(change.after)
-        text.append(f"<b>{before} → {after}</b><br>t = {change.t:.4g}")
+        text.append(f"<b>{before} → {after}</b><br>t = {change.place}")
         sides.append("top left" if change.after > change.before else "top right")
     return go.Scatter(
         x=[change.t for change in changes],

@@ -315,14 +315,16 @@ def _least(slack: Slack, reached: _Reach) -> str:
     """Which weight may move least, which way, and what flips then."""
     least = slack.smallest
     if least.slack == inf:
-        return "Each weight may move alone as far as it likes: no decision changes"
+        but = ", but for rounding" if slack.n_left_out else ""
+        return f"Each weight may move alone as far as it likes: no decision changes{but}"
     is_up = least.up <= least.down
     row = least.row_upper if is_up else least.row_lower
     way, by = ("up", least.up) if is_up else ("down", least.down)
     text = number_text(by, scale=reached.size)
     flip = "flip" if ", " in row else "flips"
     symbol = _symbol_of(slack, least)
-    return f"{symbol} may move least: {text} {way}, then {row} {flip} (circle: its value)"
+    left_out = "; flips by rounding left out" if slack.n_left_out else ""
+    return f"{symbol} may move least: {text} {way}, then {row} {flip} (circle: its value{left_out})"
 
 
 def _drawn_end(weight: WeightSlack, reached: _Reach, *, is_upper: bool) -> float:
