@@ -38,7 +38,7 @@ def test_the_command_writes_and_checks(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "00 of 1 inputs: only stored\n"
     mine = tmp_path / "mine.parquet"
     mine.write_text("mine", encoding="utf-8")
-    with pytest.raises(XorMiError, match="is not an xor_mi.atlas file"):
+    with pytest.raises(XorMiError, match="is not a file of xor_mi.atlas"):
         build.main(["--out", str(mine)])
     assert mine.read_text(encoding="utf-8") == "mine"
 

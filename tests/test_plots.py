@@ -265,6 +265,28 @@ def test_a_table_is_not_drawn_as_a_finding(textbook, draw, message):
         draw(margins.conditions(textbook).frame()[["slack"]])
 
 
+def test_slack_of_layers_of_different_size_is_written_by_the_layer():
+    """A first layer of 1 before a readout of 4e7 (by hand: row 10 flips where w11 is 0.5, row 11
+    where it is 1.5); beside the readout's weights these would be rounding.
+    """
+    layers = [([[1, 1], [1, 1]], [0, -1]), ([[2e7, -4e7]], [-1e7])]
+    model = HookedMLP.from_weights(
+        layers, out_act_fn="sigmoid", decision_threshold=0.5, target="XOR", dtype="float64"
+    )
+    slack = margins.slack_to_flip(model)
+    first = slack.frame().set_index("parameter").loc["fc1.weight[0, 0]"]
+    assert first[["lower", "upper"]].tolist() == pytest.approx([0.5, 1.5])
+    figure = plots.slack_figure(slack)
+    texts = [one.text for one in figure.layout.annotations]
+    assert {"10 at 0.50", "11 at 1.50"} <= set(texts)
+    assert "0.00" not in figure.data[2].hovertext[0]
+    assert ", by 0.25, of 9 weights" in str(slack)
+    sweep = margins.move_weight(model, "fc1.weight[0, 0]")
+    title = plots.weight_slider(sweep).layout.title.text.replace("<br>", " ")
+    assert "below 0.50" in title
+    assert "above 1.50" in title
+
+
 def test_slack_intervals_end_where_they_do(textbook):
     """By hand: w12 may go from 0.5 to 1.5, where 01 and 11 flip, v2 has no lower end and an arrow
     there, and v1 may fall to 0.5, where two inputs flip; all is said in the row of the weight, by

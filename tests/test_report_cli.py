@@ -27,6 +27,7 @@ from xor_mi.handmade import from_gates
 from xor_mi.interventions import patch_sweep
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.population import census
+from xor_mi.progress import progress_bar
 from xor_mi.report import (
     figures_of,
     find_out,
@@ -454,6 +455,27 @@ def test_a_circuit_that_cannot_be_printed_is_one_line(tmp_path, textbook, capsys
         patched.setattr(sys, "stdout", full)
         status, _, err = run_main(capsys, monkeypatch, "identify", str(tmp_path))
     assert (status, err) == (2, FULL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shell of Unix")
+def test_without_standard_output_a_command_is_quiet(tmp_path, textbook):
+    """As a shell closes it, `>&-`: Python then has None in its place."""
+    textbook.save_pretrained(tmp_path / "net")
+    closed = ["sh", "-c", 'exec "$0" -m xor_mi identify "$1" >&-', sys.executable, "net"]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_without_standard_error_nothing_of_it_is_among_the_output(capsys, monkeypatch):
+    """Neither a refusal nor a bar, which else come there; and a full disk is met without a
+    standard output too.
+    """
+    monkeypatch.setattr(sys, "stderr", None)
+    cli._say("cannot")
+    assert list(progress_bar(range(3), doing="adding", unit="number")) == [0, 1, 2]
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(sys, "stdout", None)
+    cli._drop_output()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes close otherwise there")

@@ -728,7 +728,7 @@ def test_a_table_with_the_packages_key_is_the_users(tmp_path):
         file = tmp_path / f"{number}.parquet"
         pq.write_table(table.replace_schema_metadata(metadata), file)
         before = file.read_bytes()
-        with pytest.raises(XorMiError, match="is not an xor_mi.census file"):
+        with pytest.raises(XorMiError, match="is not a file of xor_mi.census"):
             write_census(networks(), file)
         assert file.read_bytes() == before
 
@@ -826,7 +826,9 @@ def test_a_message_names_three_and_says_that_there_are_more(tmp_path):
 def test_search_does_not_write_over_the_network(tmp_path):
     """A file of the package is not a search result: --out config.json is refused."""
     folder = filled(tmp_path / "out", WRITERS["save_pretrained"].own)
-    with pytest.raises(XorMiError, match="config.json' is there, and is not an xor_mi.search file"):
+    with pytest.raises(
+        XorMiError, match="config.json' is there, and is not a file of xor_mi.search"
+    ):
         command("search", str(folder), "--depth", "1", "--out", str(folder / "config.json"))
     assert contents(folder) == WRITERS["save_pretrained"].own
 

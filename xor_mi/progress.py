@@ -5,6 +5,7 @@ terminal, or a notebook draws it); `progress=False` silences it everywhere. From
 moves, also while one piece of the work takes long, and it says what is counted.
 """
 
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -117,7 +118,7 @@ def progress_bar(
         desc=doing,
         unit=unit,
         delay=SECONDS_BEFORE_A_BAR,
-        # None is tqdm's word for: only where standard error is a terminal
-        disable=None if progress else True,
+        # None is tqdm's word for: only where standard error is a terminal; it may be closed
+        disable=None if progress and sys.stderr is not None else True,
     )
     return bar

@@ -13,7 +13,9 @@ from xor_mi.handmade import textbook_xor
 from xor_mi.handmade._edits import Entry, entries
 from xor_mi.margins import weight_symbols
 from xor_mi.model import HookedMLP, require_plain_mlp
+from xor_mi.model._range import require_finite_run
 from xor_mi.truth import BooleanFunction
+from xor_mi.values import forward_float64
 from xor_mi.zoo import load, names, recorded
 
 MOST_INPUTS = 4
@@ -43,13 +45,15 @@ def bench_spec(model: HookedMLP, circuit: Circuit | None = None) -> Json:
 
     Raises:
         XorMiError: no `HookedMLP`, more than `MOST_INPUTS` inputs or `MOST_WEIGHTS` weights, a
-            circuit of another shape.
+            circuit of another shape, or values that are not finite.
     """
     require_plain_mlp(model, "the bench")
     if circuit is not None:
         require_kind("circuit", circuit, Circuit, give="what identify_circuit returns")
         _require_same_sizes(model, circuit)
     require_few(model)
+    layers = forward_float64(model, model.rows())
+    require_finite_run(model, [one.inputs for one in layers], "the bench")
     target = model.cfg.target if circuit is None else circuit.target
     own = _network(model, target)
     own["name"] = "this network"

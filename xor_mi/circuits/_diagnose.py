@@ -22,6 +22,7 @@ from xor_mi.kinds import Target
 from xor_mi.metrics import UNDECIDED, decisions
 from xor_mi.model import STEPS, DecisionRule, HookedMLP, one_of_a_pair, require_plain_mlp
 from xor_mi.model._numbers import is_held
+from xor_mi.model._range import require_finite_run
 from xor_mi.truth import BooleanFunction, row_name
 from xor_mi.values import forward_float64, own_score_scale
 
@@ -233,7 +234,9 @@ def diagnose(model: HookedMLP, target: Target | None = None) -> Diagnosis:
         XorMiError: a target of another width; train mode, weights that are not finite.
     """
     require_plain_mlp(model, "diagnosing a network")
-    outputs = forward_float64(model, model.rows())[-1].post
+    layers = forward_float64(model, model.rows())
+    require_finite_run(model, [one.inputs for one in layers], "diagnosing a network")
+    outputs = layers[-1].post
     decided = model.rule.decide(outputs)
     function = _asked(model, target, decided)
     problems = problems_of(model, function, decided)

@@ -28,6 +28,7 @@ from xor_mi.errors import TooManyReadings, XorMiError, whole_number
 from xor_mi.finding import Listed
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
+from xor_mi.model._range import require_finite_run
 from xor_mi.progress import progress_bar
 from xor_mi.truth import MAX_INPUTS, BooleanFunction
 
@@ -94,6 +95,7 @@ def identify_circuit(
 
     # Look: what the units are on every row, what is decided, and whether that is the target.
     layers = values_on_rows(model)
+    require_finite_run(model, [one.inputs for one in layers], "identifying a circuit")
     decided = model.rule.decide(layers[-1].post)
     function = _target_or_own(model, target, decided)
     circuit = Circuit(

@@ -43,6 +43,7 @@ from xor_mi.errors import TooManyReadings, XorMiError, whole_number
 from xor_mi.graph import Unit
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
+from xor_mi.model._range import require_finite_run
 from xor_mi.progress import progress_bar
 from xor_mi.truth import BooleanFunction, truth_rows
 from xor_mi.values import LayerValues, forward_float64
@@ -579,6 +580,7 @@ def ordered_circuits(
     require, min_margin = Required.of(require, min_margin)
     max_readings = whole_number("max_readings", max_readings)
     layers = values_on_rows(model)
+    require_finite_run(model, [one.inputs for one in layers], "identifying a circuit")
     decided = model.rule.decide(layers[-1].post)
     function = own_function(decided)
     if target is not None or model.cfg.target is not None:

@@ -624,11 +624,15 @@ def _run() -> int:
 
 
 def _say(message: str) -> None:
-    print(f"xor-mi: {' '.join(message.split())}", file=sys.stderr)
+    # without standard error, `print` would write it among the output
+    if sys.stderr is not None:
+        print(f"xor-mi: {' '.join(message.split())}", file=sys.stderr)
 
 
 def _drop_output() -> None:
     """What could not be written is not tried again when Python ends."""
+    if sys.stdout is None:
+        return
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

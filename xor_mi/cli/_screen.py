@@ -87,5 +87,9 @@ def _print(text: str, *, style: str = "", start: int = 0, end: int | None = None
 
 
 def _has_colours() -> bool:
-    """Whether standard output is a terminal that may be written to in colour."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    """Whether standard output is a terminal that may be written to in colour.
+
+    There is no standard output at all where it was closed (`>&-`), or without a console.
+    """
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return is_terminal and not os.environ.get("NO_COLOR")

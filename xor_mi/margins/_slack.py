@@ -82,6 +82,8 @@ class Slack(Finding):
         symbols: parameter -> the short name that `weight_symbols` gives it, for pictures.
         floor: flips by a smaller move than this were left out.
         n_left_out: how many weights have such a flip.
+        sizes: parameter -> the largest weight or bias of its layer, beside which a millionth is
+            rounding. Layers may be of sizes far apart.
     """
 
     weights: tuple[WeightSlack, ...] = field(repr=False)
@@ -89,6 +91,7 @@ class Slack(Finding):
     symbols: dict[str, str] = field(default_factory=dict, repr=False)
     floor: float = 0.0
     n_left_out: int = 0
+    sizes: dict[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def smallest(self) -> WeightSlack:
@@ -137,7 +140,7 @@ class Slack(Finding):
         least = self.smallest
         if least.slack == inf:
             return f"none of {len(self)} weights, moved alone, changes a decision"
-        size = max(abs(weight.value) for weight in self)
+        size = self.sizes.get(least.parameter, 0.0)
         value = number_text(least.value, scale=size)
         by = number_text(least.slack, scale=size)
         return f"{least.parameter} = {value} may move least, by {by}, of {len(self)} weights"
@@ -189,6 +192,7 @@ def slack_to_flip(
     if not bits:
         raise XorMiError("rows is empty; name the input rows to watch, or leave it out for all")
     watched = WatchedRows.of(model, bits)
+    of_layers = _sizes_of_layers(model)
     bar = progress_bar(moved, doing="slack", unit="weight", progress=progress)
     of_weights = [_slack_of(watched, entry, floor=floor) for entry in bar]
     return Slack(
@@ -197,12 +201,25 @@ def slack_to_flip(
         symbols={parameter: symbol for symbol, parameter in weight_symbols(model).items()},
         floor=float(floor),
         n_left_out=sum(is_left_out for _, is_left_out in of_weights),
+        sizes={entry.name: of_layers[entry.layer] for entry in moved},
     )
 
 
 def rounding_of_weights(model: HookedMLP) -> float:
-    """A smaller move of a weight than this is rounding beside the largest of them."""
-    return ROUNDING * max(parameter.abs().max().item() for parameter in model.parameters())
+    """A smaller move of a weight than this is rounding beside the weights of every layer.
+
+    Layers may be of sizes far apart: what is rounding beside one is no rounding beside another.
+    """
+    sizes = [size for size in _sizes_of_layers(model) if size]
+    return ROUNDING * min(sizes, default=0.0)
+
+
+def _sizes_of_layers(model: HookedMLP) -> list[float]:
+    """The largest weight or bias of each layer."""
+    return [
+        max(weight.abs().max().item(), bias.abs().max().item())
+        for weight, bias in model.float64_layers()
+    ]
 
 
 def _decided(model: HookedMLP, layers: list[LayerValues]) -> Int[ndarray, "row decision"]:

@@ -121,8 +121,8 @@ def move_weight(
 
     Args:
         parameter: named as in `handmade.edit`; of a whole tensor, or by default of all weights, the
-            one that may move least. Moves smaller than a millionth of the largest weight are
-            rounding, and what they flip is left out.
+            one that may move least. Moves smaller than a millionth of the weights of every layer
+            are rounding, and what they flip is left out.
         target: what the conditions are for; by default `model.cfg.target`.
         n_steps: how many values on an even grid; the weight's own value is one more.
         progress: a bar, where the work takes over two seconds.

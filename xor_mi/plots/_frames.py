@@ -10,6 +10,7 @@ from xor_mi.circuits import Circuit
 from xor_mi.errors import XorMiError, require_kind
 from xor_mi.finding import ROUNDING
 from xor_mi.geometry import InputPath
+from xor_mi.handmade._edits import entries
 from xor_mi.margins import Conditions, WeightSweep, weight_symbols
 from xor_mi.model import decide
 from xor_mi.plots._style import decision_text, point_text
@@ -79,9 +80,14 @@ def weight_frames(
 
 
 def largest_weight(sweep: WeightSweep) -> float:
-    """The size of the largest weight of the network as it is; less than a millionth is rounding."""
-    parameters = sweep.models[sweep.start].parameters()
-    return max(parameter.abs().max().item() for parameter in parameters)
+    """The size of the largest weight or bias of the layer that the moved one is in.
+
+    The network is as it was; less than a millionth of this is rounding.
+    """
+    model = sweep.models[sweep.start]
+    (moved,) = entries(model, sweep.parameter)
+    weight, bias = model.float64_layers()[moved.layer]
+    return max(weight.abs().max().item(), bias.abs().max().item())
 
 
 def symbol_of(sweep: WeightSweep) -> str:

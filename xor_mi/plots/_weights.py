@@ -261,14 +261,14 @@ def slack_figure(slack: Slack) -> go.Figure:
     ]
     for number, weight in enumerate(slack):
         for is_upper in (False, True):
-            text = _end_text(weight, reached, is_upper=is_upper)
+            text = _end_text(slack, weight, is_upper=is_upper)
             texts.append(_text_at_end(text, y=float(number), is_upper=is_upper))
     for text, is_upper in (("moved down, flips", False), ("moved up, flips", True)):
         texts.append(_text_at_end(f"<i>{text}</i>", y=-0.85, is_upper=is_upper))
     # at once: with each that is added, plotly checks all that are there
     figure.update_layout(annotations=texts)
     inside = SLACK_HEIGHT * len(slack) + 20
-    titled(figure, _least(slack, reached), inside=inside, below=60)
+    titled(figure, _least(slack), inside=inside, below=60)
     return figure.update_layout(margin={"l": 15, "r": 15}, showlegend=False)
 
 
@@ -279,13 +279,11 @@ class _Reach:
     Attributes:
         low, high: its ends.
         margin: within them, where arrows stand.
-        size: of the largest value.
     """
 
     low: float
     high: float
     margin: float
-    size: float
 
     def shows(self, end: float) -> bool:
         """Whether an end of an interval is in the picture."""
@@ -303,7 +301,12 @@ def _reach(slack: Slack) -> _Reach:
     drawn = [*values, *near]
     span = max(drawn) - min(drawn)
     margin = 0.25 * (span if span > ROUNDING * size else size)
-    return _Reach(min(drawn) - margin, max(drawn) + margin, margin, size)
+    return _Reach(min(drawn) - margin, max(drawn) + margin, margin)
+
+
+def _size_of_layer(slack: Slack, weight: WeightSlack) -> float:
+    """Beside what a number of this weight is rounding; 0 where nothing says it."""
+    return slack.sizes.get(weight.parameter, 0.0)
 
 
 def _symbol_of(slack: Slack, weight: WeightSlack) -> str:
@@ -311,7 +314,7 @@ def _symbol_of(slack: Slack, weight: WeightSlack) -> str:
     return slack.symbols.get(weight.parameter, weight.parameter)
 
 
-def _least(slack: Slack, reached: _Reach) -> str:
+def _least(slack: Slack) -> str:
     """Which weight may move least, which way, and what flips then."""
     least = slack.smallest
     if least.slack == inf:
@@ -320,7 +323,7 @@ def _least(slack: Slack, reached: _Reach) -> str:
     is_up = least.up <= least.down
     row = least.row_upper if is_up else least.row_lower
     way, by = ("up", least.up) if is_up else ("down", least.down)
-    text = number_text(by, scale=reached.size)
+    text = number_text(by, scale=_size_of_layer(slack, least))
     flip = "flip" if ", " in row else "flips"
     symbol = _symbol_of(slack, least)
     left_out = "; flips by rounding left out" if slack.n_left_out else ""
@@ -364,7 +367,7 @@ def _ends(slack: Slack, reached: _Reach) -> go.Scatter:
             x.append(_drawn_end(weight, reached, is_upper=is_upper))
             y.append(number)
             symbols.append("line-ns" if reached.shows(end) else arrow)
-            hovers.append(_slack_sentence(slack, weight, reached))
+            hovers.append(_slack_sentence(slack, weight))
     marker = {"symbol": symbols, "size": 12, "color": INK, "line": {"color": INK, "width": 2}}
     return go.Scatter(
         x=x, y=y, mode="markers", marker=marker, hovertext=hovers, hoverinfo="text", name="end"
@@ -372,7 +375,6 @@ def _ends(slack: Slack, reached: _Reach) -> go.Scatter:
 
 
 def _own_values(slack: Slack) -> go.Scatter:
-    reached = _reach(slack)
     marker = {
         "symbol": "circle",
         "size": 10,
@@ -382,7 +384,7 @@ def _own_values(slack: Slack) -> go.Scatter:
     return go.Scatter(
         x=[weight.value for weight in slack],
         y=list(range(len(slack))),
-        hovertext=[_slack_sentence(slack, weight, reached) for weight in slack],
+        hovertext=[_slack_sentence(slack, weight) for weight in slack],
         hoverinfo="text",
         mode="markers",
         marker=marker,
@@ -390,8 +392,9 @@ def _own_values(slack: Slack) -> go.Scatter:
     )
 
 
-def _slack_sentence(slack: Slack, weight: WeightSlack, reached: _Reach) -> str:
+def _slack_sentence(slack: Slack, weight: WeightSlack) -> str:
     """A weight's two names, its value, and how far it may move either way."""
+    size = _size_of_layer(slack, weight)
     symbol = _symbol_of(slack, weight)
     named = symbol if symbol == weight.parameter else f"{symbol} ({weight.parameter})"
     ways: list[str] = []
@@ -403,18 +406,18 @@ def _slack_sentence(slack: Slack, weight: WeightSlack, reached: _Reach) -> str:
             ways.append(f"{way} as far as it likes")
         else:
             flip = "flip" if ", " in row else "flips"
-            ways.append(f"{way} by {number_text(by, scale=reached.size)}, then {row} {flip}")
-    value = number_text(weight.value, scale=reached.size)
+            ways.append(f"{way} by {number_text(by, scale=size)}, then {row} {flip}")
+    value = number_text(weight.value, scale=size)
     return wrapped(f"{named} is {value}; alone it may move {'; '.join(ways)}", HOVER_WIDTH)
 
 
-def _end_text(weight: WeightSlack, reached: _Reach, *, is_upper: bool) -> str:
+def _end_text(slack: Slack, weight: WeightSlack, *, is_upper: bool) -> str:
     """Which inputs flip at an end, and where: as many of them as there is room for."""
     end, row = (weight.upper, weight.row_upper) if is_upper else (weight.lower, weight.row_lower)
     if not isfinite(end):
         return "nothing"
     rows = row.split(", ")
-    at = f" at {number_text(end, scale=reached.size)}"
+    at = f" at {number_text(end, scale=_size_of_layer(slack, weight))}"
     for n_named in range(len(rows), 0, -1):
         more = f" and {len(rows) - n_named} more" if n_named < len(rows) else ""
         text = f"{', '.join(rows[:n_named])}{more}{at}"
