@@ -125,6 +125,10 @@ def test_a_part_of_a_page_takes_the_target_of_the_circuit(textbook):
         (lambda: bench.bench_spec(zoo.load("parity-3"), identify_circuit(zoo.load("or-and"))), "2-2-1, and this one is 3-3-1"),
         (lambda: bench.write_bench("bench.html", {}), "models is empty"),
         (lambda: bench.write_bench("bench.html", {"a": "or-and"}), "a HookedMLP"),
+        (lambda: bench.write_bench("bench.html", {0: handmade.textbook_xor()}), "a name in models"),
+        (lambda: bench.write_bench("bench.html", {None: handmade.textbook_xor()}), "a name in models"),
+        (lambda: bench.write_bench("bench.html", {"": handmade.textbook_xor()}), "a name in models is empty"),
+        (lambda: bench.write_bench("bench.html", {"a\ud800": handmade.textbook_xor()}), r"'a\\ud800', which UTF-8"),
     ],
 )  # fmt: skip
 def test_what_has_no_bench_is_refused(call, message):
@@ -137,3 +141,13 @@ def test_the_module_is_shipped():
     """It lies in the package, where a wheel takes it from, and loads nothing."""
     assert xor_mi.bench.module_text().startswith("// The bench of xor_mi")
     assert not re.search(r"^\s*import\b|\bimport\(|https?://(?!www\.w3\.org/2000/svg)", bench.module_text(), flags=re.M)  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_the_spec_has_the_levels_that_the_network_computes_with(dtype):
+    """As PyTorch rounds them; beside them the numbers that were given."""
+    cfg = HookedMLPConfig(2, input_levels=(0.1, 1 / 3), dtype=dtype)
+    shown = bench.bench_spec(HookedMLP(cfg))["networks"][0]
+    held = torch.tensor([0.1, 1 / 3], dtype=torch.float64).to(getattr(torch, dtype)).tolist()
+    assert shown["levels"] == held
+    assert shown["given_levels"] == [0.1, 1 / 3]

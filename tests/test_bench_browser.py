@@ -4,7 +4,9 @@ slider moves it by keyboard and by pointer, what is pointed at is marked in ever
 
 import itertools
 import random
+import re
 
+import numpy as np
 import pytest
 import torch
 from networks import random_network
@@ -15,17 +17,18 @@ from test_bench import EVERY_SETTING
 from test_browser import browser, needs_browser  # noqa: F401 (a fixture)
 
 from xor_mi import bench, handmade, margins, zoo
+from xor_mi.finding import number_text
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.model._config import ACTIVATIONS
 from xor_mi.plots._style import text_beside
-from xor_mi.values import forward_float64
+from xor_mi.values import forward_float64, own_scales, own_value_scales
 
 pytestmark = [pytest.mark.as_a_user, needs_browser]
 
 PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>t</title>
 <link rel="icon" href="data:,"></head><body style="margin: 0"><main id="here"></main>
 <script type="module">{module}
-window.benches = {{ mount, evaluate, conditionsOf, codeOf, erf, numberText, textBeside }};
+window.benches = {{ mount, evaluate, conditionsOf, codeOf, erf, numberText, textBeside, general, scalesOf, held }};
 </script></body></html>"""
 
 READ = """
@@ -35,6 +38,7 @@ return arguments[0].map(({spec, inputs}) => {
     values: inputs.map(input => benches.evaluate(net, null, input)),
     conditions: benches.conditionsOf(spec, net, net.weights),
     code: benches.codeOf(net, net.weights),
+    scales: benches.scalesOf(net, net.weights, inputs.slice(0, 2 ** net.sizes[0]).map(input => benches.evaluate(net, null, input))),
   };
 });
 """
@@ -93,6 +97,10 @@ def test_it_computes_what_this_package_computes(page):
         is_clear = distance.abs() > 1e-9
         assert torch.equal(decided[is_clear], model.rule.decide(layers[-1].post)[is_clear])
         assert answer["code"] == bench.network_code(model)
+        on_rows = forward_float64(model, model.rows())
+        for scales, name in ((own_scales, "sums"), (own_value_scales, "values")):
+            theirs = [of_layer[name] for of_layer in answer["scales"]]
+            assert theirs == pytest.approx(scales(model, on_rows), rel=1e-6)
         if model.cfg.target is None:
             assert answer["conditions"] == []
             continue
@@ -109,14 +117,44 @@ def test_the_error_function_and_numbers_as_text(page):
     xs = torch.linspace(-7, 7, 561, dtype=torch.float64)
     read = page.execute_script("return arguments[0].map(benches.erf)", xs.tolist())
     torch.testing.assert_close(torch.tensor(read, dtype=torch.float64), torch.erf(xs), rtol=0, atol=1e-14)  # fmt: skip
+    said = page.execute_script("return arguments[0].map(n => benches.numberText(n))", TIES)
+    assert said == [number_text(number) for number in TIES]
+    said = page.execute_script("return arguments[0].map(n => benches.general(n, 4))", TIES)
+    assert said == [f"{number:.4g}" for number in TIES]
     numbers = [0.0, -0.0, -0.004, 2 / 3, -12.346, 2e-7, 3e9, 999999.0]
     said = page.execute_script("return arguments[0].map(n => benches.numberText(n))", numbers)
     assert said == ["0.00", "0.00", "-0.004", "0.67", "-12.35", "2e-07", "3e+09", "999999.00"]
     beside = [(-0.02, 0.02), (0.00431, 0.02), (3e-8, 2e-7), (1 / 3, 300.0), (-0.001, 6.3), (2, 4e7)]
+    beside += [
+        (number, abs(number) * share) for number in TIES[:-1] for share in (1, 1.5, 300, 9e5)
+    ]
+    beside += [(2.5, 300.0), (-3.5, 300.0), (123456.0, 5e5), (1e-310, 1e-310), (5e-324, 5e-324)]
+    beside += [(5e9, 9e12), (-15e9, 9e12), (0.0, 0.0)]
     read = "return arguments[0].map(([n, most]) => benches.textBeside(n, most))"
     assert page.execute_script(read, beside) == [
         text_beside(number, largest=most) for number, most in beside
     ]
+
+
+TIES = [
+    *(
+        1.0625,
+        0.125,
+        -0.125,
+        0.375,
+        2.5,
+        3.5,
+        -2.5,
+        1.005,
+        2.675,
+        0.0625,
+        0.03125,
+        12345.5,
+        99999.5,
+    ),
+    *(999999.5, 999999.995, 1e-310, 5e-324, 1e22, 123456789012345678.0, 0.0001235, 2.3125, 1.7e308),
+]
+"""Numbers exactly between two shorter ones, numbers near them, and very small and large ones."""
 
 
 def test_a_row_exactly_on_the_threshold_is_undecided(page):
@@ -462,3 +500,215 @@ def test_the_boundary_is_where_decisions_change(page, model):
     aside = way[long].flip(1) * torch.tensor([-1.0, 1.0]) / way[long].norm(dim=1)[:, None] / 200
     differ = decided(middle + aside) != decided(middle - aside)
     assert differ.double().mean() > 0.97
+
+
+XOR_LAYERS = [([[1, 1], [1, 1]], [0, -1]), ([[1, -2]], [0])]
+"""h0.0 counts the ones, h0.1 is AND, and the output is XOR."""
+
+
+def step(sums):
+    """1 above zero."""
+    return (np.asarray(sums) > 0) * 1.0
+
+
+def logistic(sums):
+    """Without a warning where the sums are large."""
+    return 0.5 + 0.5 * np.tanh(np.asarray(sums) / 2)
+
+
+STEEP = [([[2e7, 2e7], [2e7, 2e7]], [-1e7, -3e7]), ([[1, -1]], [-0.5])]
+
+
+@pytest.mark.parametrize(
+    ("layers", "hidden", "output", "settings"),
+    [
+        (STEEP, step, np.asarray, {"act_fn": "heaviside"}),
+        (STEEP, np.tanh, np.asarray, {"act_fn": "tanh"}),
+        ([XOR_LAYERS[0], ([[2e7, -4e7]], [-1e7])], lambda sums: np.maximum(sums, 0), logistic, {"out_act_fn": "sigmoid", "decision_threshold": 0.5}),
+    ],
+    ids=["heaviside", "tanh", "sigmoid output"],
+)  # fmt: skip
+def test_values_after_an_activation_are_no_rounding_beside_large_sums(
+    page, layers, hidden, output, settings
+):
+    """Sums of ten million, values of 1: the table and the diagram have what NumPy has."""
+    model = HookedMLP.from_weights(layers, target="XOR", dtype="float64", **settings)
+    show(page, model)
+    (w, b), (v, c) = [(np.array(weight, float), np.array(bias, float)) for weight, bias in layers]
+    for line, bits in zip(cells(page), itertools.product((0, 1), repeat=2), strict=True):
+        units = hidden(w @ bits + b)
+        values = [*units, *output(v @ units + c)]
+        assert [float(cell) for cell in line[1:4]] == pytest.approx(values, abs=1e-3)
+    # the point is on row 01, the first that should be 1
+    units = hidden(w @ (0, 1) + b)
+    read = (
+        "return [...document.querySelectorAll('.xmb-unit .xmb-value')].map(one => one.textContent)"
+    )
+    shown = [float(text) for text in page.execute_script(read)]
+    assert shown == pytest.approx([0, 1, *units, *output(v @ units + c)], abs=1e-3)
+    said = page.execute_script("return b.planeSays.textContent")
+    assert "Blue: decides 1; red: decides 0" in said
+    assert "everywhere" not in said
+
+
+def tied(layers, **settings) -> HookedMLP:
+    """A network with threshold 0, in float64."""
+    return HookedMLP.from_weights(layers, decision_threshold=0.0, dtype="float64", **settings)
+
+
+SMALL = [([[1e-30, 1e-30], [1e-30, 1e-30]], [0, -1e-30]), ([[1e-30, -2e-30]], [0])]
+LARGE_BIAS = [([[1, 1], [1, 1]], [1e6, -1]), ([[1, -2]], [-1e6 - 0.5])]
+
+
+@pytest.mark.parametrize(
+    ("model", "has", "has_not"),
+    [
+        (tied([([[1, 1]], [-1]), ([[1]], [0])]), ["Blue", "grey: undecided, exactly on the threshold"], ["red", "everywhere"]),
+        (tied([([[1, 1]], [-1]), ([[-1]], [0])]), ["Red", "grey"], ["lue:", "everywhere"]),
+        (tied([([[-1, -1]], [-1]), ([[1]], [0])]), ["the same everywhere here: 0.00; undecided"], ["decides"]),
+        (tied(SMALL), ["Blue: decides 1; red: decides 0; grey"], ["everywhere"]),
+        (tied(LARGE_BIAS), ["Blue: decides 1; red: decides 0;"], ["everywhere", "grey"]),
+        (tied([([[1, 1]], [0]), ([[1]], [1])]), ["Decides 1 everywhere here."], ["grey", "But"]),
+        # on the threshold at one row only
+        (tied([([[1, 1], [-1, -1]], [0, 0]), ([[1, 1]], [0])]), ["Decides 1 everywhere here. But for 00, exactly on the threshold"], ["grey"]),
+        (tied([([[1]], [-0.5]), ([[1]], [0])]), ["where the output lies on it nothing is decided"], ["everywhere"]),
+        (tied([([[-1]], [-1]), ([[1]], [0])]), ["the same everywhere here: 0.00; undecided"], ["decides"]),
+        (HookedMLP.from_weights([XOR_LAYERS[0], ([[1, -2], [1, -2]], [0, 0])], decision_rule="argmax"), ["the same everywhere here: 0.00; undecided, as large as another output"], []),
+    ],
+)  # fmt: skip
+def test_the_sentence_of_the_plane_is_true(page, model, has, has_not):
+    """What is undecided over an area is said, and the same everywhere is said only where it is."""
+    show(page, model)
+    said = page.execute_script("return b.planeSays.textContent")
+    for part in has:
+        assert part in said
+    for part in has_not:
+        assert part not in said
+
+
+def test_what_is_typed_is_held_or_refused(page):
+    """As NumPy's floats hold it; what they cannot hold goes back, and the reason stands beside."""
+    read = "const s = b.sliders.get('w11'); return [b.weights[0], s.number.value, s.row.querySelector('.xmb-why').textContent]"
+
+    def type_into(dtype: str, text: str):
+        page.execute_script("document.getElementById('here').replaceChildren()")
+        show(page, HookedMLP.from_weights(XOR_LAYERS, dtype=dtype, target="XOR"))
+        field = page.execute_script("return b.sliders.get('w11').number")
+        page.execute_script("arguments[0].focus(); arguments[0].select()", field)
+        field.send_keys(text, Keys.ENTER)
+        drawn(page)
+        return page.execute_script(read)
+
+    for text in ("1e-13", "1e-30", "0.12345678901234567", "-3e200", "5e-324"):
+        weight, field, why = type_into("float64", text)
+        assert (weight, float(field), why) == (float(text), float(text), "")
+    assert type_into("float32", "0.1")[0] == float(np.float32(0.1))
+    assert type_into("float16", "0.1")[0] == float(np.float16(0.1))
+    assert type_into("float16", "65519")[0] == 65504
+    for dtype, text, reason in [
+        ("float16", "65520", "65520 is too large: float16 holds numbers up to 65504."),
+        ("float16", "1e-8", "1e-8 is too small: float16 would make 0 of it."),
+        ("bfloat16", "3.5e38", "too large: bfloat16 holds numbers up to 3.38953e+38."),
+        ("float32", "1e39", "too large: float32 holds numbers up to 3.40282e+38."),
+        ("float32", "-1e-50", "-1e-50 is too small: float32 would make 0 of it."),
+        ("float64", "1e-400", "1e-400 is too small: float64 would make 0 of it."),
+        ("float64", "1e400", "is not a number that float64 holds."),
+        ("float64", "1e", "is not a number that float64 holds."),
+    ]:
+        weight, field, why = type_into(dtype, text)
+        assert (weight, field) == (1, "1"), text
+        assert reason in why
+    # two large factors, each of them held
+    assert type_into("float64", "1e307")[0] == 1e307
+    page.execute_script("b.sliders.get('v1').number.focus()")
+    page.execute_script("const n = b.sliders.get('v1').number; n.value = '1e10'; n.dispatchEvent(new Event('change'))")  # fmt: skip
+    assert page.execute_script("return b.weights[6]") == 1
+    assert "y0 would not be finite" in page.find_element(By.CSS_SELECTOR, "[data-key=v1] .xmb-why").text  # fmt: skip
+
+
+def test_half_precisions_are_held_as_numpy_holds_them(page):
+    """Random numbers of every size, down to those that become 0."""
+    drawn_by = random.Random(3)
+    numbers = [drawn_by.uniform(-10, 10) * 10.0 ** drawn_by.randint(-9, 4) for _ in range(300)]
+    held = page.execute_script("return arguments[0].map(n => benches.held(n, 'float16'))", numbers)
+    with np.errstate(over="ignore"):
+        expected = [float(np.float16(number)) for number in numbers]
+    assert [np.inf if number is None else number for number in held] == [
+        abs(number) if np.isinf(number) else number for number in expected
+    ]
+    wide = [number * 10.0 ** drawn_by.randint(-36, 30) for number in numbers]
+    held = page.execute_script("return arguments[0].map(n => benches.held(n, 'bfloat16'))", wide)
+    assert held == torch.tensor(wide, dtype=torch.float64).to(torch.bfloat16).double().tolist()
+
+
+def test_levels_are_those_that_the_network_holds(page):
+    """Output x0 against the threshold 0.1, which float32 holds as a little more than 0.1."""
+    layers = [([[1, 0], [0, 1]], [0, 0]), ([[1, 0]], [0])]
+    model = HookedMLP.from_weights(
+        layers, dtype="float32", input_levels=(0, 0.1), decision_threshold=0.1, target="x0"
+    )
+    assert np.float64(np.float32(0.1)) > 0.1
+    show(page, model)
+    assert [line[-3] for line in cells(page)] == ["0", "0", "1", "1"]
+    slack = page.execute_script(
+        "return benches.conditionsOf(b.spec, b.net, b.weights).map(one => one.slack)"
+    )
+    at_ones = float(np.float32(0.1)) - 0.1
+    assert slack == pytest.approx([0.1, 0.1, at_ones, at_ones], rel=1e-9)
+
+
+@pytest.mark.parametrize("levels", [(0, 1e-3), (0, 1 / 3), (-1, 1), (1, -1), (3, 7), (0, 1e9)])
+def test_both_levels_are_reached_by_keys(page, levels):
+    """From either end of the rail by steps of a twentieth of the way between the levels; the same
+    for the point in the plane.
+    """
+    model = HookedMLP.from_weights(XOR_LAYERS, input_levels=levels, dtype="float64", target="XOR")
+    show(page, model)
+    slider = page.execute_script("return b.sliders.get('x0').range")
+    least, most = sorted(levels)
+    ends = least - (most - least) / 2, most + (most - least) / 2
+    read = "return b.input[0]"
+    for key, back, end, reached in [
+        (Keys.HOME, Keys.ARROW_RIGHT, ends[0], least),
+        (Keys.END, Keys.ARROW_LEFT, ends[1], most),
+    ]:
+        slider.send_keys(key)
+        assert page.execute_script(read) == pytest.approx(end, rel=1e-9)
+        slider.send_keys(*[back] * 10)
+        # exactly, so that it is on a row
+        assert page.execute_script(read) == reached
+    page.execute_script("b.input = [...b.net.levels]; b.draw()")
+    key = Keys.ARROW_RIGHT if levels[1] > levels[0] else Keys.ARROW_LEFT
+    page.find_element(By.CSS_SELECTOR, ".xmb-point").send_keys(*[key] * 20)
+    drawn(page)
+    assert page.execute_script("return b.input") == [levels[1], levels[1]]
+    assert len(page.find_elements(By.CSS_SELECTOR, ".xmb-here")) == 1
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-30, 2e-5, 0.3, 1.0, 2.0, 2e7, 1e30])
+def test_a_weight_of_any_size_moves_by_keys(page, size):
+    """A step is from a thousandth to a tenth of the weight; near 1 it is 0.05."""
+    layers = [([[size, size], [size, size]], [0, -size]), ([[1, -2]], [0])]
+    show(page, HookedMLP.from_weights(layers, dtype="float64", target="XOR"))
+    read = "return [b.weights[0], b.weights[4]]"
+    for key, at, found in (("w11", 0, size), ("b1", 1, 0.0)):
+        slider = page.execute_script("return b.sliders.get(arguments[0]).range", key)
+        slider.send_keys(Keys.ARROW_RIGHT)
+        moved = page.execute_script(read)[at] - found
+        assert size / 1000 < moved < size / 5
+        if 0.1 <= size < 10:
+            assert moved == pytest.approx(0.05)
+        slider.send_keys(Keys.END)
+        assert 2 * size <= page.execute_script(read)[at] < 41 * size
+    field = page.execute_script("return b.sliders.get('w12').number")
+    page.execute_script("arguments[0].focus()", field)
+    field.send_keys(Keys.ARROW_DOWN)
+    assert size / 1000 < size - page.execute_script("return b.weights[1]") < size / 5
+
+
+def test_a_layer_of_nothing_has_no_signs(page):
+    """No term is +0.00, whatever the sign of its zero."""
+    nothing = [([[-0.0, 0], [0, -0.0]], [-0.0, 0]), ([[-0.0, 0]], [-0.0])]
+    show(page, HookedMLP.from_weights(nothing, target="XOR"))
+    text = page.execute_script("return b.root.textContent + b.netStage.innerHTML")
+    assert not re.search(r"[+-]0(\.0+)?(?![.\d])", text)

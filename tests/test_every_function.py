@@ -420,6 +420,7 @@ BETWEEN_ROOMS = {
     *("metrics.probability", "metrics.score", "metrics.share_interval"),
     "training.starting_weights",
     *("values.forward_float64", "values.own_scales", "values.own_score_scale"),
+    "values.own_value_scales",
     *("terms.edge_terms", "interventions.all_pairs"),
     *("circuits.family_of", "circuits.identify_many", "circuits.live_units"),
     *("circuits.signature_of", "circuits.unit_readings"),

@@ -423,3 +423,33 @@ def test_a_floor_is_a_move(floor):
     """Less than none, or no number, is refused."""
     with pytest.raises(XorMiError, match="floor"):
         slack_to_flip(textbook_xor(), floor=floor)
+
+
+def test_a_zero_of_a_condition_has_no_minus():
+    """Weights and biases of -0.0, written in numbers as those of 0.0 are."""
+    signed, plain = [
+        HookedMLP.from_weights(
+            [([[zero, 1], [1, zero]], [zero, zero]), ([[1, zero]], [zero])], target="XOR"
+        )
+        for zero in (-0.0, 0.0)
+    ]
+    written = [one.numbers for one in conditions(signed)]
+    assert written == [one.numbers for one in conditions(plain)]
+    assert not [text for text in written if re.search(r"-0(?![.\d])", text)]
+
+
+def test_what_rounding_is_beside_values_of_a_step():
+    """Sums of ten million before a sigmoid, which conditions compare, and before a step, which has
+    values 0 and 1: a slack of a half is rounding beside the one, and not beside the other.
+    """
+    layers = [([[1, 1], [1, 1]], [0, -1]), ([[2e7, -4e7]], [-1e7])]
+    made = [
+        HookedMLP.from_weights(
+            layers, out_act_fn=out, decision_threshold=0.5, dtype="float64", target="XOR"
+        )
+        for out in ("heaviside", "sigmoid")
+    ]
+    step, smooth = [conditions(model) for model in made]
+    assert [one.slack for one in step] == [0.5] * 4
+    # a sigmoid's sums: the largest is 2 * 4e7
+    assert (step.scale, smooth.scale) == (1.0, 8e7)

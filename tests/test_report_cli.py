@@ -1039,3 +1039,31 @@ def test_figures_show_the_findings(textbook):
         "<b>10: 1</b>",
         "<b>11: 0</b>",
     ]
+
+
+def test_the_page_shows_small_levels_and_what_is_undecided(tmp_path):
+    """Inputs of 0.001 beside outputs of 1, each in the decimals of its own place; a row that is
+    exactly on the threshold is undecided, as it is on the bench.
+    """
+    layers = [([[1000, 1000], [1000, 1000]], [0, -1]), ([[1, -2]], [0])]
+    model = HookedMLP.from_weights(
+        layers, input_levels=(0, 0.001), decision_threshold=0, dtype="float64", target="XOR"
+    )
+    page = write_report(model, tmp_path / "report", progress=False).read_text(encoding="utf-8")
+    rows = re.findall(r"<tr>(.*?)</tr>", page, flags=re.S)
+    lines = [
+        [re.sub("<.*?>", "", cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", row)]
+        for row in rows
+    ]
+    inputs = [line for line in lines if line and line[0] in ("x0", "x1") and len(line) == 4]
+    assert len(inputs) == 2
+    assert {float(number) for line in inputs for number in line[1:]} <= {0.0, 0.001, -0.001}
+    assert any(float(line[3]) for line in inputs)
+    said = {
+        line[0]: line[-1]
+        for line in lines
+        if (line and line[0] in ("00", "01", "10", "11") and "✓" in line[-1])
+        or (line and "✗" in line[-1])
+    }
+    assert said["00"] == "✗ undecided"
+    assert said["01"] == "✓ right"

@@ -76,7 +76,15 @@ from xor_mi.terms import (
     explain_difference,
 )
 from xor_mi.training import TrainResult
-from xor_mi.values import Activations, Comparison, activations, compare
+from xor_mi.values import (
+    Activations,
+    Comparison,
+    activations,
+    compare,
+    forward_float64,
+    own_scales,
+    own_value_scales,
+)
 
 __all__ = [
     "HEADLINES",
@@ -633,7 +641,7 @@ def render_report(
         threshold=None if model.rule.name == "argmax" else model.rule.cut,
         comparison=findings.comparison,
         compared=_compared(findings),
-        comparison_table=_comparison_lines(findings.comparison),
+        comparison_table=_comparison_lines(model, findings.comparison),
         read_as=_read_as(model.cfg),
         weights=_weight_lines(model),
         most_weights_open=MOST_WEIGHTS_OPEN,
@@ -812,12 +820,18 @@ def _decided_text(bits: Sequence[int]) -> str:
     return ", ".join("nothing" if bit == UNDECIDED else str(bit) for bit in bits)
 
 
-def _comparison_lines(comparison: Comparison) -> list[dict[str, str]]:
-    """Every value on both inputs, and its change."""
+def _comparison_lines(model: HookedMLP, comparison: Comparison) -> list[dict[str, str]]:
+    """Every value on both inputs, and its change; each beside those of its own hook point."""
     frame = comparison.frame()
-    largest = float(frame[["value_a", "value_b"]].abs().to_numpy().max())
+    sizes = frame.groupby("hook")[["value_a", "value_b"]].agg(lambda values: values.abs().max())
+    of_hook = _scales_of_hooks(model, list(dict.fromkeys(frame["hook"])))
     lines: list[dict[str, str]] = []
     for one in frame.to_dict("records"):
+        rounding = ROUNDING * of_hook[one["hook"]]
+        for name in ("value_a", "value_b", "difference"):
+            one[name] = 0.0 if abs(one[name]) < rounding else one[name]
+        largest = float(sizes.loc[one["hook"]].max())
+        largest = 0.0 if largest < rounding else largest
         stage = {"pre": " before activation", "post": " after activation"}
         place = f"{one['unit']}{stage.get(stage_of_hook(str(one['hook'])), '')}"
         numbers = {
@@ -827,6 +841,17 @@ def _comparison_lines(comparison: Comparison) -> list[dict[str, str]]:
         }
         lines.append({"place": place, **numbers})
     return lines
+
+
+def _scales_of_hooks(model: HookedMLP, hooks: Sequence[str]) -> dict[str, float]:
+    """Of each hook point the size of what its values are made of; 0 of the inputs."""
+    layers = forward_float64(model, model.rows())
+    scales = [0.0]
+    # of each layer its sums, then its values
+    for of_layer in zip(own_scales(model, layers), own_value_scales(model, layers), strict=True):
+        scales += of_layer
+    # where the output has no activation, its sums are its values
+    return dict(zip(hooks, scales, strict=False))
 
 
 def _weight_lines(model: HookedMLP) -> list[dict[str, str]]:

@@ -7,6 +7,7 @@ independent way, and the one that analyses of the weights (`contributions`, `cir
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from numbers import Real
 
 import pandas as pd
@@ -37,7 +38,19 @@ __all__ = [
     "forward_float64",
     "own_scales",
     "own_score_scale",
+    "own_value_scales",
 ]
+
+BOUNDS = {
+    "relu6": 6.0,
+    "hardtanh": 1.0,
+    "hardsigmoid": 1.0,
+    "tanh": 1.0,
+    "sigmoid": 1.0,
+    "heaviside": 1.0,
+    "sign": 1.0,
+}
+"""The size that no value of these activations exceeds."""
 
 DISTINCT = 1e-6
 """Two values of a unit are distinct if they are further apart than this share of its range.
@@ -120,6 +133,27 @@ def own_scales(model: HookedMLP, layers: Sequence[LayerValues]) -> list[float]:
         scales.append(max(weight.abs().max().item() * of_source, bias.abs().max().item()))
         of_source = values.post.abs().max().item() or values.pre.abs().max().item()
     return scales
+
+
+def own_value_scales(model: HookedMLP, layers: Sequence[LayerValues]) -> list[float]:
+    """Of each linear layer the size of its values after the activation, as `own_scales` of sums.
+
+    An activation that is bounded has values no larger than its bound, however large the sums are
+    that it is given: beside a tanh of 1 a sum of a million says nothing of what is rounding.
+
+    Args:
+        layers: the values on some inputs, as `forward_float64` gives them.
+
+    >>> from xor_mi.handmade import textbook_xor
+    >>> model = textbook_xor()
+    >>> own_value_scales(model, forward_float64(model, model.rows()))
+    [1.0, 4.0]
+    """
+    names = [*model.cfg.act_fns, model.cfg.out_act_fn]
+    return [
+        min(scale, BOUNDS.get(name, inf))
+        for name, scale in zip(names, own_scales(model, layers), strict=True)
+    ]
 
 
 def own_score_scale(model: object, inputs: Tensor) -> float:

@@ -213,6 +213,7 @@ assert_type(xor_mi.explain_difference(model, "00", "11").of_output(0), pd.DataFr
 assert_type(xor_mi.values.forward_float64(model, model.rows())[0].post, Tensor)
 of_layers = xor_mi.values.forward_float64(model, model.rows())
 assert_type(xor_mi.values.own_scales(model, of_layers), list[float])
+assert_type(xor_mi.values.own_value_scales(model, of_layers), list[float])
 assert_type(xor_mi.values.own_score_scale(model, model.rows()), float)
 
 # intervene

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from xor_mi.bench._spec import bench_spec
 from xor_mi.circuits import Circuit, identify_circuit
-from xor_mi.errors import XorMiError, as_path, require_kind
+from xor_mi.errors import XorMiError, as_path, require_kind, shown
 from xor_mi.kinds import PathLike
 from xor_mi.model import HookedMLP
 from xor_mi.saving import BENCH_MARK, require_own_file, write_file
@@ -87,20 +87,39 @@ def write_bench(
         overwrite: replace a file of this name that xor-mi did not write.
 
     Raises:
-        XorMiError: no network, one that `bench_spec` refuses, or a file that cannot be written.
+        XorMiError: no network, one that `bench_spec` refuses, a name that is not text to be shown,
+            or a file that cannot be written.
     """
     file = as_path("path", path)
     give = "a HookedMLP, or a dict of them by name"
     require_kind("models", models, (HookedMLP, Mapping), give=give)
-    several = {"": models} if isinstance(models, HookedMLP) else dict(models)
+    # a single network needs no heading
+    several = [(None, models)] if isinstance(models, HookedMLP) else list(models.items())
     if not several:
         raise XorMiError("models is empty; give at least one network by name")
     parts: list[Markup] = []
-    for name, model in several.items():
-        require_kind(f"models[{name!r}]", model, HookedMLP, give="a HookedMLP")
+    for name, model in several:
+        heading = Markup("")
+        if name is not None or isinstance(models, Mapping):
+            heading = Markup("<h2>{}</h2>\n").format(_heading(name))
+        require_kind(f"models[{shown(name)}]", model, HookedMLP, give="a HookedMLP")
         circuit = identify_circuit(model, with_evidence=False)
-        heading = Markup("<h2>{}</h2>\n").format(name) if name else Markup("")
         parts.append(heading + bench_html(model, circuit, with_module=not parts))
     require_own_file(file, BENCH_MARK, overwrite=overwrite)
     write_file(file, _PAGE.format(mark=BENCH_MARK, benches="\n".join(parts)))
     return file
+
+
+def _heading(name: object) -> str:
+    """The name of a network as it stands above its bench."""
+    require_kind("a name in models", name, str, give="text, such as 'XOR'")
+    text = str(name)
+    if not text.strip():
+        raise XorMiError("a name in models is empty; give text, such as 'XOR'")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise XorMiError(
+            f"a name in models is {shown(text)}, which UTF-8 cannot write; give other text"
+        ) from None
+    return text

@@ -175,7 +175,9 @@ def _network(model: HookedMLP, target: BooleanFunction | None) -> Json:
         "activations": [*cfg.act_fns, cfg.out_act_fn],
         "slope": cfg.negative_slope,
         "step_at_zero": cfg.step_at_zero,
-        "levels": list(cfg.input_levels),
+        # as the network holds them, which decides; and as they are written
+        "levels": model.rows()[[0, -1], 0].tolist(),
+        "given_levels": list(cfg.input_levels),
         "rule": cfg.decision_rule,
         "threshold": cfg.decision_threshold,
         "dtype": str(cfg.dtype).removeprefix("torch."),

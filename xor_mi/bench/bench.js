@@ -9,15 +9,57 @@
 
 const LONG_NUMBER = 1e6;
 
+/** More decimals than a tie can have, and as many as a browser writes. */
+const ALL_DIGITS = 100;
+
+/** Whether the digits that were dropped are exactly a half: one 5, and only zeros after it. */
+const isTie = (short, long) => /5$/.test(short) && long.startsWith(short) && /^0*$/.test(long.slice(short.length));
+
+/** Decimals as Python writes them: of a number exactly between two, the even one. */
+function fixed(value, decimals) {
+  const size = Math.abs(value);
+  let text = size.toFixed(decimals);
+  if (size < 1e21 && isTie(size.toFixed(decimals + 1), size.toFixed(ALL_DIGITS)) && /[13579]$/.test(text)) {
+    text = size.toFixed(decimals + 1).slice(0, -1).replace(/\.$/, "");
+  }
+  return value < 0 ? `-${text}` : text;
+}
+
+/** The same as a mantissa of so many decimals, and the power of ten. */
+function powered(value, decimals) {
+  const size = Math.abs(value);
+  let [mantissa, power] = size.toExponential(decimals).split("e");
+  const [short, of] = size.toExponential(decimals + 1).split("e");
+  if (isTie(short, size.toExponential(ALL_DIGITS).split("e")[0]) && /[13579]$/.test(mantissa)) {
+    [mantissa, power] = [short.slice(0, -1).replace(/\.$/, ""), of];
+  }
+  return [value < 0 ? `-${mantissa}` : mantissa, Number(power)];
+}
+
+/** A number to so many decimals, which may be negative, as Python's `round` does. */
+function rounded(value, decimals) {
+  if (!value || !Number.isFinite(value)) return value || 0;
+  const size = Math.abs(value);
+  const [digits, power] = size.toExponential(ALL_DIGITS).split("e");
+  const kept = Number(power) + decimals;
+  if (kept >= ALL_DIGITS) return value;
+  let result = 0;
+  if (kept >= 0) result = Number(powered(size, kept).join("e"));
+  // above the middle between nothing and one unit; the middle itself goes to nothing, which is even
+  else if (kept === -1 && (digits[0] > "5" || (digits[0] === "5" && /[1-9]/.test(digits.slice(1))))) {
+    result = Number(`1e${-decimals}`);
+  }
+  return result && value < 0 ? -result : result;
+}
+
 /** Digits as Python's format "g" writes them. */
 function general(value, digits) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
   if (value === 0) return "0";
-  const [mantissa, power] = value.toExponential(digits - 1).split("e");
-  const exponent = Number(power);
+  const [mantissa, exponent] = powered(value, digits - 1);
   const trim = text => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
   if (exponent >= -4 && exponent < digits) {
-    return trim(value.toFixed(Math.max(0, digits - 1 - exponent)));
+    return trim(fixed(value, Math.max(0, digits - 1 - exponent)));
   }
   return `${trim(mantissa)}e${powerText(exponent)}`;
 }
@@ -41,23 +83,27 @@ export function numberText(value, { decimals = 2, signed = false } = {}) {
   value = value + 0 || (value !== value ? NaN : 0);
   const size = Math.abs(value);
   const isPlain = !value || (size >= 10 ** -decimals && size < LONG_NUMBER);
-  const text = isPlain ? value.toFixed(decimals) : general(value, 3);
+  const text = isPlain ? fixed(value, decimals) : general(value, 3);
   return signed && value >= 0 ? `+${text}` : text;
 }
 
 /** A number beside others: with the decimals that show three figures of the largest of them. */
 export function textBeside(value, most, { signed = false } = {}) {
-  if (!Number.isFinite(value) || !most) return numberText(value, { signed });
-  const decimals = 2 - Math.floor(Math.log10(most));
-  const round = Math.round(value * 10 ** decimals) / 10 ** decimals || 0;
+  if (!Number.isFinite(value) || !most) return numberText(value, { signed: signed && Boolean(value) });
   const isPlain = most >= 1e-3 && most < LONG_NUMBER;
-  const text = isPlain ? round.toFixed(Math.max(0, decimals)) : general(round, 3);
+  const wanted = 2 - Math.floor(Math.log10(most));
+  const decimals = isPlain ? Math.max(0, wanted) : wanted;
+  const shown = rounded(value, decimals);
+  const text = isPlain ? fixed(shown, decimals) : general(shown, 3);
   // a zero has no sign
-  return signed && round > 0 ? `+${text}` : text;
+  return signed && shown > 0 ? `+${text}` : text;
 }
 
 // ---------------------------------------------------------------------------------------------
 // activation functions
+
+/** No value of these activations is larger than this; a step's values are 0, 1 and -1 themselves. */
+const BOUNDS = { relu6: 6, hardtanh: 1, hardsigmoid: 1, tanh: 1, sigmoid: 1, heaviside: 1, sign: 1 };
 
 /** The error function, to the last few bits: a series of positive terms, then a fraction. */
 export function erf(x) {
@@ -139,16 +185,46 @@ function isFlat(name, net, pre) {
 // ---------------------------------------------------------------------------------------------
 // the network
 
-/** A number as the network's own floats hold it. */
-function held(value, dtype) {
+/** Of each kind of float the binary digits, and the powers of two of its smallest and largest. */
+const FLOATS = {
+  float16: { digits: 11, least: -14, most: 15 },
+  bfloat16: { digits: 8, least: -126, most: 127 },
+  float32: { digits: 24, least: -126, most: 127 },
+  float64: { digits: 53, least: -1022, most: 1023 },
+};
+
+/** The largest number that a kind of float has. */
+const greatest = dtype => (2 - 2 ** (1 - FLOATS[dtype].digits)) * 2 ** FLOATS[dtype].most;
+
+/** A number as the network's own floats hold it: infinite where it is too large for them, 0 where
+ * it is too small. */
+export function held(value, dtype) {
   if (dtype === "float64" || value === 0 || !Number.isFinite(value)) return value;
   if (dtype === "float32") return Math.fround(value);
-  const bits = dtype === "bfloat16" ? 8 : 11;
-  const unit = 2 ** (Math.floor(Math.log2(Math.abs(value))) - bits + 1);
+  const { digits, least } = FLOATS[dtype];
+  const unit = 2 ** (Math.max(Math.floor(Math.log2(Math.abs(value))), least) - digits + 1);
   const count = value / unit;
   const low = Math.floor(count);
   const isUp = count - low > 0.5 || (count - low === 0.5 && low % 2 !== 0);
-  return (isUp ? low + 1 : low) * unit;
+  const found = (isUp ? low + 1 : low) * unit;
+  return Math.abs(found) > greatest(dtype) ? Math.sign(found) * Infinity : found;
+}
+
+/** A number as it was typed -> what the network holds of it, and why it cannot, if it cannot. */
+export function typed(text, dtype) {
+  const written = text.trim();
+  const value = held(Number(written), dtype);
+  if (!written || Number.isNaN(value)) return { value, reason: `not a number that ${dtype} holds` };
+  if (!Number.isFinite(value)) {
+    return { value, reason: `too large: ${dtype} holds numbers up to ${general(greatest(dtype), 6)}` };
+  }
+  // a digit other than 0 before the power of ten
+  const isZero = !/[1-9]/.test(written.split(/e/i)[0]);
+  const off = Math.abs(value - Number(written));
+  if (!isZero && (value === 0 || off > 2 ** (1 - FLOATS[dtype].digits) * Math.abs(Number(written)))) {
+    return { value, reason: `too small: ${dtype} would make ${general(value, 9)} of it` };
+  }
+  return { value: value || 0, reason: "" };
 }
 
 /** Weights in the order of the symbols -> per layer W [unit][source] and b [unit]. */
@@ -256,6 +332,18 @@ export function evaluate(net, weights, input) {
   };
 }
 
+/** Of each layer the size of what its sums are made of, and of its values, as `values.own_scales`
+ * and `values.own_value_scales` have them; `values` are those of every row. */
+export function scalesOf(net, weights, values) {
+  let ofSource = largest(net.levels);
+  return layersOf(net, weights).map(({ W, b }, layer) => {
+    if (net.direct && layer === net.sizes.length - 2) ofSource = Math.max(ofSource, largest(net.levels));
+    const sums = Math.max(largest(W.flat()) * ofSource, largest(b));
+    ofSource = largest(values.flatMap(at => at.post[layer])) || largest(values.flatMap(at => at.pre[layer]));
+    return { sums, values: Math.min(sums, BOUNDS[net.activations[layer]] ?? Infinity) };
+  });
+}
+
 /** Every row of bits, "00" first. */
 export function rowsOf(net) {
   const n = net.sizes[0];
@@ -336,7 +424,7 @@ class Writer {
     sourcesOf(this.net, layer).forEach((name, number) => {
       const weight = this.weight(layer, unit, number, minus);
       if (name[0] === "x") {
-        const value = this.net.levels[this.bits[Number(name.slice(1))]];
+        const value = this.net.given_levels[this.bits[Number(name.slice(1))]];
         if (value) terms.push(times(value, weight));
         return;
       }
@@ -402,6 +490,8 @@ export function conditionsOf(spec, net, weights) {
           value: side.value,
           slack,
           satisfied: slack > 0,
+          // of a function that cannot be undone the sides are values, not sums
+          isOfValues: Boolean(side.function),
         });
       }
     });
@@ -618,6 +708,17 @@ function contour(values, n, box) {
   return segments;
 }
 
+/** Whether four neighbouring values of a grid are zero: a line that is passed through points is no area. */
+function isZeroSomewhere(values, n) {
+  for (let j = 0; j + 1 < n; j += 1) {
+    for (let i = 0; i + 1 < n; i += 1) {
+      const at = j * n + i;
+      if (!values[at] && !values[at + 1] && !values[at + n] && !values[at + n + 1]) return true;
+    }
+  }
+  return false;
+}
+
 /** The part of the line a x + b y + c = 0 inside a box; null where it passes by. */
 function lineIn(f, box) {
   const [[x0, x1], [y0, y1]] = box;
@@ -720,6 +821,8 @@ const CSS = `
 .xmb-slider label { font-weight: 600; white-space: nowrap; }
 .xmb-slider input[type=number] { width: 100%; padding: 1px 5px; appearance: textfield; -moz-appearance: textfield; font-size: 13px; text-align: right; font-variant-numeric: tabular-nums; min-height: 26px; }
 .xmb-slider input::-webkit-inner-spin-button { display: none; }
+.xmb-why { grid-column: 1 / -1; color: var(--neg); font-size: 12.5px; text-align: right; }
+.xmb-why:empty { display: none; }
 .xmb-rail { position: relative; display: block; }
 .xmb-rail input { width: 100%; margin: 0; accent-color: var(--pos); min-height: 26px; position: relative; touch-action: pan-y; }
 .xmb-rail i { position: absolute; bottom: 1px; width: 2px; height: 6px; background: var(--ink); margin-left: -1px; pointer-events: none; }
@@ -835,6 +938,31 @@ let count = 0;
 // ---------------------------------------------------------------------------------------------
 // the bench itself
 
+/** A weight's rail: it goes from -reach to reach in units of 10 to the power.
+ *
+ * The power is that of the weight as it was found. One that is 0, or left over from nothing, goes by
+ * its kin: the other weights, or biases, of its layer. */
+export function railOf(net, spec, k) {
+  const one = spec.symbols[k];
+  const sizeOf = isKin => largest(net.weights.filter((_, n) => spec.symbols[n].layer === one.layer && isKin(spec.symbols[n])));
+  const isBias = one.source === null;
+  const kin = sizeOf(other => (other.source === null) === isBias) || sizeOf(() => true) || 1;
+  const own = Math.abs(net.weights[k]);
+  const size = own ? Math.max(own, Math.min(kin, 1)) : kin;
+  const exponent = Number(size.toExponential().split("e")[1]);
+  // from a tenth to ten the steps are the same
+  const power = exponent === -1 ? 0 : exponent;
+  const most = Math.floor(placeOn({ power }, greatest(net.dtype)) / STEP) * STEP;
+  const wanted = Math.ceil((Math.max(LEAST_REACH, 2 * placeOn({ power }, size)) - 1e-9) / STEP) * STEP;
+  return { power, reach: Math.min(wanted, most) };
+}
+
+/** Where a number is on a rail, in the rail's own units. */
+function placeOn({ power }, value) {
+  const [mantissa, own] = value.toExponential().split("e");
+  return Number(`${mantissa}e${Number(own) - power}`);
+}
+
 class Bench {
   constructor(el, spec, options) {
     Object.assign(this, { spec, options });
@@ -864,8 +992,6 @@ class Bench {
     const rows = rowsOf(net);
     const first = net.target ? net.target.tables[0].indexOf(1) : 1;
     this.input = atLevels(net, rows[Math.max(first, 0)]);
-    const largestWeight = largest(net.weights);
-    this.reach = Math.ceil((Math.max(LEAST_REACH, 2 * largestWeight) - 1e-9) / STEP) * STEP;
     const n = net.sizes[0];
     this.axes = n > 1 ? (this.axes && this.axes[1] < n ? this.axes : [0, 1]) : [0];
     this.decision = 0;
@@ -908,7 +1034,7 @@ class Bench {
     this.planeNote = make(this.planeCard.firstChild, "span");
     this.buildPlane();
     this.weightCard = this.card("weights", "Weights", left);
-    make(this.weightCard.firstChild, "span", {}, " · dark tick: as found");
+    make(this.weightCard.firstChild, "span", {}, " · tick: as found");
     this.buildWeights();
     this.tableCard = this.card("table", "Truth table", right);
     make(this.tableCard.firstChild, "span", {}, " · a click moves the point there");
@@ -948,44 +1074,96 @@ class Bench {
     copy.addEventListener("click", () => this.copy(copy));
   }
 
-  /** One slider with its name and a field for the number. */
-  buildSlider(parent, { key, keys, name, title, low, high, step, onMove }) {
+  /** One slider with its name and a field for the number.
+   *
+   * The rail has small numbers of its own, from low to high by steps of STEP, so that the largest and
+   * smallest weights are moved as any other; `valueAt` makes the value of one (given as text), and
+   * `placeOf` undoes that. `onMove` takes a value and gives why it cannot be, or "". */
+  buildSlider(parent, { key, keys, name, title, low, high, dtype, valueAt, placeOf, valueOf, onMove }) {
     const row = make(parent, "div", { class: "xmb-slider", "data-key": key, "data-k": keys, title });
     const id = `${this.id}-${key}`;
     make(row, "label", { for: id }, name);
     const rail = make(row, "span", { class: "xmb-rail" });
-    const range = make(rail, "input", { type: "range", id, min: px(low), max: px(high), step, "aria-describedby": `${id}-what` });
+    const range = make(rail, "input", { type: "range", id, min: px(low), max: px(high), step: STEP, "aria-describedby": `${id}-what` });
     const tick = make(rail, "i", { "aria-hidden": "true" });
     make(row, "span", { class: "xmb-sr", id: `${id}-what` }, title);
-    const number = make(row, "input", { type: "number", step, "aria-label": `${name} as a number` });
+    const number = make(row, "input", { type: "number", step: "any", "aria-label": `${name} as a number`, "aria-describedby": `${id}-why` });
     row.append(row.querySelector(".xmb-sr"));
-    const move = (text, from) => {
-      const value = Number(text);
-      if (text === "" || !Number.isFinite(value)) return;
-      onMove(value, from);
+    const why = make(row, "span", { class: "xmb-why", id: `${id}-why`, role: "alert" });
+    // what a number that cannot be goes back to
+    let before = valueOf();
+    const refuse = (text, reason) => {
+      say(why, reason && `${text || "That"} is ${reason}.`);
+      put(number, "aria-invalid", Boolean(reason));
     };
-    range.addEventListener("input", () => move(range.value, "range"));
-    number.addEventListener("input", () => move(number.value, "number"));
-    number.addEventListener("change", () => this.draw());
-    const slider = { row, range, number, tick, low, high };
+    const slide = () => {
+      const value = valueAt(range.value);
+      refuse(general(value, 4), onMove(value));
+      before = valueOf();
+    };
+    const read = () => {
+      const { value, reason } = typed(number.value, dtype);
+      const refused = reason || onMove(value);
+      if (refused && valueOf() !== before) onMove(before);
+      refuse(number.value, refused);
+      return !refused;
+    };
+    range.addEventListener("input", slide);
+    number.addEventListener("focus", () => (before = valueOf()));
+    // half a number, such as "1e", is not refused while it is being written
+    number.addEventListener("input", () => {
+      slider.isWriting = true;
+      if (number.value) read();
+    });
+    number.addEventListener("blur", () => (slider.isWriting = false));
+    number.addEventListener("change", () => {
+      slider.isWriting = false;
+      if (!read()) number.value = general(valueOf(), 4);
+      before = valueOf();
+      this.draw();
+    });
+    // by the slider's steps, whatever the size
+    number.addEventListener("keydown", event => {
+      if (event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
+      event.preventDefault();
+      range.value = placeOf(valueOf());
+      if (event.key === "ArrowUp") range.stepUp();
+      else range.stepDown();
+      slide();
+    });
+    const slider = { row, range, number, tick, low, high, placeOf, refuse, isWriting: false };
     this.sliders.set(key, slider);
     return slider;
   }
 
   buildInput(parent, k) {
-    const [low, high] = this.net.levels;
-    const [least, most] = [Math.min(low, high), Math.max(low, high)];
-    const size = most - least;
+    const [low, high] = this.net.given_levels;
     this.buildSlider(parent, {
       key: `x${k}`,
       keys: `x${k}`,
       name: `x${k}`,
       title: `input x${k}: ${general(low, 6)} is bit 0, ${general(high, 6)} is bit 1`,
-      low: least - size / 2,
-      high: most + size / 2,
-      step: size === 1 ? STEP : Number((size / 20).toPrecision(6)),
+      low: -0.5,
+      high: 1.5,
+      dtype: "float64",
+      valueAt: text => this.inputAt(Number(text)),
+      placeOf: value => this.placeOf(value),
+      valueOf: () => this.input[k],
       onMove: value => this.moveInput(k, value),
     });
+  }
+
+  /** An input as its share of the way from the lower level to the higher one. */
+  placeOf(value) {
+    const [least, most] = [Math.min(...this.net.levels), Math.max(...this.net.levels)];
+    return (value - least) / (most - least);
+  }
+
+  /** The input at such a share; at 0 and 1 the levels, to the last digit. */
+  inputAt(share) {
+    const [least, most] = [Math.min(...this.net.levels), Math.max(...this.net.levels)];
+    const place = Math.round(share * 1e6) / 1e6;
+    return place === 1 ? most : least + place * (most - least);
   }
 
   /** The units in whose sum a weight is, and what else is marked with it. */
@@ -1012,17 +1190,20 @@ class Bench {
           if (one.layer !== l || one.unit !== unit) return;
           const source = one.source === null ? null : sourcesOf(this.net, l)[one.source];
           const title = source === null ? `${one.symbol}: bias of ${name}, ${one.parameter}` : `${one.symbol}: weight from ${source} to ${name}, ${one.parameter}`;
-          const slider = this.buildSlider(group, {
+          const rail = railOf(this.net, this.spec, k);
+          this.buildSlider(group, {
             key: one.symbol,
             keys: this.keysOf(one.symbol),
             name: one.symbol,
             title,
-            low: -this.reach,
-            high: this.reach,
-            step: STEP,
-            onMove: (value, from) => this.move(k, from === "range" ? Math.round(value / STEP) * STEP : value),
+            low: -rail.reach,
+            high: rail.reach,
+            dtype: this.net.dtype,
+            valueAt: text => Number(`${text}e${rail.power}`),
+            placeOf: value => placeOn(rail, value),
+            valueOf: () => this.weights[k],
+            onMove: value => this.move(k, value),
           });
-          slider.number.step = "any";
         });
       }
     }
@@ -1090,11 +1271,10 @@ class Bench {
       const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] }[event.key];
       if (!way) return;
       event.preventDefault();
-      const size = Math.abs(this.net.levels[1] - this.net.levels[0]) * (event.shiftKey ? 0.25 : STEP);
+      const size = event.shiftKey ? 0.25 : STEP;
       this.axes.forEach((axis, k) => {
         const steps = this.axes.length > 1 ? way[k] : way[0] + way[1];
-        const value = Math.round((this.input[axis] + steps * size) * 1e6) / 1e6;
-        this.input[axis] = between(value, ...this.box[k]);
+        if (steps) this.input[axis] = between(this.inputAt(this.placeOf(this.input[axis]) + steps * size), ...this.box[k]);
       });
       this.later();
     });
@@ -1166,19 +1346,54 @@ class Bench {
 
   // what a person does
 
+  /** Moves a weight, where the network holds it and can compute with it; else says why not. */
   move(k, value) {
-    this.weights[k] = held(Number(value.toFixed(12)), this.net.dtype);
+    const { dtype } = this.net;
+    const weight = held(value, dtype);
+    if (!Number.isFinite(weight)) return typed(String(value), dtype).reason;
+    const before = this.weights[k];
+    this.weights[k] = weight;
+    const reason = this.overflow();
+    if (reason) this.weights[k] = before;
     this.later();
     this.tell();
+    return reason;
   }
 
   moveInput(k, value) {
+    const before = this.input[k];
     this.input[k] = value;
+    const reason = this.overflow([this.input]);
+    if (reason) this.input[k] = before;
     this.later();
+    return reason;
+  }
+
+  /** Which unit adds up to no number, on the rows and the corners of the plane; "" where none does. */
+  overflow(inputs = this.extremes()) {
+    for (const input of inputs) {
+      const { pre, post } = evaluate(this.net, this.weights, input);
+      for (let l = 0; l < pre.length; l += 1) {
+        for (let unit = 0; unit < pre[l].length; unit += 1) {
+          if (!Number.isFinite(pre[l][unit]) || !Number.isFinite(post[l][unit])) {
+            return `too large: ${unitName(this.net, l, unit)} would not be finite`;
+          }
+        }
+      }
+    }
+    return "";
+  }
+
+  /** The rows, and the same as far out as the plane goes. */
+  extremes() {
+    const rows = rowsOf(this.net);
+    const ends = this.net.levels[0] < this.net.levels[1] ? [-0.5, 1.5] : [1.5, -0.5];
+    return [...rows.map(bits => atLevels(this.net, bits)), ...rows.map(bits => bits.map(bit => this.inputAt(ends[bit])))];
   }
 
   reset() {
     this.begin();
+    for (const { refuse } of this.sliders.values()) refuse("", "");
     this.draw();
     this.tell();
   }
@@ -1514,6 +1729,11 @@ class Bench {
     const layers = layersOf(net, weights);
     const most = lit.map((value, l) => Math.max(value, strongestInto[l], largest(layers[l].b)));
     const written = (value, layer, signed) => textBeside(Math.abs(value) < this.floorOf(layer) ? 0 : value, most[layer], { signed });
+    // values that an activation keeps far below its sums stand beside each other
+    const writtenValue = (value, layer) => {
+      const { sums, values } = this.scales[layer];
+      return textBeside(Math.abs(value) < this.valueFloorOf(layer) ? 0 : value, values < sums ? lit[layer] : most[layer]);
+    };
     this.edges.forEach((edge, e) => {
       const { group, title, path, reach, head } = this.edgeNodes[e];
       const [before, term] = termOf(edge, at.post);
@@ -1554,10 +1774,10 @@ class Bench {
       const index = Number(name.slice(1).split(".").at(-1));
       const value = isInput ? input[index] : at.post[layer][index];
       const scale = isInput ? largest(net.levels) : lit[layer];
-      const share = isInput || scale > this.floorOf(layer) ? Math.min(1, Math.abs(value) / (scale || 1)) : 0;
+      const share = isInput || scale > this.valueFloorOf(layer) ? Math.min(1, Math.abs(value) / (scale || 1)) : 0;
       put(nodes.lit, "fill", value < 0 ? "var(--ember)" : "var(--glow)");
       put(nodes.lit, "fill-opacity", px(share));
-      say(nodes.value, isInput ? numberText(value) : written(value, layer));
+      say(nodes.value, isInput ? numberText(value) : writtenValue(value, layer));
       const isStuck = !isInput && layer < net.sizes.length - 2 && isFlat(net.activations[layer], net, at.pre[layer][index]);
       put(nodes.flat, "visibility", isStuck ? "visible" : "hidden");
       const gate = gates[name] || "";
@@ -1568,7 +1788,7 @@ class Bench {
         const symbol = this.symbolsInto(name).at(-1);
         const bias = weights[this.symbols.indexOf(symbol)];
         say(nodes.bias, `${symbol} ${written(bias, layer, true)}`);
-        sentence = `${name} adds up to ${written(at.pre[layer][index], layer)}, gives ${written(value, layer)}`;
+        sentence = `${name} adds up to ${written(at.pre[layer][index], layer)}, gives ${writtenValue(value, layer)}`;
       }
       if (isStuck) sentence += "; it is flat here: a small change of its sum hardly changes it";
       if (gate) sentence += `; ${gate}${this.isStale() ? " in the network as it was found" : ""}`;
@@ -1576,7 +1796,7 @@ class Bench {
     }
     const where = row ? `row ${row}` : input.map((value, k) => `x${k} = ${numberText(value)}`).join(", ");
     say(this.netNote, ` on ${where}`);
-    say(this.netTitle, `The network on ${where}: ${decisionUnits(net).map((unit, k) => `y${unit} is ${written(at.outputs[unit], lit.length - 1)}, decided ${decided(at.decisions[k])}`).join("; ")}`);
+    say(this.netTitle, `The network on ${where}: ${decisionUnits(net).map((unit, k) => `y${unit} is ${writtenValue(at.outputs[unit], lit.length - 1)}, decided ${decided(at.decisions[k])}`).join("; ")}`);
   }
 
   // gates and verdict
@@ -1613,7 +1833,7 @@ class Bench {
       const on = names.filter((_, r) => values[r].decisions.includes(1));
       now = isOne ? `${all[0] < 0 ? "Undecided" : `Decides ${all[0]}`} on every row.` : `Decides 1 on ${listed(on) || "no row"}.`;
     }
-    const close = conditions.filter(one => one.slack && Math.abs(one.slack) < this.floor).map(one => one.row);
+    const close = conditions.filter(one => one.slack && this.isRounding(one)).map(one => one.row);
     if (close.length) now += ` ${listed([...new Set(close)])}: by rounding alone.`;
     say(this.now, now);
     const { live } = this.options;
@@ -1654,14 +1874,14 @@ class Bench {
       const at = values[r];
       this.columns.forEach(([l, unit, name], c) => {
         const value = at.post[l][unit];
-        say(nodes.cells[c], textBeside(Math.abs(value) < this.floorOf(l) ? 0 : value, most[c]));
+        say(nodes.cells[c], textBeside(Math.abs(value) < this.valueFloorOf(l) ? 0 : value, most[c]));
         const isStuck = l < net.sizes.length - 2 && isFlat(net.activations[l], net, at.pre[l][unit]);
         anyFlat = anyFlat || isStuck;
         nodes.cells[c].classList.toggle("xmb-stuck", isStuck);
         put(nodes.cells[c], "title", isStuck ? `${name} is flat here: a small change of its sum hardly changes it` : "");
       });
       say(nodes.decides, at.decisions.map(bit => (bit < 0 ? "–" : bit)).join(", "));
-      put(nodes.decides, "title", at.decisions.includes(-1) ? "undecided: exactly on the threshold" : "");
+      put(nodes.decides, "title", at.decisions.includes(-1) ? `undecided: ${net.rule === "argmax" ? "as large as another output" : "exactly on the threshold"}` : "");
       nodes.line.classList.toggle("xmb-here", atLevels(net, rows[r]).every((level, k) => level === this.input[k]));
       if (!net.target) return;
       say(nodes.wanted, net.target.tables.map(table => table[r]).join(", "));
@@ -1677,6 +1897,12 @@ class Bench {
     this.drawConditions(conditions);
   }
 
+  /** Whether only rounding takes a condition off the place where it turns. */
+  isRounding({ slack, isOfValues }) {
+    const last = this.scales.length - 1;
+    return Math.abs(slack) < (isOfValues ? this.valueFloorOf(last) : this.floorOf(last));
+  }
+
   drawConditions(conditions) {
     if (!this.conditionList) return;
     while (this.conditionNodes.length < conditions.length) {
@@ -1687,7 +1913,7 @@ class Bench {
       nodes.room = make(side, "span", { class: "xmb-room" });
       this.conditionNodes.push(nodes);
     }
-    const most = Math.max(largest(conditions.map(one => one.slack)), this.floor);
+    const most = largest(conditions.map(one => one.slack)) || 1;
     this.conditionNodes.forEach((nodes, k) => {
       const one = conditions[k];
       nodes.line.hidden = !one;
@@ -1702,7 +1928,7 @@ class Bench {
       nodes.bar.style.width = `${px(share)}%`;
       nodes.bar.style.left = `${px(one.slack < 0 ? 50 - share : 50)}%`;
       nodes.line.classList.toggle("xmb-fails", !one.satisfied);
-      const by = Math.abs(one.slack) < this.floor ? "rounding" : numberText(Math.abs(one.slack));
+      const by = this.isRounding(one) ? "rounding" : numberText(Math.abs(one.slack));
       say(nodes.room, one.slack === 0 ? "fails: exactly on it" : `${one.satisfied ? "holds" : "fails"} by ${by}`);
     });
   }
@@ -1714,14 +1940,16 @@ class Bench {
       const value = k < 0 ? this.input[Number(key.slice(1))] : this.weights[k];
       const start = k < 0 ? null : net.weights[k];
       const active = slider.row.getRootNode().activeElement;
-      if (active !== slider.range || Math.abs(Number(slider.range.value) - value) > 1e-3) slider.range.value = value;
-      if (active !== slider.number || Number(slider.number.value) !== value) {
+      const place = slider.placeOf(value);
+      if (active !== slider.range || Math.abs(Number(slider.range.value) - place) > 1e-3) slider.range.value = place;
+      // what is being written is left alone
+      if (!slider.isWriting && (active !== slider.number || Number(slider.number.value) !== value)) {
         const text = general(value, 4);
         if (slider.number.value !== text) slider.number.value = text;
       }
       slider.row.classList.toggle("xmb-moved", k >= 0 && value !== start);
       put(slider.range, "aria-valuetext", general(value, 4));
-      const mark = k < 0 ? net.levels[1] : start;
+      const mark = k < 0 ? slider.high : slider.placeOf(start);
       const share = (mark - slider.low) / (slider.high - slider.low);
       // a thumb is 16 px wide, and its middle never reaches the ends of the rail
       slider.tick.style.left = `calc(8px + ${px(100 * share)}% - ${px(16 * share)}px)`;
@@ -1768,16 +1996,17 @@ class Bench {
     say(this.planeSays, said);
     say(title, `${isCurve ? "The output over the input" : `The plane of x${this.axes[0]} and x${this.axes[1]}`}. ${said}`);
     make(svg, "rect", { class: "xmb-frame", x: inner.x, y: inner.y, width: inner.w, height: inner.h });
-    for (const level of new Set([low, high])) {
-      const text = general(level, 4);
+    net.given_levels.forEach((given, bit) => {
+      const [level, text] = [net.levels[bit], general(given, 4)];
       make(svg, "text", { x: px(along(level)), y: inner.y + inner.h + 15, "text-anchor": "middle" }, text);
       make(svg, "path", { class: "xmb-frame", d: `M${px(along(level))} ${inner.y + inner.h}v4` });
       if (!isCurve) {
         make(svg, "text", { x: inner.x - 8, y: px(up(level) + 4), "text-anchor": "end" }, text);
         make(svg, "path", { class: "xmb-frame", d: `M${inner.x} ${px(up(level))}h-4` });
       }
-    }
-    const names = low === 0 && high === 1 ? "" : ` (bit 0 is ${general(low, 4)}, bit 1 is ${general(high, 4)})`;
+    });
+    const [off, on] = net.given_levels.map(level => general(level, 4));
+    const names = low === 0 && high === 1 ? "" : ` (bit 0 is ${off}, bit 1 is ${on})`;
     make(svg, "text", { "data-key": `x${this.axes[0]}`, "data-k": `x${this.axes[0]}`, x: inner.x + inner.w / 2, y: height - 7, "text-anchor": "middle" }, `x${this.axes[0]}${names}`);
     if (!isCurve) make(svg, "text", { "data-key": `x${this.axes[1]}`, "data-k": `x${this.axes[1]}`, x: 8, y: inner.y + inner.h / 2 }, `x${this.axes[1]}`);
     const [x, y] = isCurve ? [this.input[0], null] : this.axes.map(axis => this.input[axis]);
@@ -1819,7 +2048,14 @@ class Bench {
       }
     }
     bound = Math.max(Math.abs(lowest), Math.abs(highest));
-    const isConstant = highest - lowest < this.floor;
+    // the rows of this plane too, which the grid may pass by
+    const marks = this.marksOf(machine);
+    const bits = new Set(marks.map(mark => mark.bit));
+    const isOn = highest > 0 || bits.has(1);
+    const isOff = lowest < 0 || bits.has(0);
+    const hasArea = isZeroSomewhere(values, n);
+    const isAllOne = isOn + isOff + (hasArea || bits.has(-1)) === 1;
+    const isConstant = highest - lowest <= this.floor && isAllOne;
     this.paint(values, n, { bound, isConstant, inner, hasSteps });
     if (cut) {
       const inside = cut.borders.filter(border => border.layer > 0 && border.layer < net.sizes.length - 2);
@@ -1837,12 +2073,20 @@ class Bench {
     const keys = [output, ...this.symbolsInto(output)].join(" ");
     if (d) make(make(svg, "path", { class: "xmb-boundary", "data-key": output, "data-k": keys, d }), "title", {}, "the decision changes here");
     this.drawUnitLines(svg, along, up, inner);
-    this.drawRowMarks(svg, along, up, machine);
-    const score = net.rule === "argmax" ? "score" : "output";
-    if (isConstant) return `The ${score} is the same everywhere here: ${numberText(lowest + cutOf(net))}; decides ${decided(decide(lowest, 0))}.`;
-    const [isOn, isOff] = [highest > 0, lowest < 0];
-    if (!isOn || !isOff) return `Decides ${isOn ? 1 : isOff ? 0 : "nothing"} everywhere here.`;
-    return "Blue: decides 1; red: decides 0; thick: where the decision changes. Dashed: a unit's sum is zero, ticks to where it is positive.";
+    this.drawRowMarks(svg, along, up, marks);
+    const [score, tied] = net.rule === "argmax" ? ["score", "as large as another output"] : ["output", "exactly on the threshold"];
+    if (isConstant) {
+      const value = lowest + cutOf(net);
+      const said = isOn || isOff ? `decides ${isOn ? 1 : 0}` : `undecided, ${tied}`;
+      return `The ${score} is the same everywhere here: ${numberText(Math.abs(value) < this.floor ? 0 : value)}; ${said}.`;
+    }
+    if (!isOn && !isOff) return `Undecided everywhere here: ${tied}.`;
+    const undecided = marks.filter(mark => mark.bit < 0).map(mark => mark.name || "a mark between rows");
+    const but = undecided.length && !hasArea ? ` But for ${listed(undecided)}, ${tied}: undecided.` : "";
+    if (!hasArea && isOn !== isOff) return `Decides ${isOn ? 1 : 0} everywhere here.${but}`;
+    const colours = [isOn && "Blue: decides 1", isOff && "red: decides 0", hasArea && `grey: undecided, ${tied}`, "thick: where the decision changes"];
+    const said = colours.filter(Boolean).join("; ");
+    return `${said[0].toUpperCase()}${said.slice(1)}.${but} Dashed: a unit's sum is zero, ticks to where it is positive.`;
   }
 
   /** The shading: how far the score is from the threshold. */
@@ -1853,14 +2097,14 @@ class Bench {
     const { paper, pos, neg, line } = coloursOf(this.root);
     const context = canvas.getContext("2d");
     const image = context.createImageData(n, n);
-    const at = Math.max(bound, this.floor);
+    const at = Math.max(bound, this.floor) || 1;
     for (let j = 0; j < n; j += 1) {
       for (let i = 0; i < n; i += 1) {
         const value = values[j * n + i];
         const share = isConstant ? 0.35 : 0.14 + 0.5 * Math.min(1, Math.abs(value) / at);
         const ink = value === 0 ? line : value > 0 ? pos : neg;
         // 0 is light and 1 is strong, so that they differ without colour too
-        const part = value > 0 ? share : share * 0.62;
+        const part = value === 0 ? 1 : value > 0 ? share : share * 0.62;
         const pixel = 4 * ((n - 1 - j) * n + i);
         for (let c = 0; c < 3; c += 1) image.data[pixel + c] = paper[c] + (ink[c] - paper[c]) * part;
         image.data[pixel + 3] = 255;
@@ -1920,27 +2164,34 @@ class Bench {
     });
   }
 
-  drawRowMarks(svg, along, up, machine) {
+  /** The four corners of levels in this plane, with the row that each is, if it is one. */
+  marksOf(machine) {
     const { net, axes } = this;
     const rows = rowsOf(net);
-    const [low, high] = net.levels;
+    const marks = [];
     for (const a of [0, 1]) {
       for (const b of [0, 1]) {
         const input = Float64Array.from(this.input);
         [input[axes[0]], input[axes[1]]] = [net.levels[a], net.levels[b]];
         const row = rows.find(bits => bits.every((bit, k) => net.levels[bit] === input[k]));
-        const name = row ? row.join("") : "";
-        const score = machine.distance(input, this.decision);
-        const bit = decide(score, 0);
-        const group = make(svg, "g", { class: "xmb-row-mark", ...(row ? { "data-key": name, "data-k": name } : {}) });
-        const [x, y] = [along(net.levels[a]), up(net.levels[b])];
-        const isWrong = row && net.target && bit !== net.target.tables[this.decision][rows.indexOf(row)];
-        if (bit < 0) make(group, "path", { d: `M${px(x - 6)} ${px(y - 6)}l12 12m0 -12l-12 12`, fill: "none" });
-        else make(group, "circle", { cx: px(x), cy: px(y), r: 7.5, fill: bit ? "var(--ink)" : "var(--paper)" });
-        make(group, "title", {}, `${name ? `row ${name}` : "held between rows"}: ${bit < 0 ? "undecided" : `decides ${bit}`}${isWrong ? ", wrong" : ""}`);
-        const isLeft = high > low ? a === 0 : a === 1;
-        if (name) make(group, "text", { class: `xmb-halo${isWrong ? " xmb-neg" : ""}`, x: px(x + (isLeft ? -13 : 13)), y: px(y + (b === (high > low ? 1 : 0) ? -12 : 21)), "text-anchor": isLeft ? "end" : "start" }, isWrong ? `${name} ✗` : name);
+        const bit = decide(machine.distance(input, this.decision), 0);
+        const isWrong = Boolean(row && net.target && bit !== net.target.tables[this.decision][rows.indexOf(row)]);
+        marks.push({ a, b, name: row ? row.join("") : "", bit, isWrong });
       }
+    }
+    return marks;
+  }
+
+  drawRowMarks(svg, along, up, marks) {
+    const { levels: [low, high], levels } = this.net;
+    for (const { a, b, name, bit, isWrong } of marks) {
+      const group = make(svg, "g", { class: "xmb-row-mark", ...(name ? { "data-key": name, "data-k": name } : {}) });
+      const [x, y] = [along(levels[a]), up(levels[b])];
+      if (bit < 0) make(group, "path", { d: `M${px(x - 6)} ${px(y - 6)}l12 12m0 -12l-12 12`, fill: "none" });
+      else make(group, "circle", { cx: px(x), cy: px(y), r: 7.5, fill: bit ? "var(--ink)" : "var(--paper)" });
+      make(group, "title", {}, `${name ? `row ${name}` : "held between rows"}: ${bit < 0 ? "undecided" : `decides ${bit}${isWrong ? ", wrong" : ""}`}`);
+      const isLeft = high > low ? a === 0 : a === 1;
+      if (name) make(group, "text", { class: `xmb-halo${isWrong ? " xmb-neg" : ""}`, x: px(x + (isLeft ? -13 : 13)), y: px(y + (b === (high > low ? 1 : 0) ? -12 : 21)), "text-anchor": isLeft ? "end" : "start" }, isWrong ? `${name} ✗` : name);
     }
   }
 
@@ -1949,7 +2200,8 @@ class Bench {
     const { net, decision } = this;
     const cut = cutOf(net);
     const xs = Array.from({ length: 241 }, (_, k) => reach[0] + (k / 240) * (reach[1] - reach[0]));
-    const scoreAt = x => machine.distance(Float64Array.of(x), decision) + cut;
+    const distanceAt = x => machine.distance(Float64Array.of(x), decision);
+    const scoreAt = x => distanceAt(x) + cut;
     const ys = xs.map(scoreAt);
     this.canvas.style.width = "0";
     const [low, high] = [Math.min(...ys, cut), Math.max(...ys, cut)];
@@ -1971,45 +2223,39 @@ class Bench {
       const x = net.levels[bit];
       const value = scoreAt(x);
       const group = make(svg, "g", { class: "xmb-row-mark", "data-key": String(bit), "data-k": String(bit) });
-      const is = decide(value, cut);
+      const is = decide(distanceAt(x), 0);
       if (is < 0) make(group, "path", { d: `M${px(along(x) - 6)} ${px(up(value) - 6)}l12 12m0 -12l-12 12`, fill: "none" });
       else make(group, "circle", { cx: px(along(x)), cy: px(up(value)), r: 7.5, fill: is ? "var(--ink)" : "var(--paper)" });
       make(group, "title", {}, `row ${bit}: ${is < 0 ? "undecided" : `decides ${is}`}`);
     });
     this.curveAt = up(scoreAt(between(this.input[0], ...reach)));
-    if (Math.max(...ys) - Math.min(...ys) < this.floor) return `The output is the same everywhere here: ${numberText(ys[0])}.`;
-    return "Thick: the output; dotted: the threshold; dashed: where a unit's sum is zero.";
+    const bits = [...xs, ...net.levels].map(x => decide(distanceAt(x), 0));
+    if (Math.max(...ys) - Math.min(...ys) <= this.floor && new Set(bits).size === 1) {
+      const said = bits[0] < 0 ? "undecided, exactly on the threshold" : `decides ${bits[0]}`;
+      return `The output is the same everywhere here: ${numberText(Math.abs(ys[0]) < this.floor ? 0 : ys[0])}; ${said}.`;
+    }
+    // two neighbouring points on the threshold are a stretch of it
+    const isTied = bits.slice(1, xs.length).some((bit, k) => bit < 0 && bits[k] < 0);
+    return `Thick: the output; dotted: the threshold${isTied ? ", and where the output lies on it nothing is decided" : ""}; dashed: where a unit's sum is zero.`;
   }
 
-  /** Below this a number of a layer is rounding beside the terms that the layer adds up. */
+  /** Below this a sum or a term of a layer is rounding beside what the layer adds up. */
   floorOf(layer) {
-    return ROUNDING * this.scales[layer];
+    return ROUNDING * this.scales[layer].sums;
   }
 
-  /** Of each layer, the most that one of its units adds up on a row, signs left out; at least its largest weight. */
-  scalesOf(values) {
-    const { net } = this;
-    const levels = rowsOf(net).map(bits => atLevels(net, bits));
-    return layersOf(net, this.weights).map(({ W, b }, layer) => {
-      let scale = largest(W.flat());
-      values.forEach(({ post }, r) => {
-        const read = layer ? [...post[layer - 1], ...levels[r]] : levels[r];
-        W.forEach((row, unit) => {
-          const terms = row.reduce((sum, weight, k) => sum + Math.abs(weight * read[k]), Math.abs(b[unit]));
-          scale = Math.max(scale, terms);
-        });
-      });
-      return scale || 1;
-    });
+  /** The same of a value, after the layer's activation. */
+  valueFloorOf(layer) {
+    return ROUNDING * this.scales[layer].values;
   }
 
   /** Everything anew, for the weights and the input as they stand. */
   draw() {
     const { net, weights } = this;
     const values = rowsOf(net).map(bits => evaluate(net, weights, atLevels(net, bits)));
-    this.scales = this.scalesOf(values);
+    this.scales = scalesOf(net, weights, values);
     // below this share of the network's own scale an output is rounding
-    this.floor = this.floorOf(this.scales.length - 1);
+    this.floor = this.valueFloorOf(this.scales.length - 1);
     const conditions = conditionsOf(this.spec, net, weights);
     this.drawWords(values, conditions);
     this.drawSliders();

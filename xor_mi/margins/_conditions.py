@@ -39,7 +39,7 @@ from xor_mi.handmade._edits import Entry, entries
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_hooked_mlp, require_plain_mlp
 from xor_mi.truth import BooleanFunction, row_name
-from xor_mi.values import forward_float64, own_scales
+from xor_mi.values import forward_float64, own_scales, own_value_scales
 
 LONGEST_WRITTEN = 400
 """An inequality of more characters is written over the last hidden layer's units."""
@@ -190,7 +190,7 @@ def conditions(
         target=function,
         conditions=tuple(inequalities),
         symbols=weight_symbols(model),
-        scale=own_scales(model, forward_float64(model, rows))[-1],
+        scale=_scale_of_sides(model, rows),
     )
 
 
@@ -213,6 +213,23 @@ def weight_symbols(model: HookedMLP) -> dict[str, str]:
     """
     require_hooked_mlp(model, "weight_symbols")
     return {_symbol(model, entry): entry.name for entry in entries(model)}
+
+
+def _scale_of_sides(model: HookedMLP, rows: Tensor) -> float:
+    """The size of what the sides of decisions are made of: sums, or values after a function."""
+    layers = forward_float64(model, rows)
+    scales = own_scales if _is_undone(model) else own_value_scales
+    return scales(model, layers)[-1]
+
+
+def _is_undone(model: HookedMLP) -> bool:
+    """Whether the sums before the output activation are compared, not its values."""
+    act_fn = model.cfg.out_act_fn
+    if model.rule.name == "argmax":
+        # the largest sigmoid or tanh is that of the largest readout
+        return act_fn in ("identity", *MONOTONE)
+    # an infinite cut is a threshold that the activation never reaches: nothing to compare with
+    return act_fn == "identity" or (act_fn in MONOTONE and isfinite(readout_cut(model)))
 
 
 def _require_same_shape(model: HookedMLP, near: HookedMLP) -> None:
@@ -307,8 +324,7 @@ def _against_threshold(model: HookedMLP, place: Unit, readout: Tensor) -> _Side:
     """
     act_fn, cut = model.cfg.out_act_fn, readout_cut(model)
     value = readout[place.index].item()
-    # an infinite cut is a threshold that the activation never reaches: nothing to compare with
-    if act_fn == "identity" or (act_fn in MONOTONE and isfinite(cut)):
+    if _is_undone(model):
         return _Side(place, value, cut)
     output = model.activate(readout, model.cfg.n_layers)[place.index]
     return _Side(place, output.item(), model.threshold, function=act_fn)
@@ -319,8 +335,7 @@ def _against_others(
 ) -> list[_Side]:
     """An output against every other, or against the best of them."""
     act_fn = model.cfg.out_act_fn
-    # the largest sigmoid or tanh is that of the largest readout
-    is_undone = act_fn in ("identity", *MONOTONE)
+    is_undone = _is_undone(model)
     values = readout if is_undone else model.activate(readout, model.cfg.n_layers)
     others = [k for k in range(model.cfg.d_out) if k != place.index]
     if not all_of_them:
@@ -355,7 +370,7 @@ def _condition(writer: "_Writer", kind: Kind, place: Unit, side: _Side, sign: Si
     """One inequality, written and measured."""
     is_above = sign in (">", ">=")
     slack = side.value - side.bound if is_above else side.bound - side.value
-    right = f"{sign} {side.bound:.6g}"
+    right = f"{sign} {side.bound + 0.0:.6g}"
     return Condition(
         row=row_name(writer.row),
         place=place.name,
@@ -447,7 +462,8 @@ class _Writer:
             return _symbol(self.model, Entry(layer, unit, source, direct_input))
         weight, bias = self.weights[layer]
         number = bias[unit] if source is None else weight[unit, source]
-        return f"{number.item():.4g}"
+        # + 0.0: a zero has no minus
+        return f"{number.item() + 0.0:.4g}"
 
     def _terms(self, layer: int, unit: int, minus: int | None, *, short: bool) -> list[str]:
         """What a unit's sources add: each source's value times its weight."""

@@ -347,7 +347,8 @@ def text_beside(value: float, *, largest: float, signed: bool = False) -> str:
     ('3e-08', '0')
     """
     if not isfinite(value) or not largest:
-        return number_text(value, signed=signed)
+        # a zero has no sign
+        return number_text(value, signed=signed and bool(value))
     decimals = FIGURES - 1 - floor(log10(largest))
     if FEWEST_POWER <= largest < LONG_NUMBER:
         decimals = max(0, decimals)
