@@ -444,6 +444,23 @@ def test_a_long_name_stays_on_the_page(browser, tmp_path, width):  # noqa: F811 
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.parametrize(("width", "is_scrolled"), [(320, True), (1280, False)])
+def test_a_table_that_is_scrolled_says_so(page, width, is_scrolled):
+    """Five units in the table of the widest network of the zoo; keys reach what is scrolled."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    show(page, zoo.load("deep-parity-3"))
+    drawn(page)
+    title = page.find_element(By.CSS_SELECTOR, ".xmb-table .xmb-title").text
+    box = page.find_element(By.CSS_SELECTOR, ".xmb-wide")
+    reaches = page.execute_script("return arguments[0].scrollWidth - arguments[0].clientWidth", box)
+    by_keys = box.get_attribute("tabindex")
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert (reaches > 1) == is_scrolled
+    assert ("scroll to the right" in title) == is_scrolled
+    assert (by_keys == "0") == is_scrolled
+
+
 BOUNDARY = """
 const here = document.getElementById("here");
 here.replaceChildren();

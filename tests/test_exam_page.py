@@ -205,7 +205,11 @@ def test_what_was_measured_is_said(run, page):
         assert f"Convention &#39;{part.convention}&#39;" in page
         described = part.grades.convention.describe()
         assert described.replace("'", "&#39;") in page
-        assert part.grades.networks[0].name in page
+        # the task is in the heading, and is not said again for each network
+        name = part.grades.networks[0].name
+        assert name.startswith(f"{part.task}, seed ")
+        assert f" ({name.removeprefix(f'{part.task}, ')}; " in page
+        assert f" ({name}; " not in page
     assert "each on 4 rows. A dropped edge carries nothing. " in page
     assert "each on 4 rows. A dropped edge carries its source&#39;s mean. " in page
     assert "seed 0." in page

@@ -38,6 +38,7 @@ from xor_mi.report import (
     to_dict,
     write_report,
 )
+from xor_mi.search import find_subcircuits
 from xor_mi.training import TrainConfig, train, train_population
 from xor_mi.truth import BooleanFunction
 
@@ -430,6 +431,20 @@ def xor_mi(*arguments, **how):
         check=False,
         **how,
     )
+
+
+def test_a_network_of_one_path_has_one_subcircuit():
+    """Of 1-1-1 there is only the whole, whether it is right or not: words for one, not for many."""
+    for weight, right in ((-1, True), (1, False)):
+        layers = [([[weight]], [1 if right else 0]), ([[1]], [-0.5])]
+        model = HookedMLP.from_weights(layers, target="~x0")
+        search = find_subcircuits(model, progress=False)
+        if right:
+            said = report._subcircuits_said(search)
+            assert said == "There is one subcircuit, the whole network: no edge can go."
+        else:
+            said = report._none_perfect(search)
+            assert said == "No edge can be removed: its one set of edges is the whole network."
 
 
 FULL = "xor-mi: cannot write the output: No space left on device\n"

@@ -22,7 +22,7 @@ from xor_mi.exam import (
     read_exam,
 )
 from xor_mi.exam._lots import EXAM_FILES
-from xor_mi.finding import number_text
+from xor_mi.finding import in_words, number_text
 from xor_mi.kinds import PathLike
 from xor_mi.plots._page import PageFigures, render_page
 from xor_mi.saving import EXAM_MARK, require_writable, write_file
@@ -146,7 +146,10 @@ def _what_was_measured(part: ExamPart) -> list[str]:
     n = len(grades.networks)
     if n:
         first = grades.networks[0]
-        names = [network.name for network in grades.networks[:MOST_NETWORKS_NAMED]]
+        # the task is named in the heading
+        task = f"{part.task}, "
+        named = grades.networks[:MOST_NETWORKS_NAMED]
+        names = [network.name.removeprefix(task) for network in named]
         more = ", ..." if n > MOST_NETWORKS_NAMED else ""
         sizes = "-".join(map(str, first.cfg.layer_sizes))
         said.append(
@@ -217,7 +220,7 @@ def _tables(board: pd.DataFrame) -> Iterator[dict[str, object]]:
         there = [name for name in MEASURES if name in lines and lines[name].notna().any()]
         columns = ["method", "networks"]
         for name in there:
-            columns += [name.replace("_", " "), "by chance"]
+            columns += [in_words(name), "by chance"]
         others = ["control"] if lines["control"].notna().any() else []
         others += ["forwards", "backwards"]
         yield {
@@ -272,7 +275,7 @@ def _what_it_gave(grade: Grade, network: ExamNetwork) -> str:
     for measure in ("gate_agreement", "interchange_accuracy"):
         value = grade.values.get(measure)
         if value is not None:
-            return f"{measure.replace('_', ' ')} {number_text(value)}"
+            return f"{in_words(measure)} {number_text(value)}"
     return "nothing that can be graded"
 
 

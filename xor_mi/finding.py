@@ -21,6 +21,7 @@ __all__ = [
     "ListedList",
     "count_text",
     "folded_text",
+    "in_words",
     "number_text",
     "table_text",
 ]
@@ -70,6 +71,15 @@ def number_text(
     if value and not 10.0**-decimals <= abs(value) < LONG_NUMBER:
         return f"{value:{sign}.3g}"
     return f"{value:{sign}.{decimals}f}"
+
+
+def in_words(name: str) -> str:
+    """A name as it is stored, such as a verdict, as a person reads it.
+
+    >>> in_words("no_gate_reading")
+    'no gate reading'
+    """
+    return name.replace("_", " ")
 
 
 def count_text(n: int, what: str) -> str:
@@ -344,7 +354,7 @@ def _table_html(table: "pd.DataFrame") -> str:
         if texts and not any(texts):
             continue
         right = _is_numeric(values)
-        head.append(_cell_html("th", str(name).replace("_", " "), right=right))
+        head.append(_cell_html("th", in_words(str(name)), right=right))
         columns.append([_cell_html("td", text, right=right) for text in texts])
     lines = [head, *zip(*columns, strict=True)]
     rows = "".join([f"<tr>{''.join(cells)}</tr>" for cells in lines])

@@ -38,7 +38,7 @@ from xor_mi.circuits import (
 )
 from xor_mi.circuits._wording import rounding_share
 from xor_mi.errors import XorMiError, require_kind
-from xor_mi.finding import Finding, number_text
+from xor_mi.finding import Finding, in_words, number_text
 from xor_mi.geometry import InputPath, Kink, path
 from xor_mi.graph import Subcircuit, name_of_set
 from xor_mi.handmade._edits import entries
@@ -647,7 +647,7 @@ def render_report(
         most_weights_open=MOST_WEIGHTS_OPEN,
         is_argmax=model.cfg.decision_rule == "argmax",
         n_decisions=model.cfg.n_decisions,
-        score=model.rule.score_name.replace("_", " "),
+        score=in_words(model.rule.score_name),
         left_out=left_out,
         walked=_walked(findings),
         subcircuits_said=_subcircuits_said(findings.subcircuits),
@@ -932,10 +932,15 @@ def _subcircuits_said(search: SubcircuitSearch | None) -> str:
     """How many of them decide every row right."""
     if search is None:
         return ""
+    is_one = search.total == 1
     all_tried = f"All {search.total:,} subcircuits were tried"
+    if is_one:
+        all_tried = "There is one subcircuit, the whole network"
     if search.n_perfect == 1:
         (only,) = search.minimal
         if len(only.edges) == max(search.n_by_edges):
+            if is_one:
+                return f"{all_tried}: no edge can go."
             return f"{all_tried}: only the whole network decides every input right, no edge can go."
         edges = _listed(_names_of_edges(only), "and")
         return f"{all_tried}: one alone decides every input right, that of {edges}."
@@ -950,6 +955,8 @@ def _none_perfect(search: SubcircuitSearch | None) -> str:
     """Where removing edges does not help either."""
     if search is None or search.n_perfect:
         return ""
+    if search.total == 1:
+        return "No edge can be removed: its one set of edges is the whole network."
     return (
         f"None of its {search.total:,} sets of edges, all others removed, decides all right either."
     )
@@ -1093,7 +1100,7 @@ def _left_out_lines(left_out: dict[str, str]) -> list[str]:
     """'conditions, slack: why', each reason once."""
     sections: dict[str, list[str]] = {}
     for section, why in left_out.items():
-        sections.setdefault(why, []).append(section.replace("_", " "))
+        sections.setdefault(why, []).append(in_words(section))
     return [f"{', '.join(names)}: {why}" for why, names in sections.items()]
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from xor_mi import plots, saving
 from xor_mi.errors import require_kind
-from xor_mi.finding import number_text
+from xor_mi.finding import in_words, number_text
 from xor_mi.kinds import PathLike
 from xor_mi.model import MODEL_FILES, saved_files
 from xor_mi.plots._page import PageFigures, render_page
@@ -186,7 +186,7 @@ def _cells(trajectory: Trajectory, moment: Moment) -> list[str]:
     units = ["dead" if dead else gate for gate, dead in zip(moment.gates, moment.dead, strict=True)]
     margin = "" if moment.margin is None else number_text(moment.margin)
     loss, slack = number_text(moment.loss, decimals=4), number_text(moment.slack, signed=True)
-    verdict = moment.verdict.replace("_", " ")
+    verdict = in_words(moment.verdict)
     return [str(moment.step), loss, *rows, slack, verdict, *units, margin]
 
 
@@ -207,5 +207,5 @@ def _how_trained(trajectory: Trajectory) -> dict[str, str]:
     for field in fields(config):
         value = getattr(config, field.name)
         if field.name not in shown and value != getattr(usual, field.name):
-            said[field.name.replace("_", " ")] = str(value)
+            said[in_words(field.name)] = str(value)
     return said

@@ -867,7 +867,7 @@ const CSS = `
   .xmb-card { break-inside: avoid; } .xmb .xmb-now { position: static; }
   /* one column; nothing scrolls on paper, so what was laid out for a wider screen is made smaller */
   .xmb-all { grid-template-columns: minmax(0, 1fr); } .xmb-side { display: contents; }
-  .xmb-scroll, .xmb-wide { overflow: visible; }
+  .xmb-scroll, .xmb-wide { overflow: visible; } .xmb-table .xmb-title span + span { display: none; }
   .xmb-scroll svg { max-width: 100%; height: auto; }
   .xmb * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
@@ -1315,6 +1315,8 @@ class Bench {
       return { line, button, cells, decides, wanted, verdict, mark, word };
     });
     this.tableNote = make(this.tableCard, "p", { class: "xmb-note" });
+    this.tableBox = wide;
+    this.tableHint = make(this.tableCard.firstChild, "span");
   }
 
   buildConditions() {
@@ -1893,6 +1895,11 @@ class Bench {
     const rule = net.rule === "argmax" ? (net.sizes.at(-1) === 2 ? "Decided 1 where y1 is larger than y0." : "Decided 1: the output that is larger than all others.") : `Decided 1 where the output is above ${general(net.threshold, 6)}.`;
     const units = [...new Set(net.activations.slice(0, -1))].join(", ");
     const out = net.activations.at(-1) === "identity" ? "" : `, output ${net.activations.at(-1)}`;
+    // what is scrolled sideways is said, and reached by keys
+    const isScrolled = this.tableBox.scrollWidth > this.tableBox.clientWidth + 1;
+    say(this.tableHint, isScrolled ? " · scroll to the right for the rest" : "");
+    if (isScrolled) put(this.tableBox, "tabindex", "0");
+    else this.tableBox.removeAttribute("tabindex");
     say(this.tableNote, `Units: ${units}${out}. ${rule}${anyFlat ? " Hatched: flat, the unit hardly answers a small change there." : ""}`);
     this.drawConditions(conditions);
   }

@@ -34,7 +34,7 @@ from xor_mi.circuits._signature import family_of, or_empty, signature_of_all
 from xor_mi.circuits._stored import Misshapen, restored, stored
 from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
 from xor_mi.errors import XorMiError, require_kind, shown, unknown
-from xor_mi.finding import Finding, Listed, number_text
+from xor_mi.finding import Finding, Listed, in_words, number_text
 from xor_mi.graph import Edge, Unit, layers_of, sources_of
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, HookedMLPConfig
@@ -549,7 +549,7 @@ class Circuit(Finding):
         )
 
     def _shown(self) -> tuple[str, pd.DataFrame]:
-        words = f"{self.verdict.replace('_', ' ')}: {self.reason}"
+        words = f"{in_words(self.verdict)}: {self.reason}"
         if self.proof is not None:
             n_hold = sum(claim.holds for claim in self.evidence)
             words += f"\n{n_hold} of {len(self.evidence)} claims hold: see .evidence"
@@ -563,7 +563,7 @@ class Circuit(Finding):
         return words, pd.DataFrame(lines)
 
     def __str__(self) -> str:
-        lines = [f"{self.verdict.replace('_', ' ')}: {self.reason}"]
+        lines = [f"{in_words(self.verdict)}: {self.reason}"]
         if self.primary:
             gates = [unit.gate or "" for unit in self.units]
             longest = min(max(map(len, ["FALSE", *gates])), SHORT)

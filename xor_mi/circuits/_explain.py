@@ -17,7 +17,7 @@ from xor_mi.circuits._netlist import JointReading
 from xor_mi.circuits._ordered import OrderedCircuits
 from xor_mi.circuits._readings import ROUNDING
 from xor_mi.circuits._steps import STEPS
-from xor_mi.finding import number_text
+from xor_mi.finding import in_words, number_text
 from xor_mi.graph import Unit, layers_of, name_of_set
 from xor_mi.metrics import UNDECIDED
 from xor_mi.model import HookedMLP
@@ -131,7 +131,7 @@ def explain(
         names=tuple(row_name(row) for row in rows),
     )
     sections = [
-        [f"{_about(model)}. Verdict, {verdict.replace('_', ' ')}: {reason}."],
+        [f"{_about(model)}. Verdict, {in_words(verdict)}: {reason}."],
         _units(page),
         _rows(page),
         _alike(page),
@@ -142,7 +142,7 @@ def explain(
     sections += [_other_circuits(circuits, passing), _apart(differences)]
     if ordered and ordered.first:
         lines = [f"  {line}" for line in ordered.first.lines()]
-        verdict = ordered.verdict.replace("_", " ")
+        verdict = in_words(ordered.verdict)
         sections.append([f"With up to three levels per unit ({verdict})", *lines])
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 

@@ -20,7 +20,7 @@ from xor_mi.circuits._facts import (
 from xor_mi.circuits._levels import OrderedReading, formula_over_levels
 from xor_mi.circuits._readings import of_unit
 from xor_mi.circuits._required import checked_level, verdict_of
-from xor_mi.finding import Finding, number_text
+from xor_mi.finding import Finding, in_words, number_text
 from xor_mi.graph import Unit
 from xor_mi.truth import BooleanFunction
 
@@ -273,7 +273,7 @@ class OrderedCircuits(Finding):
         )
 
     def __str__(self) -> str:
-        lines = [f"{self.verdict.replace('_', ' ')}: {self.sentence}"]
+        lines = [f"{in_words(self.verdict)}: {self.sentence}"]
         if self.first is not None:
             lines += [f"  {line}" for line in self.first.lines()]
         others = self.circuits[1:]

@@ -9,7 +9,7 @@ from xor_mi.cli._screen import (
     print_text,
     print_verdict,
 )
-from xor_mi.finding import count_text, number_text
+from xor_mi.finding import count_text, in_words, number_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,7 @@ def print_shares(shares: "pd.DataFrame", *, counted: str) -> None:
     Args:
         counted: its first column, "family" or "counted".
     """
-    names = [COUNTED.get(str(name), str(name).replace("_", " ")) for name in shares[counted]]
+    names = [COUNTED.get(str(name), in_words(str(name))) for name in shares[counted]]
     ends = zip(shares["ci_low"], shares["ci_high"], strict=True)
     intervals = [f"{_percent(low)} to {_percent(high)}" for low, high in ends]
     columns = {

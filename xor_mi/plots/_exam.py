@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from xor_mi.errors import XorMiError, require_kind, unknown
 from xor_mi.exam import MEASURES, ExamNetwork, Grade, Grades, Over, Truth
-from xor_mi.finding import count_text, number_text
+from xor_mi.finding import count_text, in_words, number_text
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
 from xor_mi.metrics import mean_interval
 from xor_mi.plots._style import (
@@ -313,7 +313,7 @@ def _of_how_many(grades: Grades, method: str, name: str) -> str:
 
 def _in_words(name: str) -> str:
     """A measure's name as a title begins with it."""
-    words = name.upper() if name in ("cpr", "cmd") else name.replace("_", " ").capitalize()
+    words = name.upper() if name in ("cpr", "cmd") else in_words(name).capitalize()
     return words.replace("Auroc", "AUROC").replace("Ap ", "Average precision, ")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from xor_mi.circuits import Circuit
 from xor_mi.errors import XorMiError, require_kind
-from xor_mi.finding import ROUNDING
+from xor_mi.finding import ROUNDING, in_words
 from xor_mi.geometry import InputPath
 from xor_mi.handmade._edits import entries
 from xor_mi.margins import Conditions, WeightSweep, weight_symbols
@@ -110,5 +110,5 @@ def _slack_by_name(held: Conditions) -> dict[str, float]:
 
 
 def _verdict(circuit: Circuit) -> str:
-    verdict = circuit.verdict.replace("_", " ")
+    verdict = in_words(circuit.verdict)
     return f"{verdict}, {circuit.readout}" if circuit.readout else verdict

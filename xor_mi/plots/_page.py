@@ -21,6 +21,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from xor_mi.finding import in_words
 from xor_mi.plots._style import ENDS_IN_DARK
 
 PLOTLY_CONFIG = {
@@ -136,7 +137,11 @@ def render_page(template: str, drawn: PageFigures, /, *, mark: str, **values: ob
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(
-        mark=mark, css=Markup(_text_of("page.css")), scripts=drawn.scripts(), **values
+        mark=mark,
+        css=Markup(_text_of("page.css")),
+        scripts=drawn.scripts(),
+        in_words=in_words,
+        **values,
     )
 
 

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from xor_mi import geometry
 from xor_mi.errors import require_kind
-from xor_mi.finding import number_text
+from xor_mi.finding import in_words, number_text
 from xor_mi.margins import weight_symbols
 from xor_mi.metrics import decisions
 from xor_mi.plots._plane import corner_trace
@@ -92,7 +92,7 @@ def stuck_figure(stuck: Stuck, *, progress: bool = True) -> go.Figure:
 
 def _smallest(stuck: Stuck, symbols: dict[str, str]) -> str:
     """What it is stuck in, and the smallest nudge that makes it compute."""
-    title = f"Stuck short of {stuck.target}: {stuck.kind.replace('_', ' ')}"
+    title = f"Stuck short of {stuck.target}: {in_words(stuck.kind)}"
     if stuck.nudges:
         least = min(stuck.nudges, key=lambda nudge: abs(nudge.move))
         symbol = symbols.get(least.parameter, least.parameter)

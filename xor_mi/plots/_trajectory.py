@@ -17,7 +17,7 @@ from plotly.subplots import make_subplots
 
 from xor_mi import geometry
 from xor_mi.errors import XorMiError, require_kind, unknown
-from xor_mi.finding import ROUNDING, number_text
+from xor_mi.finding import ROUNDING, in_words, number_text
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
 from xor_mi.plots._sliders import (
@@ -468,7 +468,7 @@ def _add_events(figure: go.Figure, trajectory: Trajectory, bands: Sequence[str])
             },
             hovertext=[_event_text(one) for one, _ in happened],
             hoverinfo="text",
-            name=event.replace("_", " "),
+            name=in_words(event),
             legendgroup="events",
         )
         figure.add_trace(markers, row=3, col=1)
@@ -496,7 +496,7 @@ def _placed_events(
 def _event_text(event: Event) -> str:
     """'step 131, h0.1: reading first holds, NOR (before: XNOR)'."""
     where = f", {event.unit}" if event.unit else ""
-    text = f"step {event.step}{where}: {event.event.replace('_', ' ')}"
+    text = f"step {event.step}{where}: {in_words(event.event)}"
     if event.after:
         text += f", {_cut_to(event.after)}"
     if event.before:
@@ -830,7 +830,7 @@ def families_figure(table: pd.DataFrame) -> go.Figure:
     most = _share_name(last.idxmax())
     title = (
         f"At step {steps[-1]} most networks are {most}, {100 * last.max():.0f} % "
-        f"(by {by.replace('_', ' ')})"
+        f"(by {in_words(by)})"
     )
     entries = [_share_name(name) for name in shares.columns]
     below = UNDER_SHARES + legend_height(entries)
@@ -843,7 +843,7 @@ def families_figure(table: pd.DataFrame) -> go.Figure:
 
 def _share_name(name: object, width: float | None = None) -> str:
     """A family as it is read; a verdict, where that stands instead of one, in words."""
-    return as_written(_cut_to(str(name).replace("_", " "), width))
+    return as_written(_cut_to(in_words(str(name)), width))
 
 
 def _counted_column(table: pd.DataFrame, give: str) -> str:
@@ -887,7 +887,7 @@ def event_steps_figure(table: pd.DataFrame) -> go.Figure:
         if own.empty:
             continue
         there = own["seed"].nunique()
-        names.append(f"{event.replace('_', ' ')}<br>{len(own):,} in {there:,} networks")
+        names.append(f"{in_words(event)}<br>{len(own):,} in {there:,} networks")
         low, first, middle, third, high = own["step"].quantile([0.05, 0.25, 0.5, 0.75, 0.95])
         box = go.Box(
             y=[names[-1]],
@@ -930,7 +930,7 @@ def _most_frequent(table: pd.DataFrame) -> str:
         counts[event] = table.loc[table["event"] == event, "seed"].nunique()
     event = "first_solved" if counts["first_solved"] else max(counts, key=lambda one: counts[one])
     middle = table.loc[table["event"] == event, "step"].median()
-    what = event.replace("_", " ").capitalize()
+    what = in_words(event).capitalize()
     return f"{what}: {counts[event]:,} networks, half of the times by step {middle:,.0f}"
 
 

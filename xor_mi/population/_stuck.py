@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_kind, whole_number
-from xor_mi.finding import Finding, number_text
+from xor_mi.finding import Finding, in_words, number_text
 from xor_mi.handmade._edits import Entry, entries
 from xor_mi.kinds import Rows, Target
 from xor_mi.margins._slack import MovedWeight, WatchedRows
@@ -172,7 +172,7 @@ class Stuck(Finding):
         if self.kind == "merged_rows":
             pairs = ", ".join(f"{one} with {other}" for one, other in self.merged)
             return f"merged rows ({pairs})"
-        words = self.kind.replace("_", " ")
+        words = in_words(self.kind)
         if self.kind in ("plateau", "still_falling"):
             slope = number_text(self.gradient_norm, decimals=4)
             return f"{words} (gradient {slope}{', at a saddle' if self.is_saddle else ''})"

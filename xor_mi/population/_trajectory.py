@@ -28,7 +28,7 @@ from xor_mi.circuits import (
 )
 from xor_mi.circuits._required import Required
 from xor_mi.errors import XorMiError, shown, unknown
-from xor_mi.finding import Finding, Listed, count_text, number_text
+from xor_mi.finding import Finding, Listed, count_text, in_words, number_text
 from xor_mi.kinds import CheckpointSteps, EngineName, Rows, Target, Widths
 from xor_mi.margins import conditions
 from xor_mi.metrics import decisions
@@ -251,7 +251,7 @@ class Trajectory(Finding):
         settled = [one for one in self.happened if one.event == "family_settles"]
         lines += [f"  its family is {one.after} from step {one.step} on" for one in settled]
         if self._stuck_kind:
-            lines.append(f"  it is stuck: {self._stuck_kind.replace('_', ' ')}")
+            lines.append(f"  it is stuck: {in_words(self._stuck_kind)}")
         if self.why_not:
             lines.append(f"  its circuit cannot be identified: {self.why_not}")
         return "\n".join(lines)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from xor_mi.circuits import MIN_MARGIN, Circuit, ProofLevel, identify_circuit
 from xor_mi.errors import XorMiError
-from xor_mi.finding import Finding, count_text
+from xor_mi.finding import Finding, count_text, in_words
 from xor_mi.graph import Subcircuit, name_of_set
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
@@ -217,7 +217,7 @@ class IdentifiabilityReport(Finding):
 
     def _of_the_circuit(self) -> str:
         circuit = self.circuit
-        verdict = circuit.verdict.replace("_", " ")
+        verdict = in_words(circuit.verdict)
         if circuit.primary is None:
             return f"circuit: {verdict}, {circuit.reason}"
         several = f" ({len(circuit.passing)} circuits)" if circuit.verdict == "ambiguous" else ""

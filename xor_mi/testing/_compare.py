@@ -13,6 +13,7 @@ from math import isfinite
 from typing import Literal, get_args
 
 from xor_mi.errors import XorMiError, cut_short, unknown
+from xor_mi.finding import in_words
 from xor_mi.kinds import Number, UpTo
 from xor_mi.testing._entries import (
     CircuitRecord,
@@ -316,7 +317,7 @@ def _verdict(record: CircuitRecord) -> str:
         return f"approximate ({survive}, none is proved to '{record['require']}')"
     if verdict == "not_computing":
         return f"not computing ({_said(record['reason'])})"
-    return verdict.replace("_", " ")
+    return in_words(verdict)
 
 
 def _unit_changes(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair]) -> Iterator[str]:
@@ -391,7 +392,7 @@ def _numbers(
     lines = []
     for a, b in matched:
         for number in UNIT_NUMBERS:
-            what = f"{_name(b, old, new)} {number.replace('_', ' ')}"
+            what = f"{_name(b, old, new)} {in_words(number)}"
             lines.append(moved(what, a[number], b[number], bounds[number]))
     if not changed:
         was, now = old["worst_margin"], new["worst_margin"]
