@@ -22,7 +22,7 @@ from xor_mi.handmade import edit
 from xor_mi.kinds import Place, Target
 from xor_mi.margins._conditions import Conditions, conditions
 from xor_mi.margins._slack import WeightSlack, rounding_of_weights, slack_to_flip
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 from xor_mi.truth import row_name
 from xor_mi.values import forward_float64
@@ -135,6 +135,7 @@ def move_weight(
     Raises:
         XorMiError: no target, a parameter the network does not have, fewer than 2 steps.
     """
+    require_plain_mlp(model, "moving a weight")
     n_steps = whole_number("n_steps", n_steps, at_least=2)
     floor = rounding_of_weights(model)
     slack = slack_to_flip(model, parameter, floor=floor, progress=progress).smallest
