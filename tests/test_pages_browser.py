@@ -23,7 +23,7 @@ from test_browser import browser as browser
 from test_browser import needs_browser
 
 from xor_mi import HookedMLP, train, trajectory
-from xor_mi.exam import run_exam
+from xor_mi.exam import ExamRun, run_exam
 from xor_mi.exam_page import write_exam_page
 from xor_mi.handmade import from_formula
 from xor_mi.population import census
@@ -200,6 +200,19 @@ def test_a_page_as_it_is_met(look, name):
     requests = "return performance.getEntriesByType('resource').map(e => e.name)"
     assert browser.execute_script(requests) == []
     assert browser.get_log("browser") == []
+
+
+def test_a_long_name_stays_on_the_page(browser, tmp_path):
+    """Of 300 letters without a space, in the contents, a heading and a list, on a phone."""
+    asked = {"tasks": "planted copies relu", "methods": ["magnitude"]}
+    (part,) = run_exam(**asked, n_networks=1, progress=False).parts
+    page = write_exam_page(ExamRun.of(part.grades, name="w" * 300), tmp_path / "exam")
+    size = {"width": 360, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(page.as_uri())
+    n_too_wide, wide = browser.execute_script(OVERFLOWS)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert (max(0, n_too_wide), wide) == (0, [])
 
 
 def legible(browser):
