@@ -406,7 +406,8 @@ BETWEEN_ROOMS = {
     *("truth.row_numbers", "truth.truth_rows", "graph.edges_of", "graph.layers_of"),
     *("graph.sources_of", "graph.require_layer_sizes", "model.one_of_a_pair", "model.read_inputs"),
     "model.require_device",
-    *("finding.count_text", "finding.number_text", "finding.folded_text", "finding.table_text"),
+    *("finding.count_text", "finding.number_text", "finding.parameter_text"),
+    *("finding.folded_text", "finding.table_text"),
     "finding.in_words",
     *(
         "graph.name_of_set",

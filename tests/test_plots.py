@@ -85,7 +85,7 @@ def test_the_plane_has_the_exact_boundary_regions_and_path(textbook):
 
 
 def test_lines_and_names_of_the_plane_are_told_apart():
-    """Each unit's line has its own dash and its name beside it; region borders are thin and solid;
+    """Each unit's line has its own dash and its name beside it; region borders are thin and dotted;
     names of lines and of regions stand inside the frame and off each other, in pixels as the
     figure's size gives them, a character 6.5 wide.
     """
@@ -95,7 +95,7 @@ def test_lines_and_names_of_the_plane_are_told_apart():
     assert len({one.line.dash for one in lines}) == len(lines) == 4
     assert trace(figure, "decision boundary").line.width > 2 * lines[0].line.width
     rims = next(one for one in figure.data if one.name and "affine region" in one.name)
-    assert (rims.line.dash, rims.line.width) == (None, 0.8)
+    assert (rims.line.dash, rims.line.width) == ("2px,3px", 1.2)
     side = layout.width - layout.margin.l - layout.margin.r
     scale = side / (layout.xaxis.range[1] - layout.xaxis.range[0])
     names = next(one for one in figure.data if one.type == "scatter" and one.mode == "text")
@@ -216,8 +216,8 @@ def test_a_unit_without_effect_is_drawn_as_idle():
         ends = set(arrow.name.split("->"))
         assert (arrow.opacity < 1) == bool(ends & {"h0.2", "h0.3"})
     key = next(note for note in figure.layout.annotations if note.name == "key")
-    assert "pale: idle" in key.text
-    assert "pale: dead" in key.text
+    assert "pale: idle or dead, as the mouse on the unit explains" in key.text
+    assert key.text.count("pale") == 1
     assert not [
         note for note in plots.network_diagram(model).layout.annotations if "pale" in note.text
     ]
@@ -522,3 +522,37 @@ def test_gates_of_a_scan_are_named_by_its_features(textbook):
     drawn = dict(zip(bars.y, bars.x, strict=True))
     # both units have both cuts: the noise makes three levels of each
     assert drawn == {"wet | cold": 2, "wet & cold": 2}
+
+
+def test_units_with_one_line_have_one_name_in_the_plane():
+    """h0.0 = relu(x0 - x1) and h0.1 = relu(x1 - x0) turn on along the diagonal, h0.2 at x0 = 1/2;
+    h1.0 and h1.1 turn on further in, where edges of regions are dotted and contours paler.
+    """
+    first = ([[1.0, -1.0], [-1.0, 1.0], [1.0, 0.0]], [0.0, 0.0, -0.5])
+    second = ([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [-0.25, -0.25])
+    model = HookedMLP.from_weights([first, second, ([[1.0, 0.5]], [-0.4])])
+    figure = plots.input_plane(model)
+    assert sorted(note.text for note in figure.layout.annotations) == [
+        "h0.0, h0.1 turn on",
+        "h0.2 turns on",
+    ]
+    named = {one.name: one for one in figure.data if one.name and one.showlegend is not False}
+    edges = next(one for name, one in named.items() if "affine regions" in name)
+    assert edges.name.endswith("; dotted: where deeper units turn on or off")
+    contours = named["contours, with their distance to the threshold"]
+    assert edges.line.dash != "solid"
+    assert contours.line.color > edges.line.color  # of two greys the paler one
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(-0.00255, "-0.0026"), (0.002, "0.0020"), (-0.013, "-0.013"), (0.5, "0.50"), (0.0, "0.00")],
+)
+def test_a_weight_has_two_figures_at_least(value, written):
+    """In the diagram and in what the mouse says of a bias alike."""
+    layers = [([[1.0, 1.0], [1.0, 1.0]], [value, -1.0]), ([[1.0, -2.0]], [-0.5])]
+    figure = plots.network_diagram(HookedMLP.from_weights(layers))
+    signed = written if value < 0 else f"+{written}"
+    box = next(note for note in figure.layout.annotations if note.name == "h0.0")
+    assert box.text.endswith(f"b1 {signed}")
+    assert f"its bias is {signed} " in box.hovertext

@@ -504,7 +504,7 @@ def test_the_command_prints_the_families_and_errors_are_one_line(tmp_path, capsy
     solved = int(train_population("XOR", 200, config=SHORT).solved.sum())
     assert status == 0
     said = " ".join(printed.out.split())
-    assert f"200 networks in '{tmp_path / 'c'}', {solved} solved XOR" in said
+    assert f"200 networks in {tmp_path / 'c'}, {solved} solved XOR" in said
     assert "OR & ~AND" in printed.out
     assert "one circuit, by joint interchange" in said
     for words in (

@@ -1040,6 +1040,7 @@ def test_figures_show_the_findings(textbook):
     assert flips == [[effect.flips for effect in sweep][i : i + 2] for i in range(0, 24, 2)]
     plane = plots.input_plane(textbook)
     assert [trace.name for trace in plane.data if trace.name] == [
+        "contours, with their distance to the threshold",
         "3 affine regions",
         "names of regions",
         "numbers of contours",

@@ -259,3 +259,17 @@ def test_work_that_is_quick_or_silenced_shows_nothing(monkeypatch):
     monkeypatch.setattr(progress, "SECONDS_BEFORE_A_BAR", 0.0)
     assert sum(progress_bar([1, 2], doing="adding", unit="number", progress=False)) == 3
     assert terminal.getvalue().strip() == ""
+
+
+def test_the_bar_of_a_training_ends_at_its_last_step(monkeypatch):
+    """Of 2,000 steps those that were taken are counted, and the others are not said to be."""
+    bars = []
+
+    def kept(**settings):
+        bars.append(progress_bar(**settings))
+        return bars[-1]
+
+    monkeypatch.setattr("xor_mi.training._train.progress_bar", kept)
+    result = train("XOR", seed=29, progress=False)
+    (bar,) = bars
+    assert bar.total == result.steps < 2000

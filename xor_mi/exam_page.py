@@ -165,7 +165,7 @@ def _what_was_measured(part: ExamPart) -> list[str]:
             f"right: their standard deviation is {convention.noise_sd:g} of the distance between "
             "the levels of the inputs."
         )
-    said.append(f"Convention '{part.convention}': {convention.describe()}.")
+    said.append(f"Convention {part.convention}: {convention.describe()}.")
     said.append(f"Metric: {grades.metric}; seed {grades.seed}.")
     return said
 

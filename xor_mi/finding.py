@@ -23,6 +23,7 @@ __all__ = [
     "folded_text",
     "in_words",
     "number_text",
+    "parameter_text",
     "table_text",
 ]
 
@@ -80,6 +81,21 @@ def in_words(name: str) -> str:
     'no gate reading'
     """
     return name.replace("_", " ")
+
+
+def parameter_text(value: float, *, signed: bool = False, scale: float = 0.0) -> str:
+    """A weight, a bias or a threshold: as `number_text`, with two figures of it at least.
+
+    >>> parameter_text(-1.97), parameter_text(0.0328), parameter_text(-0.00255), parameter_text(0)
+    ('-1.97', '0.033', '-0.0026', '0.00')
+    """
+    value = float(value)
+    is_small = ROUNDING * scale <= abs(value) < 0.1 and value != 0
+    if not is_small:
+        return number_text(value, signed=signed, scale=scale)
+    sign = "+" if signed else ""
+    # with a zero at its end, where it has one
+    return f"{value:{sign}#.2g}"
 
 
 def count_text(n: int, what: str) -> str:

@@ -38,7 +38,7 @@ from xor_mi.circuits import (
 )
 from xor_mi.circuits._wording import rounding_share
 from xor_mi.errors import XorMiError, require_kind
-from xor_mi.finding import Finding, in_words, number_text
+from xor_mi.finding import Finding, in_words, number_text, parameter_text
 from xor_mi.geometry import InputPath, Kink, path
 from xor_mi.graph import Subcircuit, name_of_set
 from xor_mi.handmade._edits import entries
@@ -867,7 +867,7 @@ def _weight_lines(model: HookedMLP) -> list[dict[str, str]]:
         else:
             joins = f"{model.sources[entry.layer][entry.source].name} → {unit}"
             value = weight[entry.unit, entry.source].item()
-        written = number_text(value, decimals=3)
+        written = parameter_text(value)
         line = {"symbol": symbol, "joins": joins, "parameter": entry.name, "value": written}
         lines.append(line)
     return lines

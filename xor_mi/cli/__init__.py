@@ -455,7 +455,7 @@ def census(
     networks_found = read_census(folder, columns=columns)
     n_solved = int(networks_found["solved"].sum())
     n_networks = count_text(len(networks_found), "network")
-    print_text(f"Written: {n_networks} in '{folder}', {n_solved:,} solved {target}\n")
+    print_text(f"Written: {n_networks} in {folder}, {n_solved:,} solved {target}\n")
     if not n_solved:
         return
     print_heading("Families of the solved")

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from xor_mi.circuits import Circuit
 from xor_mi.errors import require_kind
-from xor_mi.finding import ROUNDING, number_text
+from xor_mi.finding import ROUNDING, parameter_text
 from xor_mi.graph import Edge, Unit, edges_of, layers_of
 from xor_mi.margins import weight_symbols
 from xor_mi.model import HookedMLP, require_hooked_mlp
@@ -28,8 +28,10 @@ DASHES = "7px,4px"
 """Pixels of the arrow of a negative weight that are drawn, and that are not."""
 LONG_FORMULA, SHORT_FORMULA = 17, 11
 """Characters of a line in a box: of networks with one hidden layer, and of deeper ones."""
-BETWEEN, EACH = 10.0, 18.0
-"""Pixels between a unit and the one below it, and for each number beside it, of so many at most."""
+BETWEEN, EACH, EACH_IN_LINES = 10.0, 18.0, 30.0
+"""Pixels between a unit and the one below it, and for each number beside it, of so many at most:
+where name and number stand beside each other, and where one stands over the other.
+"""
 MOST_BESIDE = 5
 PORT = 15.0
 """Pixels of a box's side for each arrow there, of so many at most."""
@@ -108,7 +110,7 @@ class Weight:
 
     @property
     def number(self) -> str:
-        return number_text(self.value, signed=True)
+        return parameter_text(self.value, signed=True)
 
     @property
     def label(self) -> str:
@@ -238,7 +240,9 @@ def _key(notes: Collection[str], n_hidden: int, n_weights: int) -> str:
     lines = [
         "arrow: name and value of a weight; blue: positive; red, dashed: negative; wide: large"
     ]
-    lines += [f"pale: {note}, {means}" for note, means in IDLE_KEYS.items() if note in notes]
+    pale = [note for note in IDLE_KEYS if note in notes]
+    if pale:
+        lines.append(f"pale: {' or '.join(pale)}, as the mouse on the unit explains")
     if n_hidden:
         lines.append(
             f"{n_hidden} of {n_weights} weights have no room: the mouse on an arrow says it"
@@ -259,7 +263,7 @@ def _lines(model: HookedMLP, gates: dict[Unit, str]) -> dict[Unit, list[str]]:
             lines = [f"<b>{unit.name}</b>", *textwrap.wrap(gates.get(unit, ""), characters)]
             if unit.layer >= 0:
                 symbol = symbol_of[_bias(unit)]
-                lines.append(f"{symbol} {number_text(_bias_of(model, unit), signed=True)}")
+                lines.append(f"{symbol} {parameter_text(_bias_of(model, unit), signed=True)}")
             written[unit] = lines
     return written
 
@@ -324,7 +328,8 @@ def _boxes(
     gaps = [*(gap + (width - needed) / len(gaps) for gap in gaps), 0.0]
     numbers = zip([0, *model.layer_sizes], [*model.layer_sizes[1:], 0], strict=False)
     inside = max(
-        _height(layer, sizes, max(beside)) for layer, beside in zip(layers, numbers, strict=True)
+        _height(layer, sizes, max(beside), EACH if model.cfg.n_layers == 1 else EACH_IN_LINES)
+        for layer, beside in zip(layers, numbers, strict=True)
     )
     # arcs past the hidden layers run above and below them
     room = _arc_room(model)
@@ -340,13 +345,14 @@ def _boxes(
     return boxes, (width, height)
 
 
-def _height(layer: list[Unit], sizes: dict[Unit, Point], n_beside: int) -> float:
+def _height(layer: list[Unit], sizes: dict[Unit, Point], n_beside: int, each: float) -> float:
     """Pixels from the top of a layer to its bottom.
 
     Args:
         n_beside: how many units the layer before it has, or that after it.
+        each: pixels for each of them.
     """
-    between = BETWEEN + EACH * min(MOST_BESIDE, n_beside)
+    between = BETWEEN + each * min(MOST_BESIDE, n_beside)
     return len(layer) * (between + max(sizes[unit][1] for unit in layer))
 
 
@@ -550,7 +556,7 @@ def _said_of(model: HookedMLP, unit: Unit, gate: str | None) -> str:
         off, on = model.cfg.input_levels
         return f"{unit.name} is an input: {off:g} for bit 0, {on:g} for bit 1"
     acts = f"{unit.name} acts as {gate}" if gate else f"{unit.name} has no gate"
-    bias = number_text(_bias_of(model, unit), signed=True)
+    bias = parameter_text(_bias_of(model, unit), signed=True)
     activation = model.cfg.act_name(unit.layer) if not unit.is_output else model.cfg.out_act_fn
     return f"{acts}<br>its bias is {bias} ({_bias(unit)}), its activation {activation}"
 

@@ -29,7 +29,9 @@ BEST = 0.45
 HEAD = 22.0
 """Pixels of the end of an arrow that no label covers: its head."""
 CLEAR = 2.0
-"""Pixels between two labels, and between a label and an arrow that is not its own."""
+"""Pixels between a label and a box, or an arrow that is not its own."""
+APART = 5.0
+"""Pixels between two labels side by side, which would be read as one."""
 NEAR = 9.0
 """A label that is nearer than this to another arrow is not so well seen to be its own arrow's."""
 POINTS_AN_ARROW = 64
@@ -172,7 +174,7 @@ def _own_cost(
     cost = np.concatenate([along + OFF_ITS_OWN * (aside != 0) for aside in ASIDE])
     cost = np.tile(cost, (len(ways), 1))
     for box in boxes:
-        cost += ON_A_BOX * _touch(np.array(box.edges), candidates)
+        cost += ON_A_BOX * _touch(np.array(box.edges), candidates, apart=CLEAR)
     left, right, bottom, top = np.moveaxis(candidates, -1, 0)
     cost += ON_A_BOX * ((left < 0) | (right > picture[0]) | (bottom < 0) | (top > picture[1]))
     for other, way in enumerate(ways):
@@ -242,11 +244,15 @@ def _moved(
     return chosen
 
 
-def _touch(a: Rectangles, b: Rectangles) -> Bool[ndarray, "..."]:
-    """Whether two rectangles lie on each other, or nearly."""
+def _touch(a: Rectangles, b: Rectangles, *, apart: float = APART) -> Bool[ndarray, "..."]:
+    """Whether two rectangles lie on each other, or nearly.
+
+    Args:
+        apart: pixels that are between them side by side; of two labels as many as set them apart.
+    """
     return (
-        (a[..., 0] < b[..., 1] + CLEAR)
-        & (b[..., 0] < a[..., 1] + CLEAR)
+        (a[..., 0] < b[..., 1] + apart)
+        & (b[..., 0] < a[..., 1] + apart)
         & (a[..., 2] < b[..., 3] + CLEAR)
         & (b[..., 2] < a[..., 3] + CLEAR)
     )

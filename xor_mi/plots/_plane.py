@@ -56,6 +56,11 @@ from xor_mi.values import forward_float64, own_score_scale
 DASHES = ("dash", "dot", "dashdot", "longdash", "longdashdot")
 CHANGE = {"symbol": "square", "size": 11, "color": "#ffffff", "line": {"width": 2.5, "color": INK}}
 """The marker of a decision change."""
+CONTOUR_LINE = {"width": 0.7, "color": "#b0b0b0"}
+"""Contours are paler than the edges of regions, which are dashed."""
+EDGE_LINE = {"width": 1.2, "color": "#555555", "dash": "2px,3px"}
+SAME_LINE = 10.0
+"""Lines whose ends are nearer to each other than so many pixels have one name."""
 MOST_REGIONS_NAMED = 12
 """Up to this many regions are written into the plane; hovering names them all."""
 POINTS_A_SEGMENT = 33
@@ -64,6 +69,8 @@ HALO = "0 0 3px #ffffff, 0 0 3px #ffffff, 0 0 3px #ffffff"
 """Around what is written across lines."""
 MOST_CHANGES = 4
 """So many changes of a decision are named in a title."""
+IS_ZERO = ("is zero", "are zero")
+"""What a unit does on its line, and what several do."""
 TOO_CLOSE = 0.02
 """Kinks nearer to each other than this (of the whole path) share one name."""
 SIDE_OF_BITS = 2.0
@@ -142,7 +149,7 @@ def input_plane(
     figure = go.Figure(_surface(plane, shades))
     decided = decisions(model)[:, output].tolist()
     names = _corner_names(decided)
-    happens = "turns on" if turns_on_at_zero(model) else "is zero"
+    happens = ("turns on", "turn on") if turns_on_at_zero(model) else IS_ZERO
     labels = _unit_labels(plane, names, happens)
     taken = _taken_by_inputs(_bounds_of(plane), plane.levels, names)
     _keep_off_lines(taken, edge, path)
@@ -176,7 +183,7 @@ def plane_figure(plane: InputPlane) -> go.Figure:
     _require_few_points(plane.outputs.numel())
     shades = _Shades.of(plane, None, scale=0.0)
     figure = go.Figure(_surface(plane, shades))
-    labels = _unit_labels(plane, (), "is zero")
+    labels = _unit_labels(plane, (), IS_ZERO)
     taken = _taken_by_inputs(_bounds_of(plane), plane.levels, ())
     for label in labels:
         if label.at is not None:
@@ -355,11 +362,12 @@ def _surface(plane: InputPlane, shades: _Shades) -> list[BaseTraceType]:
         x=x,
         y=y,
         z=distance,
-        line={"width": 0.8, "color": "#555555"},
+        line=CONTOUR_LINE,
         contours={"coloring": "none", "start": lowest, "end": highest, "size": step},
         hoverinfo="skip",
         showscale=False,
-        showlegend=False,
+        name="contours, with their distance to the threshold",
+        showlegend=True,
     )
     return [colours, contours]
 
@@ -441,11 +449,13 @@ class _UnitLabel:
     Attributes:
         at: where, in the axes' units; None where there is no room.
         size: pixels across and down.
+        is_shared: whether it stands in the label of another unit, which has the same line.
     """
 
     text: str
     at: Point | None
     size: Point
+    is_shared: bool
 
 
 def _bounds_of(plane: InputPlane) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -459,12 +469,16 @@ def _pixels(bounds: tuple[tuple[float, float], tuple[float, float]]) -> float:
     return SIDE / max(high - low for low, high in bounds)
 
 
-def _unit_labels(plane: InputPlane, names: Sequence[str], happens: str) -> list[_UnitLabel]:
+def _unit_labels(
+    plane: InputPlane, names: Sequence[str], happens: tuple[str, str]
+) -> list[_UnitLabel]:
     """A label on each line on which a first-layer unit is zero, off the inputs and each other.
+
+    Units that have the same line have one label, which stands at the first of them.
 
     Args:
         names: what is written above the inputs.
-        happens: what the unit does there.
+        happens: what the unit does there, and what several do.
     """
     (left, right), (bottom, top) = _bounds_of(plane)
     scale = _pixels(_bounds_of(plane))
@@ -473,22 +487,40 @@ def _unit_labels(plane: InputPlane, names: Sequence[str], happens: str) -> list[
     for unit, ends in plane.lines.items():
         a, b = (scale * (torch.tensor(ends, dtype=torch.float64) - origin)).tolist()
         ways[unit.name] = Way(((a[0], a[1]), (b[0], b[1])))
-    texts = {name: f"{name} {happens}" for name in ways}
+    shared: dict[str, list[str]] = {}
+    for name, way in ways.items():
+        first = next((other for other in shared if _are_one(ways[other], way)), name)
+        shared.setdefault(first, []).append(name)
+    one_does, several_do = happens
+    texts: dict[str, str] = {}
+    for first, units in shared.items():
+        does = one_does if len(units) == 1 else several_do
+        texts[first] = f"{', '.join(units)} {does}"
     sizes = {name: (text_width(text) + 4, NAME_LINE + 4) for name, text in texts.items()}
     corners = (scale * (torch.tensor(corner_points(plane.levels)).double() - origin)).tolist()
     boxes = [Box((x, y), POINT) for x, y in corners]
     for (x, y), name in zip(corners, names, strict=False):
         boxes.append(Box((x, y + ABOVE_A_CORNER), _corner_size(name)))
     picture = (scale * (right - left), scale * (top - bottom))
-    places = label_places(ways, sizes, boxes, picture)
+    places = label_places({name: ways[name] for name in texts}, sizes, boxes, picture)
     labels: list[_UnitLabel] = []
-    for name, text in texts.items():
+    for name in ways:
+        if name not in texts:
+            labels.append(_UnitLabel(f"{name} {one_does}", None, (0.0, 0.0), is_shared=True))
+            continue
         at = None
         if name in places:
             x, y = places[name]
             at = (left + x / scale, bottom + y / scale)
-        labels.append(_UnitLabel(text, at, sizes[name]))
+        labels.append(_UnitLabel(texts[name], at, sizes[name], is_shared=False))
     return labels
+
+
+def _are_one(way: Way, other: Way) -> bool:
+    """Whether two lines lie on each other, whichever end comes first."""
+    a, b = way.points
+    ends = [other.points, other.points[::-1]]
+    return any(math.dist(a, c) < SAME_LINE and math.dist(b, d) < SAME_LINE for c, d in ends)
 
 
 def _add_unit_lines(figure: go.Figure, plane: InputPlane, labels: Sequence[_UnitLabel]) -> None:
@@ -505,7 +537,7 @@ def _add_unit_lines(figure: go.Figure, plane: InputPlane, labels: Sequence[_Unit
                 line=line,
                 name=label.text,
                 hoverinfo="name",
-                showlegend=label.at is None,
+                showlegend=label.at is None and not label.is_shared,
             )
         )
         if label.at is not None:
@@ -678,8 +710,10 @@ def _add_regions(
     there shows on hovering.
     """
     rims = [[*piece.vertices.tolist(), piece.vertices[0].tolist()] for piece in pieces]
-    rim_line = {"color": "#777777", "width": 0.8}
-    figure.add_trace(line_trace(rims, rim_line, count_text(len(pieces), "affine region")))
+    deep = len({unit.layer for piece in pieces for unit in piece.on if not unit.is_output}) > 1
+    edges = "; dotted: where deeper units turn on or off" if deep else ""
+    called = f"{count_text(len(pieces), 'affine region')}{edges}"
+    figure.add_trace(line_trace(rims, EDGE_LINE, called))
     spots: list[Point] = []
     written: list[str] = []
     maps: list[str] = []

@@ -249,7 +249,7 @@ class Trajectory(Finding):
             said = self._of_unit(unit)
             lines += [f"  {unit} {said}"] if said else []
         settled = [one for one in self.happened if one.event == "family_settles"]
-        lines += [f"  its family is {one.after} from step {one.step} on" for one in settled]
+        lines += [f"  The gates' family is {one.after} from step {one.step} on" for one in settled]
         if self._stuck_kind:
             lines.append(f"  it is stuck: {in_words(self._stuck_kind)}")
         if self.why_not:

@@ -36,9 +36,12 @@ STEPS_UNTIL_CONSTANT = ceil(-54 / log2(BETA_2))
 
 @runtime_checkable
 class Report(Protocol):
-    """Called with what was added: steps of a block, and networks that fell below `stop_loss`."""
+    """Called with what was added: steps of a block, and networks that fell below `stop_loss`.
 
-    def __call__(self, *, n_steps: int = 0, n_finished: int = 0) -> None: ...
+    And once for each block with the steps that nobody needed any more.
+    """
+
+    def __call__(self, *, n_steps: int = 0, n_finished: int = 0, n_spared: int = 0) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -253,8 +256,7 @@ def _fit_block(
             layers, gradient_layers = task.views(flat), task.views(gradient)
             optimizer.select(columns)
         report(n_steps=1)
-    # the steps that nobody needed any more count as done
-    report(n_steps=config.max_steps - step)
+    report(n_spared=config.max_steps - step)
     fitted = Fitted(
         flat=final,
         losses=losses,

@@ -716,8 +716,10 @@ def _fitted_by_torch(
         doing="training", unit="step", total=config.max_steps * n_blocks, progress=progress
     )
 
-    def report(*, n_steps: int = 0, n_finished: int = 0) -> None:
+    def report(*, n_steps: int = 0, n_finished: int = 0, n_spared: int = 0) -> None:
         nonlocal n_finished_in_all
+        # a bar that says how many steps there were
+        bar.total -= n_spared
         n_finished_in_all += n_finished
         if n_finished:
             bar.set_postfix_str(f"{n_finished_in_all} of {n_networks} finished", refresh=False)
