@@ -202,7 +202,7 @@ def test_what_was_measured_is_said(run, page):
     """Networks, rows, convention, metric, seed and versions of each part."""
     for part in run.parts:
         assert part.says in page
-        assert f"Convention &#39;{part.convention}&#39;" in page
+        assert f"Convention {part.convention}: " in page
         described = part.grades.convention.describe()
         assert described.replace("'", "&#39;") in page
         # the task is in the heading, and is not said again for each network

@@ -137,7 +137,6 @@ def move_weight(
     """
     require_plain_mlp(model, "moving a weight")
     n_steps = whole_number("n_steps", n_steps, at_least=2)
-    require_plain_mlp(model, "moving a weight")
     floor = rounding_of_weights(model)
     slack = slack_to_flip(model, parameter, floor=floor, progress=progress).smallest
     values = _values_to_try(slack, n_steps)
