@@ -92,6 +92,28 @@ return [...document.querySelectorAll('.plot:not(.scrolls)')].filter(place =>
 """
 """Figures that are wider than their place."""
 
+LETTERS = """
+return [...document.querySelectorAll('.plot')].map(place => {
+  const canvas = place.firstElementChild;
+  const written = [...canvas.querySelectorAll('text')].filter(text => text.textContent.trim());
+  const scale = canvas.getBoundingClientRect().width / canvas.offsetWidth;
+  return scale * Math.min(...written.map(text => parseFloat(getComputedStyle(text).fontSize)));
+})
+"""
+"""Of each figure, the pixels of its smallest letters."""
+HINTED = """
+return [...document.querySelectorAll('.plot.scrolls')].map(place =>
+  getComputedStyle(place.parentElement.querySelector('figcaption'), '::after').content.includes('scroll'))
+"""
+HIGH = """
+return [...document.querySelectorAll('figure:has(> .plot)')].map(figure =>
+  figure.querySelector('.plot').getBoundingClientRect().bottom
+  - figure.querySelector('figcaption').getBoundingClientRect().top)
+"""
+"""Of each figure, the pixels of its caption and its picture."""
+SHEET = (279.4 - 2 * 14) * 96 / 25.4
+"""Pixels between the margins of a sheet of Letter, which is shorter than A4."""
+
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory, trained, unsolved):
@@ -175,6 +197,8 @@ def test_a_page_as_it_is_met(look, name):
         assert (max(0, n_too_wide), wide) == (0, [])
         assert browser.execute_script(UNREACHED) == 0
         assert browser.execute_script(CUT) == 0
+        assert min(browser.execute_script(LETTERS)) >= 9.99
+        assert all(browser.execute_script(HINTED))
     dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
     assert not is_whole or serious(browser) == []
@@ -191,6 +215,8 @@ def test_a_page_as_it_is_met(look, name):
         assert brightness(paper) == 255
         assert all(brightness(ink) < 60 for ink in inks)
     assert max(browser.execute_script(DRAWN_WIDTHS)) <= 650
+    resize(browser, 688)  # a caption of a sheet has its lines
+    assert max(browser.execute_script(HIGH)) <= SHEET
     titles = browser.execute_script(
         "return [...document.querySelectorAll('.modebar-btn')].map(b => b.dataset.title || '')"
     )
@@ -279,10 +305,16 @@ def test_axe_is_there():
 
 
 def test_a_printed_page_has_no_controls(look):
-    """Neither buttons nor contents nor the rail of a slider; what is shut is opened."""
+    """Neither buttons nor contents nor the rail of a slider, nor words of what a pointer may do;
+    what is shut is opened.
+    """
     browser = look("unsolved")
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    for selector in ("nav", ".steps button", ".steps input", ".skip"):
+    said = browser.find_element(By.TAG_NAME, "main").text
+    assert "Gates and verdict are those" in said
+    words = "move the slider|move the point|a click|point at|pointer|hovering"
+    assert re.findall(words, said, flags=re.IGNORECASE) == []
+    for selector in ("nav", ".steps button", ".steps input", ".skip", ".xmb-rail"):
         assert not any(
             one.is_displayed() for one in browser.find_elements(By.CSS_SELECTOR, selector)
         )
@@ -296,6 +328,26 @@ def test_a_printed_page_has_no_controls(look):
     details = browser.find_elements(By.CSS_SELECTOR, "details:not([data-xor-mi-bench] *)")
     assert details
     assert all(one.get_attribute("open") for one in details)
+
+
+def test_paper_shows_where_the_decision_changes(look, pages):
+    """The way from one input to another stands on paper at its first change, and goes back."""
+    browser = look("tour")
+    numbers = json.loads((pages["tour"].parent / "report.json").read_text(encoding="utf-8"))
+    path = numbers["path"]
+    said = browser.find_element(By.ID, "said-input_slider")
+    assert said.text == path["slider"][0]["label"]
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    labels = [frame["label"] for frame in path["slider"]]
+    at = labels.index(said.text)
+    before, after = (label.split("decided ")[1] for label in labels[at - 1 : at + 2 : 2])
+    assert before != after
+    bars = "const p = document.querySelector('#figure-input_slider .js-plotly-plot'); return [...p.data.find(t => t.type == 'bar').y]"
+    assert browser.execute_script(bars) == pytest.approx(
+        list(path["slider"][at]["values"].values())
+    )
+    browser.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert said.text == labels[0]
 
 
 @pytest.mark.parametrize("name", ["input_slider", "weight_slider"])

@@ -2,8 +2,10 @@
 "use strict";
 (() => {
   const CONFIG = PLOTLY_CONFIG;
-  const LEAST_SCALE = 0.6; // what would be smaller than this scrolls inside its own box
+  const LEAST_TEXT = 10; // pixels: a figure is shrunk no further, and scrolls inside its own box
   const PRINTED = 650; // pixels between the margins of A4
+  // pixels of what a sheet of Letter, the shorter one, has below a caption of three lines
+  const PRINTED_HEIGHT = 860;
   const places = [...document.querySelectorAll(".plot")];
   const wantsDark = matchMedia("(prefers-color-scheme: dark)");
   let figures = null; // name -> {data, layout, frames}
@@ -87,11 +89,19 @@
 
   // size: scaled for a narrower place, then scrolled
 
+  /** Pixels of the smallest letters of a figure before it is scaled. */
+  const smallestText = canvas => {
+    const written = [...canvas.querySelectorAll("text")].filter(one => one.textContent.trim());
+    return Math.min(...written.map(one => parseFloat(getComputedStyle(one).fontSize)));
+  };
+
   const fit = place => {
     const { width, height } = figures[place.dataset.figure].layout;
     const room = Math.min(width, printing ? PRINTED : place.parentElement.clientWidth);
-    const scale = Math.max(Math.min(1, room / width), printing ? 0 : LEAST_SCALE);
     const canvas = place.firstElementChild;
+    const least = Math.min(1, LEAST_TEXT / smallestText(canvas));
+    const whole = printing ? PRINTED_HEIGHT / height : 1;
+    const scale = Math.max(Math.min(1, room / width, whole), printing ? 0 : least);
     canvas.style.width = `${width}px`;
     canvas.style.transform = scale < 1 ? `scale(${scale})` : "none";
     place.style.aspectRatio = "auto";
@@ -102,14 +112,29 @@
     else place.removeAttribute("tabindex");
   };
 
+  /** A trace with what a frame says of it. */
+  const changed = (trace, said) => {
+    const isParted = value => value !== null && typeof value === "object" && !Array.isArray(value);
+    const whole = { ...trace };
+    for (const [key, value] of Object.entries(said)) {
+      whole[key] = isParted(value) && isParted(whole[key]) ? changed(whole[key], value) : value;
+    }
+    return whole;
+  };
+
   const draw = place => {
     seen.unobserve(place);
     if (!figures) return;
     if (!place.querySelector(".js-plotly-plot")) place.replaceChildren(document.createElement("div"));
     const canvas = place.firstElementChild;
-    fit(place);
     const whole = figures[place.dataset.figure];
     const { data, layout, frames } = isDark() ? recoloured(whole, false, false) : whole;
+    const steps = document.getElementById(`steps-${place.dataset.figure}`);
+    const shown = [...data];
+    if (steps && steps.value !== steps.defaultValue) {
+      const step = frames.find(one => one.name === steps.value);
+      step.traces.forEach((trace, k) => { shown[trace] = changed(shown[trace], step.data[k]); });
+    }
     const touched = matchMedia("(pointer: coarse)").matches;
     const ink = isDark() ? "#e6e6e6" : "#222222";
     // a finger that moves over a figure scrolls the page
@@ -117,15 +142,14 @@
     // what a shape is drawn in that names no colour; plotly's own is made for white paper
     drawn.shapes = layout.shapes?.map(one => ({ ...one, line: { color: ink, ...one.line } }));
     // plotly writes into what it is given
-    Plotly.newPlot(canvas, structuredClone({ data, layout: drawn, frames, config: CONFIG }));
+    Plotly.newPlot(canvas, structuredClone({ data: shown, layout: drawn, frames, config: CONFIG }));
+    fit(place); // its letters are there now
     const title = document.getElementById(`title-${place.dataset.figure}`).textContent.trim();
     canvas.querySelectorAll("svg.main-svg").forEach((picture, number) => {
       if (number) return picture.setAttribute("aria-hidden", "true");
       picture.setAttribute("role", "img");
       picture.setAttribute("aria-label", title);
     });
-    const steps = document.getElementById(`steps-${place.dataset.figure}`);
-    if (steps && steps.value !== steps.defaultValue) show(steps);
   };
 
   const isDrawn = place => place.querySelector(".js-plotly-plot") !== null;
@@ -138,11 +162,15 @@
 
   const AT_ONCE = { mode: "immediate", frame: { duration: 0, redraw: true }, transition: { duration: 0 } };
 
-  const show = steps => {
-    const place = document.querySelector(`.plot[data-figure="${steps.dataset.moves}"]`);
+  const saySteps = steps => {
     const said = JSON.parse(steps.dataset.says)[steps.value];
     steps.setAttribute("aria-valuetext", said);
     document.getElementById(`said-${steps.dataset.moves}`).textContent = said;
+  };
+
+  const show = steps => {
+    const place = document.querySelector(`.plot[data-figure="${steps.dataset.moves}"]`);
+    saySteps(steps);
     if (isDrawn(place)) return Plotly.animate(place.firstElementChild, [steps.value], AT_ONCE);
   };
 
@@ -161,6 +189,14 @@
       show(steps);
     }, 250);
   };
+
+  /** A slider that nobody moved from one step to another, for paper and back. */
+  const forPaper = (from, to) => document.querySelectorAll(".steps input[data-printed]").forEach(steps => {
+    const stepOf = { screen: steps.defaultValue, paper: steps.dataset.printed };
+    if (steps.value !== stepOf[from]) return;
+    steps.value = stepOf[to];
+    saySteps(steps);
+  });
 
   document.querySelectorAll(".steps input").forEach(steps => {
     steps.value = steps.defaultValue; // a browser that comes back to a page keeps what was set
@@ -196,9 +232,14 @@
     // the code of a bench is wider than paper, and the model beside the page has its numbers
     const shut = document.querySelectorAll("details:not([data-xor-mi-bench] *)");
     shut.forEach(one => { one.open = true; });
+    forPaper("screen", "paper");
     places.forEach(draw);
   });
-  addEventListener("afterprint", () => { printing = false; anew(); });
+  addEventListener("afterprint", () => {
+    printing = false;
+    forPaper("paper", "screen");
+    anew();
+  });
 
   const say = text => document.querySelectorAll(".plot, [data-xor-mi-bench]").forEach(place => {
     const words = document.createElement("p");

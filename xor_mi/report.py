@@ -616,7 +616,8 @@ def render_report(
     drawn, steps = PageFigures(), _steps_of(findings)
     in_page: dict[str, Markup] = {}
     for name, figure in figures.items():
-        in_page[name] = drawn.place(name, figure, steps=steps.get(name, ""))
+        printed = _step_on_paper(findings) if name == "input_slider" else None
+        in_page[name] = drawn.place(name, figure, steps=steps.get(name, ""), printed=printed)
     bench = Markup()
     if _is_on_a_bench(model):
         bench = bench_html(model, circuit, with_module=False)
@@ -899,10 +900,10 @@ def _moves_nothing(findings: NetworkFindings) -> str:
 def _walked(findings: NetworkFindings) -> Markup:
     """Where decisions change on the straight way between the two inputs, and where units bend."""
     walk, comparison = findings.path, findings.comparison
-    said = (
-        f"Straight from {comparison.a}, where t is 0, to {comparison.b}, where it is 1; move the "
-        "slider."
-    )
+    said = Markup(
+        "Straight from {a}, where t is 0, to {b}, where it is 1"
+        '<span class="screen">; move the slider</span>.'
+    ).format(a=comparison.a, b=comparison.b)
     several = findings.model.cfg.n_decisions > 1
     changes: list[str] = []
     for change in walk.changes:
@@ -921,11 +922,23 @@ def _walked(findings: NetworkFindings) -> Markup:
     if n_more:
         kinks.append(f"{n_more} more")
     if not kinks:
-        return Markup.escape(said)
+        return said
     text = Markup(
         "{said} The output bends at a <dfn>kink</dfn>, where a unit turns on or off: {kinks}."
     )
     return text.format(said=said, kinks=_listed(kinks, "and"))
+
+
+def _step_on_paper(findings: NetworkFindings) -> int | None:
+    """The point of the slider's path that paper shows: where the decision first changes.
+
+    None where it changes nowhere between the two inputs but for rounding.
+    """
+    changes = [change.t for change in findings.path.changes]
+    inside = [t for t in changes if ROUNDING < t < 1 - ROUNDING]
+    if not inside:
+        return None
+    return int((findings.slider_path.t - inside[0]).abs().argmin())
 
 
 def _subcircuits_said(search: SubcircuitSearch | None) -> str:

@@ -862,7 +862,8 @@ const CSS = `
   .xmb-card { padding: 6px 6px 8px; }
 }
 @media print {
-  .xmb-tools, .xmb-point { display: none !important; }
+  .xmb-tools, .xmb-point, .xmb-screen, .xmb-rail { display: none !important; }
+  .xmb-slider { grid-template-columns: 46px 86px; }
   .xmb-code pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   .xmb-card { break-inside: avoid; } .xmb .xmb-now { position: static; }
   /* one column; nothing scrolls on paper, so what was laid out for a wider screen is made smaller */
@@ -1025,7 +1026,7 @@ class Bench {
     this.netNote = make(this.netCard.firstChild, "span");
     this.netStage = make(this.netCard, "div", { class: "xmb-scroll" });
     this.idleNote = make(this.netCard, "p", { class: "xmb-note" });
-    this.denseNote = make(this.netCard, "p", { class: "xmb-note" }, "Point at an arrow, or at a weight's slider, to read its name and its term.");
+    this.denseNote = make(this.netCard, "p", { class: "xmb-note xmb-screen" }, "Point at an arrow, or at a weight's slider, to read its name and its term.");
     this.sliders = new Map();
     const inputs = make(this.netCard, "fieldset", { class: "xmb-groups" });
     make(inputs, "legend", {}, "Inputs");
@@ -1034,10 +1035,10 @@ class Bench {
     this.planeNote = make(this.planeCard.firstChild, "span");
     this.buildPlane();
     this.weightCard = this.card("weights", "Weights", left);
-    make(this.weightCard.firstChild, "span", {}, " · tick: as found");
+    make(this.weightCard.firstChild, "span", { class: "xmb-screen" }, " · tick: as found");
     this.buildWeights();
     this.tableCard = this.card("table", "Truth table", right);
-    make(this.tableCard.firstChild, "span", {}, " · a click moves the point there");
+    make(this.tableCard.firstChild, "span", { class: "xmb-screen" }, " · a click moves the point there");
     this.buildTable();
     this.buildConditions();
     this.buildCode();

@@ -55,12 +55,15 @@ class PageFigures:
         self._figures: dict[str, dict[str, Any]] = {}
         self._module = ""
 
-    def place(self, name: str, figure: go.Figure, *, steps: str = "") -> Markup:
+    def place(
+        self, name: str, figure: go.Figure, *, steps: str = "", printed: int | None = None
+    ) -> Markup:
         """A figure as part of a page.
 
         Args:
             name: unlike that of any other figure of the page.
             steps: what the slider is of, where the figure has one.
+            printed: the number of the step that stands on paper; by default the one shown first.
         """
         spec: dict[str, Any] = json.loads(str(figure.to_json()), parse_float=_short)
         layout: dict[str, Any] = spec["layout"]
@@ -72,7 +75,7 @@ class PageFigures:
         layout.pop("updatemenus", None)
         layout["template"] = self._number_of(layout.get("template", {}))
         self._figures[name] = spec
-        slider = _slider_html(name, sliders[0], steps) if sliders else Markup()
+        slider = _slider_html(name, sliders[0], steps, printed) if sliders else Markup()
         return Markup(
             '<figure id="figure-{name}"><figcaption id="title-{name}">{title}</figcaption>'
             '<div class="plot" data-figure="{name}" role="group" aria-labelledby="title-{name}" '
@@ -195,21 +198,23 @@ def _as_words(title: str) -> str:
     return html.unescape(re.sub(r"</?\w[^>]*>", "", title.replace("<br>", " ")))
 
 
-def _slider_html(name: str, slider: dict[str, Any], steps: str) -> Markup:
+def _slider_html(name: str, slider: dict[str, Any], steps: str, printed: int | None) -> Markup:
     """A slider that keys move, with what it says of the step that it is at."""
+    paper = "" if printed is None else Markup('data-printed="{}" ').format(printed)
     says = [step["label"] for step in slider["steps"]]
     says = [_as_words(text) for text in says]
     active = slider.get("active", 0)
     return Markup(
         '<div class="steps"><label for="steps-{name}">{steps}</label>'
-        '<input type="range" id="steps-{name}" data-moves="{name}" data-says="{says}" min="0" '
-        'max="{last}" step="1" value="{active}" aria-valuetext="{said}">'
+        '<input type="range" id="steps-{name}" data-moves="{name}" data-says="{says}" {paper}'
+        'min="0" max="{last}" step="1" value="{active}" aria-valuetext="{said}">'
         '<button type="button" data-plays="steps-{name}">Play</button>'
         '<output id="said-{name}" for="steps-{name}">{said}</output></div>'
     ).format(
         name=name,
         steps=steps,
         says=json.dumps(says),
+        paper=paper,
         last=len(says) - 1,
         active=active,
         said=says[active],
