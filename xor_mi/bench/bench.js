@@ -763,6 +763,7 @@ const CSS = `
 .xmb-card { border: 1px solid var(--line); border-radius: 8px; padding: 8px 10px 10px; min-width: 0; }
 .xmb-title { font-weight: 600; margin: 0 0 4px; }
 .xmb-title span { font-weight: 400; color: var(--quiet); }
+.xmb-scrolls .xmb-title::after { content: " · scroll to the right for the rest"; font-weight: 400; color: var(--quiet); }
 .xmb-note { color: var(--quiet); font-size: 13px; }
 .xmb-scroll { overflow-x: auto; }
 .xmb svg { display: block; font: 12.5px/1 system-ui, sans-serif; overflow: visible; }
@@ -796,7 +797,7 @@ const CSS = `
 .xmb-row-mark circle, .xmb-row-mark path { stroke: var(--ink); stroke-width: 2.5; }
 .xmb-wide { overflow-x: auto; position: relative; }
 .xmb table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; color: inherit; background: none; font-size: 13.5px; margin: 0; }
-.xmb th, .xmb td { padding: 3px 6px; text-align: right; border: 0; border-bottom: 1px solid var(--line); white-space: nowrap; background: none; color: inherit; }
+.xmb th, .xmb td { padding: 3px 6px; text-align: right; border: 0; border-bottom: 1px solid var(--line); white-space: nowrap; vertical-align: middle; background: none; color: inherit; }
 .xmb tr { background: none; }
 .xmb th { font-weight: 600; color: var(--quiet); }
 .xmb th:first-child, .xmb td:first-child, .xmb td:last-child, .xmb th:last-child { text-align: left; }
@@ -850,6 +851,8 @@ const CSS = `
   .xmb td button { padding: 0 5px; }
   .xmb-word { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 }
+.xmb .xmb-tight th, .xmb .xmb-tight td { padding: 3px 3px; }
+.xmb .xmb-tight table { font-size: 13px; } .xmb .xmb-tight td button { padding: 0 5px; }
 .xmb-tight .xmb-word { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 @container xmb (max-width: 480px) {
   .xmb-all { display: flex; flex-direction: column; }
@@ -863,7 +866,7 @@ const CSS = `
 }
 @media print {
   .xmb-tools, .xmb-point, .xmb-screen, .xmb-rail { display: none !important; }
-  .xmb-slider { grid-template-columns: 46px 86px; }
+  .xmb-slider { grid-template-columns: 46px 86px; } .xmb-scrolls .xmb-title::after { content: none; }
   .xmb-code pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   .xmb-card { break-inside: avoid; } .xmb .xmb-now { position: static; }
   /* one column; nothing scrolls on paper, so what was laid out for a wider screen is made smaller */
@@ -933,7 +936,6 @@ const NOTES = {
   dead: "one value on every row, read as FALSE",
   "always on": "one value on every row, read as TRUE",
 };
-const MOST_COLUMNS_BESIDE_WORDS = 4;
 let count = 0;
 
 // ---------------------------------------------------------------------------------------------
@@ -1283,8 +1285,8 @@ class Bench {
 
   buildTable() {
     const { net } = this;
-    const wide = make(this.tableCard, "div", { class: "xmb-wide" });
-    const table = make(wide, "table");
+    this.tableBox = make(this.tableCard, "div", { class: "xmb-wide" });
+    const table = make(this.tableBox, "table");
     make(table, "caption", { class: "xmb-sr" }, "Truth table: what every unit gives on each row, what is decided, and whether that is right");
     const head = make(make(table, "thead"), "tr");
     make(head, "th", { scope: "col" }, "row");
@@ -1292,10 +1294,8 @@ class Bench {
     net.sizes.slice(1).forEach((size, l) => {
       for (let unit = 0; unit < size; unit += 1) columns.push([l, unit, unitName(net, l, unit)]);
     });
-    const inner = columns.length > 6 ? columns.filter(([l]) => l === net.sizes.length - 2) : columns;
-    this.columns = inner;
-    table.classList.toggle("xmb-tight", inner.length > MOST_COLUMNS_BESIDE_WORDS);
-    for (const [, , name] of inner) make(head, "th", { scope: "col", "data-key": name, "data-k": [name, ...this.symbolsInto(name)].join(" ") }, name);
+    this.columns = columns;
+    for (const [layer, , name] of columns) make(head, "th", { scope: "col", "data-layer": layer, "data-key": name, "data-k": [name, ...this.symbolsInto(name)].join(" ") }, name);
     make(head, "th", { scope: "col" }, "decides");
     if (net.target) make(head, "th", { scope: "col" }, net.target.name.length < 9 ? net.target.name : "target");
     make(make(head, "th", { scope: "col" }), "span", { class: "xmb-sr" }, "right or wrong");
@@ -1308,7 +1308,7 @@ class Bench {
         this.input = atLevels(net, bits);
         this.later();
       });
-      const cells = inner.map(([, , name]) => make(line, "td", { "data-k": [name, ...this.symbolsInto(name)].join(" ") }));
+      const cells = columns.map(([layer, , name]) => make(line, "td", { "data-layer": layer, "data-k": [name, ...this.symbolsInto(name)].join(" ") }));
       const decides = make(line, "td");
       const wanted = net.target ? make(line, "td") : null;
       const verdict = make(line, "td");
@@ -1316,8 +1316,8 @@ class Bench {
       return { line, button, cells, decides, wanted, verdict, mark, word };
     });
     this.tableNote = make(this.tableCard, "p", { class: "xmb-note" });
-    this.tableBox = wide;
-    this.tableHint = make(this.tableCard.firstChild, "span");
+    this.roomNote = make(this.tableCard, "p", { class: "xmb-note" });
+    this.tableHint = make(this.tableCard.firstChild, "span", { class: "xmb-screen" });
   }
 
   buildConditions() {
@@ -1524,6 +1524,7 @@ class Bench {
     if (width.net === this.width.net && width.plane === this.width.plane) return false;
     this.width = width;
     this.layNetwork();
+    this.fitTable({ anew: true });
     return true;
   }
 
@@ -1537,7 +1538,10 @@ class Bench {
     const boxWidth = isNarrow ? 54 : 78;
     // between two layers is as much room as the labels there need, and a share of what is left over
     const counts = net.sizes.slice(1).map((size, l) => size * net.sizes[l]);
-    const rooms = counts.map(count => (count < 5 ? 72 : count < 9 ? 88 : 124));
+    const wanted = counts.map(count => (count < 5 ? 72 : count < 9 ? 88 : 124));
+    // on a narrow page they come closer, down to four fifths of it
+    const closer = between((this.width.net - n * boxWidth - 4) / sumOf(wanted), 0.8, 1);
+    const rooms = wanted.map(room => room * closer);
     const needed = sumOf(rooms) + n * boxWidth + 4;
     const width = Math.max(this.width.net, needed);
     const wider = 1 + (width - needed) / sumOf(rooms);
@@ -1657,6 +1661,7 @@ class Bench {
     this.denseNote.hidden = most <= MOST_LABELS;
     // what is scrolled sideways must be reached by keys too
     const isScrolled = width > this.width.net + 1;
+    this.netCard.classList.toggle("xmb-scrolls", isScrolled);
     const way = { tabindex: "0", role: "group", "aria-label": "the diagram, wider than the page" };
     for (const [name, value] of Object.entries(way)) {
       if (isScrolled) put(this.netStage, name, value);
@@ -1784,7 +1789,8 @@ class Bench {
       const isStuck = !isInput && layer < net.sizes.length - 2 && isFlat(net.activations[layer], net, at.pre[layer][index]);
       put(nodes.flat, "visibility", isStuck ? "visible" : "hidden");
       const gate = gates[name] || "";
-      say(nodes.gate, gate.length > 12 ? `${gate.slice(0, 11)}…` : gate);
+      const short = gate.length > 12 ? `${gate.slice(0, 11)}…` : gate;
+      say(nodes.gate, short && this.isStale() ? `${short} as found` : short);
       put(nodes.gate, "class", `xmb-halo${this.isStale() ? " xmb-quiet" : ""}`);
       let sentence = `${name} is ${numberText(value)}`;
       if (!isInput) {
@@ -1896,11 +1902,6 @@ class Bench {
     const rule = net.rule === "argmax" ? (net.sizes.at(-1) === 2 ? "Decided 1 where y1 is larger than y0." : "Decided 1: the output that is larger than all others.") : `Decided 1 where the output is above ${general(net.threshold, 6)}.`;
     const units = [...new Set(net.activations.slice(0, -1))].join(", ");
     const out = net.activations.at(-1) === "identity" ? "" : `, output ${net.activations.at(-1)}`;
-    // what is scrolled sideways is said, and reached by keys
-    const isScrolled = this.tableBox.scrollWidth > this.tableBox.clientWidth + 1;
-    say(this.tableHint, isScrolled ? " · scroll to the right for the rest" : "");
-    if (isScrolled) put(this.tableBox, "tabindex", "0");
-    else this.tableBox.removeAttribute("tabindex");
     say(this.tableNote, `Units: ${units}${out}. ${rule}${anyFlat ? " Hatched: flat, the unit hardly answers a small change there." : ""}`);
     this.drawConditions(conditions);
   }
@@ -1909,6 +1910,31 @@ class Bench {
   isRounding({ slack, isOfValues }) {
     const last = this.scales.length - 1;
     return Math.abs(slack) < (isOfValues ? this.valueFloorOf(last) : this.floorOf(last));
+  }
+
+  /** The words go where the table is wider than its place, then the units of the first layers. */
+  fitTable({ anew = false } = {}) {
+    const { tableBox, columns } = this;
+    const nLayers = this.net.sizes.length - 2;
+    const isTooWide = () => tableBox.scrollWidth > tableBox.clientWidth + 1;
+    const show = () => {
+      tableBox.classList.toggle("xmb-tight", this.tableState % 2 === 1);
+      this.away = Math.floor(this.tableState / 2);
+      for (const cell of tableBox.querySelectorAll("[data-layer]")) cell.hidden = Number(cell.dataset.layer) < this.away;
+    };
+    if (anew) this.tableState = 0;
+    show();
+    while (isTooWide() && this.tableState < 2 * nLayers + 1) {
+      this.tableState += 1;
+      show();
+    }
+    const names = columns.filter(([layer]) => layer < this.away).map(([, , name]) => name);
+    say(this.roomNote, names.length ? `No room here for the columns of ${listed(names)}.` : "");
+    // what is scrolled sideways is said, and reached by keys
+    const isScrolled = isTooWide();
+    say(this.tableHint, isScrolled ? " · scroll to the right for the rest" : "");
+    if (isScrolled) put(tableBox, "tabindex", "0");
+    else tableBox.removeAttribute("tabindex");
   }
 
   drawConditions(conditions) {
@@ -2057,7 +2083,7 @@ class Bench {
     }
     bound = Math.max(Math.abs(lowest), Math.abs(highest));
     // the rows of this plane too, which the grid may pass by
-    const marks = this.marksOf(machine);
+    const marks = this.rowMarks(along, up, machine);
     const bits = new Set(marks.map(mark => mark.bit));
     const isOn = highest > 0 || bits.has(1);
     const isOff = lowest < 0 || bits.has(0);
@@ -2080,8 +2106,8 @@ class Bench {
     const output = `y${decisionUnits(net)[decision]}`;
     const keys = [output, ...this.symbolsInto(output)].join(" ");
     if (d) make(make(svg, "path", { class: "xmb-boundary", "data-key": output, "data-k": keys, d }), "title", {}, "the decision changes here");
-    this.drawUnitLines(svg, along, up, inner);
-    this.drawRowMarks(svg, along, up, marks);
+    this.drawUnitLines(svg, along, up, inner, marks);
+    this.drawRowMarks(svg, marks);
     const [score, tied] = net.rule === "argmax" ? ["score", "as large as another output"] : ["output", "exactly on the threshold"];
     if (isConstant) {
       const value = lowest + cutOf(net);
@@ -2133,7 +2159,7 @@ class Bench {
     return group;
   }
 
-  drawUnitLines(svg, along, up, inner) {
+  drawUnitLines(svg, along, up, inner, marks) {
     const { net, axes } = this;
     const { W, b } = layersOf(net, this.weights)[0];
     const names = [];
@@ -2164,7 +2190,11 @@ class Bench {
           return [between(x, inner.x + half + 3, inner.x + inner.w - half - 3), between(y, inner.y + 9, inner.y + inner.h - 8)];
         });
         const corners = net.levels.flatMap(x => net.levels.map(y => [along(x), up(y), 20]));
-        const clear = ([x, y]) => [...names, ...corners].reduce((sum, [a, c, w = 22]) => sum + Math.max(0, w + half - Math.abs(a - x)) * Math.max(0, 16 - Math.abs(c - y)), 0);
+        const written = marks.filter(mark => mark.text).map(({ text, textX, textY, isLeft }) => {
+          const wide = text.length * 3.8;
+          return [textX + (isLeft ? -wide : wide), textY - 4, wide];
+        });
+        const clear = ([x, y]) => [...names, ...corners, ...written].reduce((sum, [a, c, w = 22]) => sum + Math.max(0, w + half - Math.abs(a - x)) * Math.max(0, 16 - Math.abs(c - y)), 0);
         const spot = spots.reduce((best, one) => (clear(one) < clear(best) - 1e-9 ? one : best));
         names.push(spot);
         make(group, "text", { class: "xmb-halo", x: px(spot[0]), y: px(spot[1] + 4), "text-anchor": "middle" }, word);
@@ -2172,34 +2202,37 @@ class Bench {
     });
   }
 
-  /** The four corners of levels in this plane, with the row that each is, if it is one. */
-  marksOf(machine) {
+  /** The four corners of the plane: what is decided there, and where a row's name stands. */
+  rowMarks(along, up, machine) {
     const { net, axes } = this;
     const rows = rowsOf(net);
+    const [low, high] = net.levels;
     const marks = [];
     for (const a of [0, 1]) {
       for (const b of [0, 1]) {
         const input = Float64Array.from(this.input);
         [input[axes[0]], input[axes[1]]] = [net.levels[a], net.levels[b]];
         const row = rows.find(bits => bits.every((bit, k) => net.levels[bit] === input[k]));
-        const bit = decide(machine.distance(input, this.decision), 0);
-        const isWrong = Boolean(row && net.target && bit !== net.target.tables[this.decision][rows.indexOf(row)]);
-        marks.push({ a, b, name: row ? row.join("") : "", bit, isWrong });
+        const name = row ? row.join("") : "";
+        const score = machine.distance(input, this.decision);
+        const bit = decide(score, 0);
+        const isWrong = Boolean(row && net.target) && bit !== net.target.tables[this.decision][rows.indexOf(row)];
+        const [x, y] = [along(net.levels[a]), up(net.levels[b])];
+        const isLeft = high > low ? a === 0 : a === 1;
+        const [textX, textY] = [x + (isLeft ? -13 : 13), y + (b === (high > low ? 1 : 0) ? -12 : 21)];
+        marks.push({ name, row, bit, isWrong, x, y, isLeft, textX, textY, text: isWrong ? `${name} ✗` : name });
       }
     }
     return marks;
   }
 
-  drawRowMarks(svg, along, up, marks) {
-    const { levels: [low, high], levels } = this.net;
-    for (const { a, b, name, bit, isWrong } of marks) {
-      const group = make(svg, "g", { class: "xmb-row-mark", ...(name ? { "data-key": name, "data-k": name } : {}) });
-      const [x, y] = [along(levels[a]), up(levels[b])];
+  drawRowMarks(svg, marks) {
+    for (const { name, row, bit, isWrong, x, y, isLeft, textX, textY, text } of marks) {
+      const group = make(svg, "g", { class: "xmb-row-mark", ...(row ? { "data-key": name, "data-k": name } : {}) });
       if (bit < 0) make(group, "path", { d: `M${px(x - 6)} ${px(y - 6)}l12 12m0 -12l-12 12`, fill: "none" });
       else make(group, "circle", { cx: px(x), cy: px(y), r: 7.5, fill: bit ? "var(--ink)" : "var(--paper)" });
       make(group, "title", {}, `${name ? `row ${name}` : "held between rows"}: ${bit < 0 ? "undecided" : `decides ${bit}${isWrong ? ", wrong" : ""}`}`);
-      const isLeft = high > low ? a === 0 : a === 1;
-      if (name) make(group, "text", { class: `xmb-halo${isWrong ? " xmb-neg" : ""}`, x: px(x + (isLeft ? -13 : 13)), y: px(y + (b === (high > low ? 1 : 0) ? -12 : 21)), "text-anchor": isLeft ? "end" : "start" }, isWrong ? `${name} ✗` : name);
+      if (name) make(group, "text", { class: `xmb-halo${isWrong ? " xmb-neg" : ""}`, x: px(textX), y: px(textY), "text-anchor": isLeft ? "end" : "start" }, text);
     }
   }
 
@@ -2270,6 +2303,7 @@ class Bench {
     this.drawNetwork();
     this.drawPlane();
     this.drawTable(values, conditions);
+    this.fitTable();
     this.writeCode();
     if (this.select) this.select.value = String(this.preset);
     this.showMarks();
