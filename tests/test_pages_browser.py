@@ -111,6 +111,12 @@ return [...document.querySelectorAll('figure:has(> .plot)')].map(figure =>
   - figure.querySelector('figcaption').getBoundingClientRect().top)
 """
 """Of each figure, the pixels of its caption and its picture."""
+BENCH_CUT = """
+return [...document.querySelectorAll('.xmb-wide, .xmb-scroll')].filter(box =>
+  box.scrollWidth > box.clientWidth + 1
+  && !getComputedStyle(box.parentElement.querySelector('.xmb-title'), '::after').content.includes('scroll')).length
+"""
+"""Boxes of the bench that hold more than they show, and do not say so."""
 SHEET = (279.4 - 2 * 14) * 96 / 25.4
 """Pixels between the margins of a sheet of Letter, which is shorter than A4."""
 
@@ -197,6 +203,7 @@ def test_a_page_as_it_is_met(look, name):
         assert (max(0, n_too_wide), wide) == (0, [])
         assert browser.execute_script(UNREACHED) == 0
         assert browser.execute_script(CUT) == 0
+        assert browser.execute_script(BENCH_CUT) == 0
         assert min(browser.execute_script(LETTERS)) >= 9.99
         assert all(browser.execute_script(HINTED))
     dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
@@ -328,6 +335,44 @@ def test_a_printed_page_has_no_controls(look):
     details = browser.find_elements(By.CSS_SELECTOR, "details:not([data-xor-mi-bench] *)")
     assert details
     assert all(one.get_attribute("open") for one in details)
+
+
+SHOWN_COLUMNS = "return [...document.querySelectorAll('.xmb-table th')].filter(th => th.offsetWidth).map(th => th.textContent)"
+
+
+def test_the_bench_has_a_column_of_each_unit_there_is_room_for(look):
+    """All of a deeper network on a wide screen, marked with their unit; on a phone the output
+    alone, and words that say which are away.
+    """
+    browser = look("2-3-3-1")
+    names = [f"h{layer}.{unit}" for layer in (0, 1) for unit in range(3)]
+    assert browser.execute_script(SHOWN_COLUMNS)[:8] == ["row", *names, "y0"]
+    unit = browser.find_element(By.CSS_SELECTOR, ".xmb-unit[data-key='h1.1']")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", unit)
+    ActionChains(browser).move_to_element(unit).perform()
+    marked = browser.find_elements(By.CSS_SELECTOR, ".xmb-table th.xmb-on, .xmb-table td.xmb-on")
+    assert len(marked) == 1 + 4
+    resize(browser, 400)
+    shown = browser.execute_script(SHOWN_COLUMNS)
+    assert "y0" in shown
+    assert names[0] not in shown
+    assert f"the columns of {names[0]}, " in browser.find_element(By.CLASS_NAME, "xmb-table").text
+
+
+def test_a_gate_of_a_moved_network_is_one_as_found(look):
+    """In the diagram as at the head of the unit's sliders, in grey; put back, it is in full ink."""
+    browser = look("tour")
+    read = "return [...document.querySelectorAll('.xmb-unit .xmb-halo')].map(t => [t.textContent, getComputedStyle(t).fill])"
+    before = [one for one in browser.execute_script(read) if one[0]]
+    assert before
+    field = browser.find_element(By.CSS_SELECTOR, ".xmb-slider[data-key=w11] input[type=number]")
+    field.clear()
+    field.send_keys("1.5")
+    field.send_keys(Keys.TAB)
+    moved = [one for one in browser.execute_script(read) if one[0]]
+    assert [gate for gate, _ in moved] == [f"{gate} as found" for gate, _ in before]
+    pairs = zip(before, moved, strict=True)
+    assert all(brightness(after) > brightness(ink) for (_, ink), (_, after) in pairs)
 
 
 def test_paper_shows_where_the_decision_changes(look, pages):

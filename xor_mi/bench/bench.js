@@ -1539,9 +1539,9 @@ class Bench {
     // between two layers is as much room as the labels there need, and a share of what is left over
     const counts = net.sizes.slice(1).map((size, l) => size * net.sizes[l]);
     const wanted = counts.map(count => (count < 5 ? 72 : count < 9 ? 88 : 124));
-    // on a narrow page they come closer, down to four fifths of it
-    const closer = between((this.width.net - n * boxWidth - 4) / sumOf(wanted), 0.8, 1);
-    const rooms = wanted.map(room => room * closer);
+    // a little less where that is all that a narrow page lacks
+    const share = (this.width.net - n * boxWidth - 4) / sumOf(wanted);
+    const rooms = wanted.map(room => (share > 0.9 && share < 1 ? room * share : room));
     const needed = sumOf(rooms) + n * boxWidth + 4;
     const width = Math.max(this.width.net, needed);
     const wider = 1 + (width - needed) / sumOf(rooms);

@@ -359,7 +359,6 @@ def patching_heatmap(sweep: PatchSweep, *, metric: str | None = None) -> go.Figu
         of_clean, of_corrupted = sweep.decided.decisions_before
         before = of_corrupted if sweep.direction == "denoising" else of_clean
         flipped = sweep.decided.decisions_after != before
-    run = "corrupted" if sweep.direction == "denoising" else "clean"
     shown = as_written(sweep.metrics[0])
     names = list(map(as_written, sweep.site_names))
     of_paths = sweep.coordinates.granularity == "path"
@@ -367,13 +366,12 @@ def patching_heatmap(sweep: PatchSweep, *, metric: str | None = None) -> go.Figu
     scale = _scale(sweep.scale, sweep.base, sweep.values)
     found = _found(what, names, sweep.effect, flipped, shown, scale=scale)
     legend = "" if flipped is None or not flipped.any() else "; * = the decision flips"
-    runs = f"{sweep.direction}, change of the {run} run's {shown}"
     return heatmap(
         sweep.effect.T.tolist(),  # [site, pair], and a line of the picture is a pair
         columns=names,
         rows=list(map(as_written, sweep.pair_names)),
         unit=f"change of the {shown}",
-        title=f"{found} ({runs}{legend})",
+        title=f"{found} ({sweep.direction}{legend})",
         scale=scale,
         marks=None if flipped is None else stars(flipped.T),
         hovers=_patch_sentences(sweep, flipped, scale),
@@ -490,7 +488,7 @@ def ablation_heatmap(sweep: AblationSweep, *, metric: str | None = None) -> go.F
         columns=rows,
         rows=names,
         unit=f"change of the {shown}",
-        title=f"{found} (ablated: {sweep.value}; change of the {shown}{legend})",
+        title=f"{found} (ablated: {sweep.value}{legend})",
         scale=scale,
         marks=None if flipped is None else stars(flipped),
         hovers=hovers,
