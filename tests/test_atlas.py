@@ -307,6 +307,8 @@ def test_the_bars_count_functions():
     assert all(sum(number or 0 for number in trace.y) == 2**16 for trace in bars.values())
     assert list(bars["threshold units"].y) == [2, 1880, 39732, 23920, 2]
     assert list(bars["ReLU units"].y) == [2, 1880, 47508, 16146, None]
+    said = "47,508 of 65,536 functions of 4 inputs need 2 ReLU units"
+    assert figure.layout.title.text.replace("<br>", " ").startswith(said)
 
 
 def test_the_pointer_reads_a_class_in_words():

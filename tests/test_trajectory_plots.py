@@ -203,7 +203,10 @@ def test_frames_have_the_weights_and_decisions_of_each_step(solved):
         frame = figure.frames[steps.index(step)]
         model = train("XOR", hidden=3, seed=9, max_steps=step, **QUIET).model
         bars, surface, _, inputs = frame.data
-        shown = dict(zip(bars.y, bars.x, strict=True))
+        shown = dict(zip(bars.customdata, bars.x, strict=True))
+        called = dict(zip(bars.customdata, bars.y, strict=True))
+        assert (called["x1->h0.0"], called["bias of h0.1"]) == ("w12", "b2")
+        assert (called["h0.1->y0"], called["bias of y0"]) == ("v2", "c")
         assert shown == numbers_of(model)
         outputs = [model([a, b]).item() for a in (0, 1) for b in (0, 1)]
         symbols = ["circle" if output > 0 else "circle-open" for output in outputs]

@@ -95,11 +95,12 @@ def atlas_figure(
     _label(
         figure, unit, centre, marks_width=marks_width, n_functions=int(lines["n_functions"].sum())
     )
-    classes = "The one class" if len(lines) == 1 else f"The {len(lines)} classes"
     inputs = count_text(int(lines["n_inputs"].iloc[0]), "input")
-    verb = "needs" if len(lines) == 1 else "need"
-    of_it = "it" if len(lines) == 1 else "they"
-    title = f"{classes} of functions of {inputs} by how many hidden units {of_it} {verb}"
+    needing = lines.groupby(unit)["n_functions"].sum()
+    # the width that most functions need
+    commonest = int(needing.index[int(needing.to_numpy().argmax())])
+    units = WIDTHS[unit][0] if commonest != 1 else WIDTHS[unit][0][:-1]
+    title = f"{needing.max():,} of {needing.sum():,} functions of {inputs} need {commonest} {units}"
     key = f"a mark is a class: its colour says its least {WIDTHS[other][0]}, its size its functions"
     width, height = marks_width + LEFT + RIGHT, panels + TOP + BOTTOM
     layout(figure, f"{title}<br>({key})", width=width, height=round(height))

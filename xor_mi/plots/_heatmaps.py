@@ -332,15 +332,18 @@ def _what_changes(explained: DifferenceExplanation) -> str:
     readout = explained.of_output(0).to_dict("records")
     total = sum(line["term_change"] for line in readout)
     size = max([abs(line["term_change"]) for line in readout], default=0.0)
-    via = sorted(readout, key=lambda line: -abs(line["term_change"]))[: MOST_NAMED - 1]
+    between = f"From {explained.a} to {explained.b}"
+    passing = [line for line in readout if abs(line["term_change"]) > ROUNDING * size]
+    if not passing:
+        return f"{between} y0 does not change: nothing that feeds it does"
+    via = sorted(passing, key=lambda line: -abs(line["term_change"]))[: MOST_NAMED - 1]
     said: list[str] = []
     for line in via:
-        change = text_beside(line["term_change"], largest=size or 1.0, signed=True)
+        change = text_beside(line["term_change"], largest=size, signed=True)
         said.append(f"{change} via {line['source']}")
-    rest = len(readout) - len(via)
+    rest = len(passing) - len(via)
     others = f" and {rest} more" if rest else ""
-    change = text_beside(total, largest=size or 1.0, signed=True)
-    between = f"From {explained.a} to {explained.b}"
+    change = text_beside(total, largest=size, signed=True)
     return f"{between} y0 changes by {change}: {', '.join(said)}{others}"
 
 

@@ -18,6 +18,7 @@ from plotly.subplots import make_subplots
 from xor_mi import geometry
 from xor_mi.errors import XorMiError, require_kind, unknown
 from xor_mi.finding import ROUNDING, in_words, number_text
+from xor_mi.margins import weight_symbols
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
 from xor_mi.plots._sliders import (
@@ -609,7 +610,7 @@ def _moving_figure(trajectory: Trajectory, kind: TrajectoryKind) -> go.Figure:
     titles = ["weights"] * has_weights + ["plane"] * has_plane
     figure = make_subplots(cols=len(titles))
     moving = [[*of_step] for of_step in bars]
-    heights = [WEIGHT_HEIGHT * len(_weights_by_name(networks[0])) + 20] * has_weights
+    heights = [WEIGHT_HEIGHT * len(_weights_by_edge(networks[0])) + 20] * has_weights
     heights += [PLANE_HEIGHT] * has_plane
     inside = sum(heights) + MOVING_GAP * (len(heights) - 1)
     if has_plane:
@@ -708,11 +709,11 @@ def _moment_text(moment: Moment, n_rows: int, width: int) -> str:
     return as_written(text)
 
 
-def _weights_by_name(model: HookedMLP) -> dict[str, float]:
-    """Every weight by its edge, and every bias by its unit, layer by layer.
+def _weights_by_edge(model: HookedMLP) -> dict[str, float]:
+    """Every weight by its edge, and every bias by its unit, in the order of `weight_symbols`.
 
     >>> from xor_mi.handmade import textbook_xor
-    >>> list(_weights_by_name(textbook_xor()).items())[:3]
+    >>> list(_weights_by_edge(textbook_xor()).items())[:3]
     [('x0->h0.0', 1.0), ('x1->h0.0', 1.0), ('x0->h0.1', 1.0)]
     """
     named: dict[str, float] = {}
@@ -730,13 +731,16 @@ def _weights_by_name(model: HookedMLP) -> dict[str, float]:
 
 def _weight_frames(networks: Sequence[HookedMLP]) -> list[Traces]:
     """Of each network a bar for each weight."""
-    by_name = [_weights_by_name(network) for network in networks]
+    symbols = list(weight_symbols(networks[0]))
     largest = _largest_weight(networks)
     frames: list[Traces] = []
-    for named in by_name:
+    for network in networks:
+        named = _weights_by_edge(network)
         values = list(named.values())
         bars = go.Bar(
-            y=list(named),
+            y=symbols,
+            customdata=list(named),
+            hovertemplate="%{y}, %{customdata}: %{x:.4g}<extra></extra>",
             x=values,
             orientation="h",
             marker=BAR,
@@ -751,7 +755,7 @@ def _weight_frames(networks: Sequence[HookedMLP]) -> list[Traces]:
 
 def _largest_weight(networks: Sequence[HookedMLP]) -> float:
     """The size of the largest weight of all; 1 where all are 0."""
-    sizes = [abs(value) for network in networks for value in _weights_by_name(network).values()]
+    sizes = [abs(value) for network in networks for value in _weights_by_edge(network).values()]
     return max(sizes) or 1.0
 
 
@@ -761,7 +765,7 @@ def _label_weights(figure: go.Figure, networks: Sequence[HookedMLP]) -> None:
         title="value of the weight", range=[-reach, reach], zeroline=True, row=1, col=1
     )
     figure.update_yaxes(
-        title="edge, or bias of a unit",
+        title="weight or bias",
         type="category",
         autorange="reversed",
         dtick=1,
