@@ -379,7 +379,7 @@ def test_explain_tells_the_old_notebook_s_story(textbook):
     ):
         assert line in page
     lost = identify_circuit(textbook, "AND").explain()
-    assert "not_computing" in lost
+    assert "not computing" in lost
     assert "What was tested" not in lost
 
 

@@ -324,7 +324,7 @@ WRONG = {
     ),
     "another network's edge": (
         lambda problem: [Edge(Unit(-1, 0), Unit(0, 7))],
-        "x0->h0.7, which is not an edge",
+        "x0->h0.7, which is neither an edge",
     ),
     "edges and units": (
         lambda problem: [problem.edges[0], problem.units[0]],

@@ -333,7 +333,7 @@ def test_subspaces_agree_with_unit_interchange(textbook):
         ),
         (
             lambda m: interchange_accuracy(m, OR_AND, {"either": "h0.0", "both": "h0.0"}),
-            "h0.0 and h0.0 overlap",
+            "h0.0 is there twice",
         ),
         (lambda m: interchange_accuracy(m, OR_AND, {}), "align at least one"),
         (lambda m: HighLevelModel({"a": "x0"}, "a & q"), "no variable 'q'"),

@@ -263,7 +263,8 @@ def test_the_default_metric_is_called_by_what_it_is(name):
     assert sweep.metrics == ablation_sweep(model).metrics == attribute(model).metrics == (name,)
     assert path_sweep(model, paths_from(model, "x0", f"y{model.cfg.d_out - 1}")).metrics == (name,)
     assert {f"clean_{name}", f"patched_{name}"} <= set(sweep.frame())
-    assert name in figure(sweep).layout.title.text
+    beside = [note.text.replace("<br>", " ") for note in figure(sweep).layout.annotations]
+    assert f"change of the {name}" in beside
     if name != "logit":
         assert not [column for column in sweep.frame() if "logit" in column]
     own = OwnModel()

@@ -474,7 +474,9 @@ def test_every_relative_link_of_a_document_leads_to_a_file():
     assert len(documents) > 5
     for document in documents:
         for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
-            if not re.match("https://|#", link):
+            # the site's own copies of the notebooks, and its reference, are made by its build
+            is_made = document.parent.name == "docs" and re.match("notebooks/|reference/", link)
+            if not is_made and not re.match("https://|#", link):
                 assert (document.parent / link.partition("#")[0]).is_file(), (document.name, link)
 
 

@@ -894,11 +894,11 @@ def test_too_large_for_conditions_is_left_out(tmp_path):
 
 
 def test_weights_that_only_rounding_flips_are_not_shown_moving():
-    """y0 is 1e-8 on every row, whatever the hidden units are: moved by more than that, the weights
-    into it flip rows, and no other weight does.
+    """Two hidden units cancel and y0 is 1e-8 on every row: each weight, moved by as little, flips
+    rows, and none flips one farther on.
     """
-    hidden = ([[1.0, 1.0], [1.0, 1.0]], [0.0, -1.0])
-    model = HookedMLP.from_weights([hidden, ([[0.0, 0.0]], [1e-8])], target="XOR")
+    hidden = ([[1.0, 1.0], [1.0, 1.0]], [0.0, 0.0])
+    model = HookedMLP.from_weights([hidden, ([[1.0, -1.0]], [1e-8])], target="XOR")
     findings = find_out(model, progress=False)
     assert [weight.slack for weight in findings.slack] == [inf] * 9
     figures = figures_of(findings)

@@ -299,7 +299,9 @@ def test_what_is_no_lock_of_ours_is_never_written_into(folder, tmp_path, is_link
     if is_link:
         (folder / ".census.lock").symlink_to(mine)
     shards(folder)[0].unlink()
-    with pytest.raises(XorMiError, match=r"census\.lock.*no lock that xor-mi wrote; move it away"):
+    with pytest.raises(
+        XorMiError, match=r"census\.lock.*not a lock that xor-mi wrote; move it away"
+    ):
         run(folder)
     assert mine.read_text(encoding="utf-8") == "my notes"
 

@@ -86,7 +86,7 @@ def in_words(name: str) -> str:
 def parameter_text(value: float, *, signed: bool = False, scale: float = 0.0) -> str:
     """A weight, a bias or a threshold: as `number_text`, with two figures of it at least.
 
-    >>> parameter_text(-1.97), parameter_text(0.0328), parameter_text(-0.00255), parameter_text(0)
+    >>> parameter_text(-1.97), parameter_text(0.0328), parameter_text(-0.00255), parameter_text(0.0)
     ('-1.97', '0.033', '-0.0026', '0.00')
     """
     value = float(value)
