@@ -380,6 +380,23 @@ def _levels(shades: _Shades) -> tuple[float, float, float]:
     return step * (math.ceil(low / step - 0.5) + 0.5), high, step
 
 
+def _small_texts(
+    spots: Sequence[Point], texts: Sequence[str], *, name: str, hoverinfo: str
+) -> go.Scatter:
+    """Texts in the plane, each at its place, that can be read on any colour behind them."""
+    x, y = columns_of(spots)
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="text",
+        text=list(texts),
+        textfont={"size": 11, "color": INK, "shadow": HALO},
+        hoverinfo=hoverinfo,
+        name=name,
+        showlegend=False,
+    )
+
+
 def _add_contour_numbers(
     figure: go.Figure, plane: InputPlane, shades: _Shades, taken: Taken
 ) -> None:
@@ -401,18 +418,7 @@ def _add_contour_numbers(
         placed = numbers_of(crossings(x, y, height, level), size, taken)
         spots += placed
         texts += [text] * len(placed)
-    at_x, at_y = columns_of(spots)
-    numbers = go.Scatter(
-        x=at_x,
-        y=at_y,
-        mode="text",
-        text=texts,
-        textfont={"size": 11, "color": INK, "shadow": HALO},
-        hoverinfo="skip",
-        name="numbers of contours",
-        showlegend=False,
-    )
-    figure.add_trace(numbers)
+    figure.add_trace(_small_texts(spots, texts, name="numbers of contours", hoverinfo="skip"))
 
 
 def distance_bar(score: str, *, bound: float, is_cut: bool) -> dict[str, Any]:
@@ -736,19 +742,8 @@ def _add_regions(
         middle = piece.center.tolist()
         written.append("" if spot is None else text)
         spots.append((middle[0], middle[1]) if spot is None else spot)
-    x, y = columns_of(spots)
-    names = go.Scatter(
-        x=x,
-        y=y,
-        mode="text",
-        text=written,
-        textfont={"size": 11, "color": INK, "shadow": HALO},
-        hovertext=maps,
-        hoverinfo="text",
-        name="names of regions",
-        showlegend=False,
-    )
-    figure.add_trace(names)
+    names = _small_texts(spots, written, name="names of regions", hoverinfo="text")
+    figure.add_trace(names.update(hovertext=maps))
     for name in lettered:
         # nothing is drawn of it but its line of the legend
         unseen = {"color": "rgba(0,0,0,0)"}
