@@ -208,6 +208,7 @@ def test_a_page_as_it_is_met(look, name):
         assert all(browser.execute_script(HINTED))
     dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    next_frame(browser)
     assert not is_whole or serious(browser) == []
     page = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     for paper, *inks in browser.execute_script(INKS):
@@ -259,6 +260,11 @@ def resize(browser, width):
     """Another screen; figures are laid out anew in the next frame."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    next_frame(browser)
+
+
+def next_frame(browser):
+    """Wait for what a page does in the frame after a change of its screen or its medium."""
     wait = "const done = arguments[0]; requestAnimationFrame(() => setTimeout(done, 100))"
     browser.execute_async_script(wait)
 
