@@ -25,7 +25,7 @@ ROOMS = re.findall(
 
 
 def exported(room: str) -> list[str]:
-    """The public names of a room, classes first, in the order of the alphabet."""
+    """The public names of a room in the order of the alphabet, capital letters first."""
     module = importlib.import_module(f"xor_mi.{room}")
     listed = getattr(module, "__all__", None)
     names = listed or [name for name in vars(module) if not name.startswith("_")]
@@ -54,10 +54,11 @@ def home_of(room: str, name: str) -> str:
     """The module in which a public name of a room stands."""
     module = importlib.import_module(f"xor_mi.{room}")
     for statement in ast.parse(inspect.getsource(module)).body:
-        if isinstance(statement, ast.ImportFrom) and name in {
-            alias.asname for alias in statement.names
-        }:
-            return statement.module or module.__name__
+        if not isinstance(statement, ast.ImportFrom) or statement.module is None:
+            continue
+        names = {alias.asname or alias.name for alias in statement.names}
+        if name in names and statement.module.startswith("xor_mi."):
+            return home_of(statement.module.removeprefix("xor_mi."), name)
     return module.__name__
 
 
@@ -87,17 +88,60 @@ def directive(room: str, name: str) -> str:
     full = f"xor_mi.{room}.{name}"
     if inspect.isclass(thing):
         return f".. autoclass:: {full}\n   :members:\n"
-    if isinstance(thing, FunctionType):
+    if is_function(thing):
         return f".. autofunction:: {full}\n"
     words = "\n".join(plain(words_of_constant(room, name), places()))
     return f".. py:data:: {full}\n\n{textwrap.indent(words, '   ')}\n"
 
 
+def first_sentence(words: str | None) -> str:
+    """The first paragraph of a docstring up to its first sentence's end, as one line of markup."""
+    paragraph = " ".join((words or "").strip().split("\n\n")[0].split())
+    ends = re.search(r"\.(?= [A-Z])", paragraph)
+    sentence = paragraph[: ends.end()] if ends else paragraph
+    return plain([sentence], places())[0]
+
+
+def line_of(room: str, name: str) -> str:
+    """One name in the list at the head of a room's page: a link, and what it is."""
+    thing = getattr(importlib.import_module(f"xor_mi.{room}"), name)
+    has_docstring = inspect.isclass(thing) or is_function(thing)
+    words = inspect.getdoc(thing) if has_docstring else " ".join(words_of_constant(room, name))
+    return f"- :py:obj:`{name} <xor_mi.{room}.{name}>`: {first_sentence(words)}"
+
+
+def is_function(thing: object) -> bool:
+    """Whether it is a function, also one that remembers its answers."""
+    return isinstance(inspect.unwrap(thing), FunctionType)
+
+
+def by_kind(room: str) -> dict[str, list[str]]:
+    """What a room exports: what one calls, what that returns, and what has a fixed value."""
+    module = importlib.import_module(f"xor_mi.{room}")
+    kinds: dict[str, list[str]] = {"Functions": [], "Classes": [], "Constants": []}
+    for name in exported(room):
+        thing = getattr(module, name)
+        if inspect.isclass(thing):
+            kinds["Classes"].append(name)
+        else:
+            kinds["Functions" if is_function(thing) else "Constants"].append(name)
+    return {kind: names for kind, names in kinds.items() if names}
+
+
+def overview(room: str) -> list[str]:
+    """Every public name of a room with its first sentence, line by line."""
+    lines = []
+    for kind, names in by_kind(room).items():
+        lines += [f"**{kind}**", "", *(line_of(room, name) for name in names), ""]
+    return lines
+
+
 def page_of(room: str) -> str:
-    """The page of a room: its own words, then each public name."""
+    """The page of a room: its own words, a list of what it exports, then each public name."""
     title = f"xor_mi.{room}"
     head = f"{title}\n{'=' * len(title)}\n\n.. automodule:: {title}\n   :no-members:\n"
-    return "\n".join([head, *(directive(room, name) for name in exported(room))])
+    ordered = [name for names in by_kind(room).values() for name in names]
+    return "\n".join([head, *overview(room), *(directive(room, name) for name in ordered)])
 
 
 def write_reference(place: Path) -> None:
@@ -107,14 +151,18 @@ def write_reference(place: Path) -> None:
     for room in ROOMS:
         (place / f"{room}.rst").write_text(page_of(room), encoding="utf-8")
     listed = "".join(f"   {room}\n" for room in ROOMS)
+    words = {room: importlib.import_module(f"xor_mi.{room}").__doc__ for room in ROOMS}
+    rooms = "\n".join(f"- :doc:`{room} <{room}>`: {first_sentence(words[room])}" for room in ROOMS)
     index = f"""Reference
 =========
 
 Everything that xor-mi exports, room by room, in the order in which data flows through them. What
 ``from xor_mi import ...`` gives is in these rooms too.
 
+{rooms}
+
 .. toctree::
-   :maxdepth: 1
+   :hidden:
 
 {listed}"""
     (place / "index.rst").write_text(index, encoding="utf-8")

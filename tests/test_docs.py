@@ -86,7 +86,9 @@ def test_every_term_of_the_glossary_says_where_to_read_more():
 
 
 def test_every_public_name_is_in_the_reference(monkeypatch):
-    """What the build writes for each room has all that the room exports, and nothing else."""
+    """What the build writes for each room has all that the room exports, and nothing else; in the
+    list at its head every name has a sentence.
+    """
     monkeypatch.syspath_prepend(str(DOCS))
     import _reference
 
@@ -101,5 +103,12 @@ def test_every_public_name_is_in_the_reference(monkeypatch):
     }
     # the test run's shape checker adds a module to each room
     assert {name for name in found if not name.endswith(".jaxtyping")} == set(public_objects())
+    without_words = [
+        f"{room}.{name}"
+        for room in _reference.ROOMS
+        for name in _reference.exported(room)
+        if name != "jaxtyping" and _reference.line_of(room, name).endswith(": ")
+    ]
+    assert without_words == []
     for module in ("_reference", "_docstrings"):
         sys.modules.pop(module)

@@ -135,6 +135,7 @@ HEADLINES = {
     "no_gate_reading": "It computes {target}, but not by units that act as gates",
     "not_computing": "It does not compute {target}",
 }
+"""The first sentence of a report by the verdict, with the network's target put in."""
 
 ACTIVATION_MEANS = {
     "relu": "0 where the sum is below 0, else the sum",

@@ -56,6 +56,7 @@ FORMAT = "xor_mi.Circuit/"
 VERSION = 5
 """Since format 5 a circuit can be read back."""
 VERDICTS = ("identified", "ambiguous", "approximate", "no_gate_reading", "not_computing")
+"""From the verdict that names one circuit to the one of a network that computes something else."""
 
 
 class CircuitUnit(NamedTuple):

@@ -186,6 +186,7 @@ METHODS: dict[str, Method] = {
     "shapley": shapley,
     "random": random,
 }
+"""The name that `attribute` and `score_methods` take -> the method."""
 
 
 class Estimate(NamedTuple):

@@ -20,6 +20,7 @@ PairSet = Literal["all", "unordered", "distinct"]
 Completion = Literal["all", "open"]
 Enumeration = Literal["free", "ordered"]
 Preset = Literal["default", "meloux_paper", "meloux_code"]
+"""The conventions that have a name."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "ablation": get_args(Ablation),
