@@ -37,6 +37,7 @@ exclude_patterns = ["_build"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
 
 html_theme = "furo"
+html_show_search_summary = False  # a page that is opened from the disk may not read another
 html_title = "xor-mi"
 html_theme_options = {
     "source_repository": "https://github.com/xor-mi/xor-mi/",
