@@ -49,6 +49,6 @@ Nothing heavy is imported until it is used: `import xor_mi` loads neither torch 
 import lazy_loader as _lazy
 
 # the one place: the build, the plan of a census and every record read it here
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
