@@ -407,6 +407,7 @@ BETWEEN_ROOMS = {
     *("graph.sources_of", "graph.require_layer_sizes", "model.one_of_a_pair", "model.read_inputs"),
     "model.require_device",
     *("finding.count_text", "finding.number_text", "finding.parameter_text"),
+    "finding.flips_text",
     *("finding.folded_text", "finding.table_text"),
     "finding.in_words",
     *(

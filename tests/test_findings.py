@@ -339,6 +339,36 @@ def test_a_cell_that_ends_in_a_sweep_shows_a_line_per_site():
             assert line[4] == f"{here['flips'].sum()} of {n}"
 
 
+def test_a_printed_sweep_says_which_sites_flip_how_many_decisions():
+    """As pandas counts the flips in the frame; of five sites and more the first three by count."""
+    model = textbook_xor()
+    for sweep in (patch_sweep(model), ablation_sweep(model, value="zero")):
+        flips = sweep.frame().groupby("site", sort=False)["flips"].agg(["sum", "size"])
+        (first, (n_first, of)), (second, (n_second, _)) = flips.T.items()
+        said = f"; {first} flips {n_first} of {of} decisions, {second} {n_second}"
+        assert str(sweep).endswith(said), str(sweep)
+    wide = patch_sweep(train_population("XOR", 1, hidden=6, seed=3, progress=False)[0])
+    flips = wide.frame().groupby("site")["flips"].sum()
+    most = flips[list(wide.site_names)].sort_values(ascending=False, kind="stable")
+    named = [f"{most.index[0]} flips {most.iloc[0]} of 12 decisions"]
+    named += [f"{most.index[k]} {most.iloc[k]}" for k in (1, 2)]
+    rest = "none" if not most.iloc[3] else f"at most {most.iloc[3]}"
+    assert str(wide).endswith(f"; {', '.join(named)}, each of 3 more {rest}"), str(wide)
+    same = patch_sweep(model, [("01", "10")])
+    assert not same.frame()["flips"].any()
+    assert str(same).endswith("1 pair x 2 sites, in output; none of 2 decisions flips")
+    of_one = patch_sweep(model, [("01", "10")], ["h0.0"])
+    assert str(of_one).endswith("1 pair x 1 site, in output; the decision does not flip")
+    flipped = patch_sweep(model, [("00", "11")], ["h0.1"])
+    assert str(flipped).endswith("1 pair x 1 site, in output; h0.1 flips 1 of 1 decision")
+
+
+def test_a_cell_counts_one_line_more_in_the_singular():
+    """Of 21 sites one line is left out."""
+    model = train_population("XOR", 1, hidden=21, progress=False)[0]
+    assert "<p>... and 1 more line; .frame()" in patch_sweep(model, progress=False)._repr_html_()
+
+
 def test_a_cell_shows_twenty_lines_at_most_the_largest_first():
     """Of 40 sites those with the largest mean size of effect; the rest is counted."""
     model = train_population("XOR", 1, hidden=40, progress=False)[0]

@@ -512,7 +512,7 @@ def test_a_list_of_weights_is_read_by_shape():
         ([object()], {"act_fn": "relu"}, "entry 0 of the list is not an array"),
         ([], {"act_fn": "relu"}, "no linear layer found"),
         ([*TEXTBOOK[0], *TEXTBOOK[1]], {"act_fn": "rellu"}, "has the activation rellu"),
-        ("no model", {}, "'no model' is no Keras model"),
+        ("no model", {}, "'no model' is not a Keras model"),
         (Model(*dense((2, 3, 1), ["relu", "linear"])), {"act_fn": "relu"}, "follow from the model"),
         (Model(Lambda(), *dense((2, 3, 1), ["relu", "linear"])), {}, "layer 0 is Lambda; expected Dense"),
         (Model(dense((2, 3), ["linear"])[0], Lambda()), {}, "layer 1 is Lambda, which is not known"),
@@ -633,7 +633,9 @@ def test_an_example_tells_square_layers_apart():
     HookedMLP.from_weights(turned, example=([1, 0], outputs[2]), act_fn="tanh")
     with pytest.raises(XorMiError, match=r"contradicts layout='in_out' .* give layout='out_in'"):
         HookedMLP.from_weights(turned, layout="in_out", example=example, act_fn="tanh")
-    with pytest.raises(XorMiError, match="the example, which says .* is an activation or a weight"):
+    with pytest.raises(
+        XorMiError, match="the example, which says .* check the activations and the weights"
+    ):
         HookedMLP.from_weights(layers, example=example, act_fn="relu")
     for wrong, message in (
         (5, "example is a pair"),

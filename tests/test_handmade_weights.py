@@ -44,6 +44,8 @@ def test_edit_changes_what_was_asked_and_nothing_else(textbook):
         ({"fc3.weight[0, 0]": 1.0}, "no parameter 'fc3.weight"),
         ({"fc1.weigth[0, 0]": 1.0}, r"no parameter.*did you mean 'fc1.weight'"),
         ({3: 1.0}, "no parameter '3'"),
+        ({"w12": 1.0}, r"no parameter 'w12'; margins.weight_symbols\(model\) says what 'w12' is"),
+        ({"c": 1.0}, r"no parameter 'c'; margins.weight_symbols\(model\) says what 'c' is"),
         ({"x0": 1.0}, "x0 is an input and has no bias"),
         ({"h0.7": 1.0}, "no unit or edge 'h0.7'"),
         ({"fc1.weight[0, 1]": float("nan")}, "give a finite number"),

@@ -217,11 +217,11 @@ def test_logits_and_probabilities_are_those_of_plain_python(n_outputs):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: logit(torch.tensor([1.0, 0.5]), rule=PROBABILITIES), "1 of these probabilities are 0 or 1, whose logit is infinite"),
+        (lambda: logit(torch.tensor([1.0, 0.5]), rule=PROBABILITIES), "1 of these probabilities is 0 or 1, whose logit is infinite"),
         (lambda: probability(torch.ones(2, 1), rule=DecisionRule(outputs="output")), "neither logits nor probabilities; read metrics.score"),
         (lambda: probability(torch.ones(2, 2), rule=DecisionRule("argmax", outputs="probability")), "largest of several probabilities"),
         (lambda: logit(torch.ones(2, 2), rule=DecisionRule("argmax", outputs="probability")), "largest of several probabilities"),
-        (lambda: logit_difference(torch.full((2, 1), 0.5), [1, 1], rule=DecisionRule(outputs="probability")), "no probability is decided at threshold 0"),
+        (lambda: logit_difference(torch.full((2, 1), 0.5), [1, 1], rule=DecisionRule(outputs="probability")), "no probability crosses the threshold 0"),
         (lambda: logit(torch.ones(2, 3, 4)), r"outputs have shape \[2, 3, 4\], not \[batch, d_out\].*metrics=lambda"),
         (lambda: score(torch.ones(2), rule=DecisionRule("argmax")), "argmax compares outputs with each other, and here there are 1"),
         (lambda: accuracy(torch.ones(0, 1), []), "no examples"),
@@ -264,7 +264,7 @@ def test_the_default_metric_is_called_by_what_it_is(name):
     assert path_sweep(model, paths_from(model, "x0", f"y{model.cfg.d_out - 1}")).metrics == (name,)
     assert {f"clean_{name}", f"patched_{name}"} <= set(sweep.frame())
     beside = [note.text.replace("<br>", " ") for note in figure(sweep).layout.annotations]
-    assert f"change of the {name}" in beside
+    assert f"change of the {name.replace('_', ' ')}" in beside
     if name != "logit":
         assert not [column for column in sweep.frame() if "logit" in column]
     own = OwnModel()

@@ -40,10 +40,12 @@ def test_what_overflows_is_refused_with_its_unit_and_row(operation):
         with pytest.raises(XorMiError) as refused:
             station(scaled(XOR, 1e200, dtype="float64"))
         assert str(refused.value) == (
-            f"{operation} needs values that float64 can hold; on row 01 y0 adds up more than "
+            f"{operation} needs values that float64 can hold; on row 01 y0 adds up to more than "
             "1e+300: make the weights of its layer, or of one before it, smaller"
         )
-        with pytest.raises(XorMiError, match=r"on row 01 y0 adds up more than 3.403e\+38.*float64"):
+        with pytest.raises(
+            XorMiError, match=r"on row 01 y0 adds up to more than 3.403e\+38.*float64"
+        ):
             station(scaled(XOR, 1e30))
         station(scaled(XOR, 1e30, dtype="float64"))
 
@@ -52,5 +54,5 @@ def test_what_overflows_is_refused_with_its_unit_and_row(operation):
 def test_a_hidden_unit_is_named_too(find):
     """65504 is the largest number of float16, and h0.1 adds up 120000 on row 11 alone."""
     layers = [([[1, 1], [60000, 60000]], [0, -60000]), ([[1, -2]], [0])]
-    with pytest.raises(XorMiError, match=r"on row 01 h0\.1 adds up more than 6\.55e\+04"):
+    with pytest.raises(XorMiError, match=r"on row 01 h0\.1 adds up to more than 6\.55e\+04"):
         find(HookedMLP.from_weights(layers, dtype="float16", target="XOR"))

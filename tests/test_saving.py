@@ -526,7 +526,7 @@ def test_a_name_that_no_file_has_is_refused(name):
         read_trajectories,
         lambda name: trajectories(trained, directory=name),
     ):
-        with pytest.raises(XorMiError, match="which no place on disk is called"):
+        with pytest.raises(XorMiError, match="which cannot be a place on disk"):
             call(name)
 
 

@@ -80,7 +80,7 @@ def test_what_is_too_much_to_align_is_said_beside_the_other_counts(textbook, mon
     monkeypatch.setattr(_alignments, "MAX_GROUPED", 0)
     report = identifiability_report(textbook, progress=False)
     assert report.n_alignments is None
-    assert "minimal alignments are more than the 0 that are taken" in report.why_no_alignments
+    assert "minimal alignments are more than the 0 that are allowed" in report.why_no_alignments
     assert report.counts.counts[0].n_alignments > 0
     with pytest.raises(XorMiError, match="iterate over them"):
         find_alignments(textbook).merged()
@@ -88,7 +88,7 @@ def test_what_is_too_much_to_align_is_said_beside_the_other_counts(textbook, mon
     compared = compare_conventions(textbook, progress=False).counts[0]
     assert compared.n_perfect == 1
     assert compared.n_alignments is None
-    assert "4 sets of units are more than the 3 that are taken" in compared.why_not
+    assert "4 sets of units are more than the 3 that are allowed" in compared.why_not
     report = identifiability_report(textbook, progress=False)
     assert report.n_perfect == 1
     assert "4 sets of units" in report.why_no_alignments

@@ -50,6 +50,14 @@ def test_activations_name_every_value(textbook):
     assert activations(textbook, ["11"])["hook_logits"].tolist() == [[0]]
 
 
+@pytest.mark.unchecked
+@pytest.mark.parametrize("asked", ["blocks.0.mlp.hook_pots", ("post", 0), ["hook_logits"], 3])
+def test_a_hook_that_activations_do_not_have_is_answered_with_those_they_have(textbook, asked):
+    """By name, as every other finding answers; a value without a hash too."""
+    with pytest.raises(XorMiError, match="no hook '.*; by full name .*: hook_embed, blocks.0.mlp"):
+        activations(textbook)[asked]
+
+
 def test_an_output_activation_has_its_own_column():
     """A sigmoid output is shown before and after."""
     columns = activations(HookedMLP(HookedMLPConfig(out_act_fn="sigmoid"))).wide_frame().columns

@@ -2,7 +2,7 @@
 
 Start with these; each has examples in its own `help(...)`:
 
-    train("XOR", hidden=(2,), seed=29)        a network, in `.model` of what comes back
+    train("XOR", hidden=(2,), seed=29)        a trained network: `.model` of the result
     HookedMLP.from_module, .from_weights      your own network; also .from_sklearn, .from_keras,
                                               .from_pretrained("folder")
     activations, compare                      what every unit does; two inputs side by side
@@ -12,21 +12,21 @@ Start with these; each has examples in its own `help(...)`:
     scan_gates                                which units of any hooked model separate a gate
     find_gates                                which of them act as it, by interchange
     identify_circuit                          which unit acts as which gate, with the proof
-    diagnose                                  what a network computes that is not what was asked,
-                                              and the change of reading that makes it so
+    diagnose                                  what a network computes instead of its target,
+                                              and the change of reading that explains it
     find_subcircuits, identifiability_report  every other explanation
     train_population, census                  the same for many networks
     trajectory                                when its circuit forms while it trains, step by step
     least_hidden_units, atlas                 how many hidden units a function needs, proved;
-                                              the same of every function of up to four inputs
+                                              the same for every function of up to four inputs
 
 What they take and give: BooleanFunction, Circuit, Edge, HookedMLPConfig, Site, TrainConfig, Unit;
 `xor_mi.kinds` names what an argument may be. Every mistake is answered with one `XorMiError`.
 
 The rooms (modules and sub-packages), in the order in which data flows through them:
 
-    errors, reading              refusals; what reads files of JSON
-    saving, progress, kernels    what writes files, and never over yours; progress bars; numba
+    errors, reading              error messages; how JSON files are read
+    saving, progress, kernels    how files are written, never over yours; progress bars; numba
     finding                      what every result is: a table, a figure, a notebook cell
     truth, graph, kinds          Boolean functions; names of places; kinds of arguments
     model, metrics, training     HookedMLP; numbers from its output; how it is trained
@@ -48,7 +48,7 @@ Nothing heavy is imported until it is used: `import xor_mi` loads neither torch 
 
 import lazy_loader as _lazy
 
-# the one place: the build, the plan of a census and every record read it here
+# the only place: the build, the plan of a census and every record read it here
 __version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

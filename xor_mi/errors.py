@@ -32,13 +32,13 @@ __all__ = [
 ]
 
 MAX_VALUE_SHOWN = 60
-"""A message quotes a value that takes at most so many characters."""
+"""A message quotes at most this many characters of a value."""
 
 MAX_NAMES_SHOWN = 24
-"""A message lists at most so many names of what exists."""
+"""A message lists at most this many of the names that exist."""
 
 LEAST_LIKENESS = 0.5
-"""From this likeness on (`difflib`'s ratio, 0 to 1) a name is taken for a slip of the one asked."""
+"""A name this similar to a wrong one, or more, is suggested (`difflib`'s ratio, 0 to 1)."""
 
 SEEDS_BELOW = 2**62
 """Seeds are smaller than this, so that a seed plus the number of a network fits in 64 bits."""
@@ -59,7 +59,7 @@ class XorMiError(ValueError):
 
 
 class XorMiWarning(UserWarning):
-    """Something a caller may have meant otherwise, said once; the answer is given all the same."""
+    """A caller may have meant something else; the function goes on and gives its answer."""
 
 
 class TooManyReadings(XorMiError):
@@ -79,7 +79,7 @@ def shown(value: object) -> str:
 
 
 def cut_short(text: str, *, at_most: int = MAX_VALUE_SHOWN) -> str:
-    """A text as a message has room for it: on one line, and printable wherever it came from.
+    """A text made fit for a message: on one line, cut if it is long, and printable.
 
     Args:
         at_most: characters, the dots at the end among them.
@@ -91,13 +91,13 @@ def cut_short(text: str, *, at_most: int = MAX_VALUE_SHOWN) -> str:
     """
     if "\n" in text:
         text = " ".join(text.split())
-    # cut before and after: a million characters need no escaping, and an escape is longer
+    # cut first, so that a million characters are not escaped; and again, because escapes are longer
     text = _printable(text[: at_most + 1])
     return text if len(text) <= at_most else f"{text[: at_most - 3]}..."
 
 
 def _printable(text: str) -> str:
-    """What a terminal would obey, or no encoding has, is written as its escape."""
+    """Escapes in place of characters that a terminal would obey or that no encoding has."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
@@ -163,17 +163,19 @@ def whole_number(name: str, value: object, *, at_least: int = 0, below: int | No
 
 
 def require_seeds(seed: object, n_networks: int) -> int:
-    """The seed of the first of several networks -> it as an int; the others have the next ones.
+    """The first seed of several networks -> it as an int; the other networks have the next seeds.
 
     Raises:
-        XorMiError: no whole number, or the last one's seed is not below 2^62.
+        XorMiError: a seed that is not a whole number, or a last seed that is not below 2^62.
 
     >>> require_seeds(2**62 - 2, 2) == 2**62 - 2
     True
     """
     number = whole_number("seed", seed, below=SEEDS_BELOW)
     if number + n_networks > SEEDS_BELOW:
-        raise XorMiError(f"seeds must be below 2^62; {n_networks} from {number} on are not")
+        raise XorMiError(
+            f"seeds must be below 2^62; {n_networks:,} from {number} on are not: give a lower seed"
+        )
     return number
 
 
@@ -209,11 +211,11 @@ def require_at_most(count: int, most: int, *, what: str, do: str) -> None:
     >>> require_at_most(5_000, 1_000, what="paths", do="name fewer")
     Traceback (most recent call last):
         ...
-    xor_mi.errors.XorMiError: 5,000 paths are more than the 1,000 that are taken; name fewer
+    xor_mi.errors.XorMiError: 5,000 paths are more than the 1,000 that are allowed; name fewer
     """
     if count > most:
         raise XorMiError(
-            f"{_counted(count)} {what} are more than the {_counted(most)} that are taken; {do}"
+            f"{_counted(count)} {what} are more than the {_counted(most)} that are allowed; {do}"
         )
 
 
@@ -221,7 +223,7 @@ def require_memory(n_bytes: int, *, what: str, do: str) -> None:
     """Refuse work that would hold more than `MOST_BYTES` at once, before it is begun.
 
     Args:
-        n_bytes: of everything that is held at the same time.
+        n_bytes: the bytes of everything that is held at the same time.
         what: what takes them, such as "a grid of 20,001 x 20,001 points".
         do: the next step, such as "give a smaller n_points".
 
@@ -236,7 +238,7 @@ def require_memory(n_bytes: int, *, what: str, do: str) -> None:
 
 
 def _counted(count: int) -> str:
-    """A number as a person reads it; of a huge one its power of ten."""
+    """A number as a person reads it; a huge one as its power of ten."""
     return f"{count:,}" if count < 10**15 else f"about 10^{int(log10(count))}"
 
 
@@ -246,8 +248,8 @@ def as_path(name: str, value: object) -> Path:
     A leading "~" or "~name" is the home folder, as in a shell.
 
     Raises:
-        XorMiError: naming the argument and what was given. Empty text is refused: `Path` would take
-            it for the folder one is in. So is the home folder of a user who is not known.
+        XorMiError: naming the argument and what was given. Empty text is refused, because `Path`
+            would read it as the current folder; so is the home folder of an unknown user.
 
     >>> as_path("directory", "")
     Traceback (most recent call last):
@@ -260,7 +262,7 @@ def as_path(name: str, value: object) -> Path:
     path = Path(value)  # pyright: ignore[reportArgumentType]
     if not _is_nameable(path):
         raise XorMiError(
-            f"{name} is {shown(str(path))}, which no place on disk is called; give another"
+            f"{name} is {shown(str(path))}, which cannot be a place on disk; give another name"
         )
     try:
         return path.expanduser() if str(value).startswith("~") else path
@@ -279,7 +281,7 @@ def _is_nameable(path: Path) -> bool:
         os.lstat(path)
     except UnicodeEncodeError:  # half of a character
         return False
-    except OSError as error:  # nothing there is no hindrance, but a name that is too long is
+    except OSError as error:  # a place may still be empty, but a name can be too long
         return error.errno != errno.ENAMETOOLONG
     return True
 
@@ -294,5 +296,5 @@ def unwritable(path: str | Path, error: OSError) -> XorMiError:
     return XorMiError(f"cannot write '{path}': {error.strerror or error}; {next_step}")
 
 
-# EDQUOT, the share of one user being used up, is not known on Windows
+# Windows does not have EDQUOT (the user's quota is used up)
 _DISK_IS_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}

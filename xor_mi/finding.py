@@ -1,4 +1,4 @@
-"""the one small base of everything a person is given: a table, a picture, a notebook cell.
+"""the base of every result: it has a table, a picture, and a view for notebooks.
 
 Findings are frozen values. Each has `frame()`, a tidy pandas table; `plot()`, a plotly figure; and
 `_repr_html_`, what a notebook cell that ends in it shows. A finding that is not a table or has
@@ -20,6 +20,7 @@ __all__ = [
     "Listed",
     "ListedList",
     "count_text",
+    "flips_text",
     "folded_text",
     "in_words",
     "number_text",
@@ -32,32 +33,35 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 ROWS_SHOWN = 20
-"""A notebook cell shows at most so many lines of a finding's table."""
+"""A notebook cell shows at most this many lines of a finding's table."""
 
 NARROWEST = 40
-"""Printed text and tables have room for at least so many characters in a line."""
+"""The shortest lines, in characters, that printed text and tables can be folded to."""
 NARROWEST_CELL = 20
-"""Characters that a cell of text keeps in a line, where its column is made narrower."""
+"""A column of text is never made narrower than this many characters."""
 BETWEEN_COLUMNS = "  "
 
 ROUNDING = 1e-6
-"""What is smaller than this part of a network's own numbers is rounding, and is written as zero.
+"""A number below this fraction of a network's own numbers is rounding, and is written as zero.
 
 Float32 carries about 1e-7 of a number, and a sum over a few units a little less.
 """
 
+FLIPS_NAMED = 4
+"""A sentence on flipped decisions names all places if they are no more than this, else one less."""
+
 LONG_NUMBER = 1e6
-"""From here on a number is written by its power of ten, as it is where decimals show nothing."""
+"""A number of at least this size is written with its power of ten, and so is a very small one."""
 
 
 def number_text(
     value: float, *, decimals: int = 2, signed: bool = False, scale: float = 0.0
 ) -> str:
-    """A number with so many decimals, or three figures where those would show nothing of it.
+    """A number with this many decimals, or with three significant figures if those are all zero.
 
     Args:
-        scale: the size of the numbers that this one is made of; what is only rounding beside it is
-            zero.
+        scale: the size of the numbers that this one is made of; a value that is only rounding
+            beside it is written as zero.
 
     >>> number_text(-0.0), number_text(2 / 3, signed=True), number_text(2e-7), number_text(3e9)
     ('0.00', '+0.67', '2e-07', '3e+09')
@@ -75,7 +79,7 @@ def number_text(
 
 
 def in_words(name: str) -> str:
-    """A name as it is stored, such as a verdict, as a person reads it.
+    """A stored name, such as a verdict, in words.
 
     >>> in_words("no_gate_reading")
     'no gate reading'
@@ -84,7 +88,7 @@ def in_words(name: str) -> str:
 
 
 def parameter_text(value: float, *, signed: bool = False, scale: float = 0.0) -> str:
-    """A weight, a bias or a threshold: as `number_text`, with two figures of it at least.
+    """A weight, a bias or a threshold: as `number_text`, with at least two significant figures.
 
     >>> parameter_text(-1.97), parameter_text(0.0328), parameter_text(-0.00255), parameter_text(0.0)
     ('-1.97', '0.033', '-0.0026', '0.00')
@@ -94,12 +98,12 @@ def parameter_text(value: float, *, signed: bool = False, scale: float = 0.0) ->
     if not is_small:
         return number_text(value, signed=signed, scale=scale)
     sign = "+" if signed else ""
-    # with a zero at its end, where it has one
+    # the sign # keeps a zero at the end
     return f"{value:{sign}#.2g}"
 
 
 def count_text(n: int, what: str) -> str:
-    """How many there are of something whose name takes an s.
+    """A count with its noun, whose plural ends in s.
 
     >>> count_text(1, "network"), count_text(2000, "network")
     ('1 network', '2,000 networks')
@@ -107,11 +111,39 @@ def count_text(n: int, what: str) -> str:
     return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
-def folded_text(text: str, *, width: int = 80) -> str:
-    """Printed text in lines of at most so many characters, none of them cut.
+def flips_text(names: Sequence[str], counts: Sequence[int], *, of: int) -> str:
+    """How many decisions each of a few places flips; of many places, those that flip most.
 
-    A line is broken between words. What it goes on with stands under the last of its columns, or
-    two characters to the right of where it began. A word that is longer than a line stays whole.
+    Args:
+        names: of the places, such as units.
+        counts: how many decisions each place flips.
+        of: how many decisions each place could flip.
+
+    >>> flips_text(["h0.0", "h0.1"], [5, 6], of=12)
+    'h0.0 flips 5 of 12 decisions, h0.1 6'
+    >>> flips_text(["x0", "x1", "x2", "x3", "x4"], [0, 2, 4, 1, 3], of=8)
+    'x2 flips 4 of 8 decisions, x4 3, x1 2, each of 2 more at most 1'
+    """
+    order = list(range(len(names)))
+    n_named = len(names)
+    if n_named > FLIPS_NAMED:
+        n_named = FLIPS_NAMED - 1
+        order.sort(key=lambda number: -counts[number])
+    first, *others = order[:n_named]
+    said = [f"{names[first]} flips {counts[first]:,} of {count_text(of, 'decision')}"]
+    said += [f"{names[number]} {counts[number]:,}" for number in others]
+    rest = [counts[number] for number in order[n_named:]]
+    if rest:
+        at_most = "none" if not rest[0] else f"at most {rest[0]:,}"
+        said.append(f"each of {len(rest):,} more {at_most}")
+    return ", ".join(said)
+
+
+def folded_text(text: str, *, width: int = 80) -> str:
+    """Printed text in lines of at most this many characters; nothing is cut off.
+
+    A line is broken between words. Its rest stands under its last column, or two characters to the
+    right of where the line began. A word that is longer than a line stays whole.
 
     Raises:
         XorMiError: a width below 40.
@@ -150,14 +182,15 @@ def _folded_line(line: str, width: int) -> list[str]:
 def table_text(
     columns: Mapping[str, Sequence[object]], *, width: int = 80, right: bool = False
 ) -> str:
-    """A table as printed text, in lines of at most so many characters; nothing is left out.
+    """A table as printed text, in lines of at most this many characters; nothing is left out.
 
-    Numbers stand to the right. Where a table is too wide its headings, then its longest texts go on
-    in a further line; where that is not enough, its last columns follow below, beside the first.
+    Numbers are aligned to the right. If a table is too wide, its headings and then its longest
+    texts are broken into several lines; if that is not enough, its last columns follow in a table
+    below, which repeats the first column.
 
     Args:
         columns: heading -> its cells: texts, numbers, truth values or None.
-        right: whether all columns but the first stand to the right, also texts such as "45%".
+        right: whether all columns but the first are aligned to the right, also texts such as "45%".
 
     Raises:
         XorMiError: a width below 40; columns of different lengths.
@@ -186,7 +219,7 @@ class _Column(NamedTuple):
 
     Attributes:
         cells: the heading and all cells.
-        right: whether it stands to the right.
+        right: whether it is aligned to the right.
         width: characters of a line.
     """
 
@@ -268,7 +301,7 @@ def _lines_of(columns: Sequence[_Column]) -> list[str]:
 
 @runtime_checkable
 class _HasLine(Protocol):
-    """What is a line of a table."""
+    """A value that a table shows as one line."""
 
     def shown_line(self) -> dict[str, object]:
         """Column -> value."""
@@ -290,10 +323,11 @@ class Finding:
         raise XorMiError(f"a {type(self).__name__} is not a table; print it, or call .plot()")
 
     def head(self) -> dict[str, object]:
-        """What was measured and how that no line of the table says, such as counts of inputs.
+        """Facts about the measurement that are not in the table, such as counts of inputs.
 
         Name -> a number, a text, a truth value, None, or a list or a mapping of these. A stored
-        record of the finding has them, and they are compared. Empty where the table says all.
+        record of the finding holds them, and compares them. The mapping is empty if the table says
+        everything.
         """
         return {}
 
@@ -301,9 +335,9 @@ class Finding:
         """The finding as a figure; options are those of its function in `xor_mi.plots`.
 
         Raises:
-            XorMiError: a kind of finding that no figure is drawn of.
+            XorMiError: a kind of finding that has no figure.
         """
-        # The one door in the house that points up: pictures stand above findings.
+        # The only import in this package that points up: figures stand above findings.
         from xor_mi.plots import figure
 
         return figure(self, **options)
@@ -366,7 +400,7 @@ def _table_html(table: "pd.DataFrame") -> str:
     columns: list[list[str]] = []
     for name, values in first_lines.items():
         texts = [_cell_text(value) for value in values]
-        # a column of nothing says nothing
+        # a column without any value is left out
         if texts and not any(texts):
             continue
         right = _is_numeric(values)
@@ -380,11 +414,11 @@ def _table_html(table: "pd.DataFrame") -> str:
 
 def _note_html(n_more: int, where: str) -> str:
     """How many lines are not shown."""
-    return f"<p>... and {n_more} more lines{where}</p>" if n_more else ""
+    return f"<p>... and {count_text(n_more, 'more line')}{where}</p>" if n_more else ""
 
 
 def _is_numeric(column: Iterable[object]) -> bool:
-    """Whether a column holds numbers, so that it stands to the right."""
+    """Whether a column holds numbers, which are aligned to the right."""
     kept = [value for value in column if value is not None]
     return bool(kept) and all(_is_number(value) for value in kept)
 

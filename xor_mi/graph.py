@@ -140,7 +140,7 @@ def _are_kept(indices: object, kept: Sequence[int]) -> bool:
 
 @dataclass(frozen=True)
 class Subcircuit:
-    """Some of a network's hidden units and edges, told by what each unit still reads.
+    """Some of a network's hidden units and edges, described by what each unit still reads.
 
     Inputs and outputs all stay.
 
@@ -247,8 +247,8 @@ class Site:
 
     The index counts from the axis after the batch. An entry is a whole number, None for everything
     along that axis, a slice, or a list of whole numbers; lists on several axes name all their
-    combinations. Axes left out are taken whole, so Site(hook) is the whole hook. On a transformer
-    Site("blocks.0.attn.hook_z", (None, 2)) is head 2 at all positions.
+    combinations. An axis that is left out is covered completely, so Site(hook) is the whole
+    activation. On a transformer Site("blocks.0.attn.hook_z", (None, 2)) is head 2 at all positions.
 
     Attributes:
         index: entry by entry; a list as a tuple, and a slice of a whole axis as None.
@@ -260,7 +260,7 @@ class Site:
     blocks.0.hook_resid_pre[0:2, [1, 3]]
 
     Raises:
-        XorMiError: an index entry of another kind, a list of nothing or with a number twice; an
+        XorMiError: an index entry of another kind; a list that is empty or has a number twice; an
             index that is itself a list of numbers, which could mean one per axis or several of one
             axis; or a label that is not text.
     """
@@ -311,7 +311,7 @@ class Site:
             numbers = _numbers_along(entry, size)
             if not numbers and entry is not None:
                 raise self._outside(
-                    shape, f"{_index_text([entry])} is nothing of an axis of {size}"
+                    shape, f"{_index_text([entry])} selects nothing of an axis of {size}"
                 )
             if len(set(numbers)) < len(numbers):
                 raise XorMiError(f"{self.name} names a number twice; name each once")
@@ -368,7 +368,7 @@ def _entry_of(hook_name: str, entry: object) -> KeptEntry:
 
 
 def _slice_of(hook_name: str, entry: slice) -> slice | None:
-    """A slice as it is kept: from a number on, and without a step of 1. None is a whole axis."""
+    """A slice as it is kept: with a start, without a step of 1; None for a whole axis."""
     given = (entry.start, entry.stop, entry.step)
     start, stop, step = [None if end is None else _whole_number(end) for end in given]
     n_numbers = sum(number is not None for number in (start, stop, step))
@@ -383,7 +383,7 @@ def _slice_of(hook_name: str, entry: slice) -> slice | None:
 
 
 def _whole_number(value: object) -> int | None:
-    """A whole number, also NumPy's or a tensor's; None of anything else. A bool is none."""
+    """A whole number, also NumPy's or a tensor's; None for anything else, and for a bool."""
     if isinstance(value, Integral):
         return None if isinstance(value, bool) else int(value)
     # an array of no axes holds one number
@@ -393,7 +393,7 @@ def _whole_number(value: object) -> int | None:
 
 
 def _whole_numbers(value: object) -> tuple[int, ...] | None:
-    """Several whole numbers, as a list, range, array or tensor; None of anything else."""
+    """Several whole numbers, as a list, range, array or tensor; None for anything else."""
     if isinstance(value, ArrayLike):
         value = value.tolist()
     if not isinstance(value, (list, tuple, range)):
@@ -403,7 +403,7 @@ def _whole_numbers(value: object) -> tuple[int, ...] | None:
 
 
 def _ends_of(entry: KeptEntry, size: int) -> list[int]:
-    """The numbers that an axis of this size must have; of a slice, its first and its last."""
+    """The numbers that an axis must have for this entry; for a slice, its first and its last."""
     if isinstance(entry, slice):
         stop = [] if entry.stop is None else [entry.stop]
         # a slice ends before its stop, and may begin and end behind the last number

@@ -6,10 +6,10 @@ a tensor, an array or a list: one per example, or one per example and decision.
 A decision is `output > threshold`, strictly. An output exactly on the threshold decides nothing: it
 is UNDECIDED (-1), never rounded. A network's own rule, a threshold or which output is the largest,
 is its `model.rule`, which also knows whether the outputs are logits or probabilities. With `rule=`
-the metrics here read what it decides by; without it they take the outputs for logits, and say so
-(`XorMiWarning`) where all of them lie between 0 and 1, as probabilities do.
+the metrics here use the number that the rule compares; without it they read the outputs as logits,
+and warn (`XorMiWarning`) if all of them lie between 0 and 1, as probabilities do.
 
-A sweep that is given one of these functions as it is (`metrics=metrics.logit_difference`) calls it
+A sweep that is given one of these functions itself (`metrics=metrics.logit_difference`) calls it
 with the network's rule, the decision that is asked for, and the labels.
 
 Other models than a HookedMLP have no rule. What they decide is a function of their outputs that the
@@ -64,7 +64,7 @@ __all__ = [
 def score(
     outputs: Float[Tensor, "batch *d_out"], *, output: int = 0, rule: DecisionRule | None = None
 ) -> Float[Tensor, " batch"]:
-    """The number that a decision is made by, whatever it is: the output itself, by default.
+    """The number that a decision is made by, one per example: by default the output itself.
 
     Args:
         rule: with a network's rule, the score of its decision `output`: by argmax over two outputs
@@ -86,11 +86,11 @@ def score(
 def logit(
     outputs: Float[Tensor, "batch *d_out"], *, output: int = 0, rule: DecisionRule | None = None
 ) -> Float[Tensor, " batch"]:
-    """The logit: the score of a decision where the outputs are logits, ln(p / (1 - p)) of a p.
+    """The logit of a decision, one per example: ln(p / (1 - p)) if the output is a probability p.
 
     Args:
-        rule: a network's rule, which knows what its outputs are. Without it they are taken for
-            logits. Outputs that are neither logits nor probabilities are given as they are.
+        rule: a network's rule, which knows what its outputs are. Without it they are read as
+            logits. Outputs that are neither logits nor probabilities are returned unchanged.
 
     Raises:
         XorMiError: no output of this number, outputs of another shape, or probabilities without a
@@ -109,8 +109,9 @@ def logit(
     _require_one_probability(rule)
     n_certain = int(((scores <= 0) | (scores >= 1)).sum())
     if n_certain:
+        verb = "is" if n_certain == 1 else "are"
         raise XorMiError(
-            f"{n_certain} of these probabilities are 0 or 1, whose logit is infinite; read "
+            f"{n_certain} of these probabilities {verb} 0 or 1, whose logit is infinite; read "
             "metrics.probability or metrics.score instead"
         )
     return torch.logit(scores)
@@ -119,14 +120,14 @@ def logit(
 def probability(
     outputs: Float[Tensor, "batch *d_out"], *, output: int = 0, rule: DecisionRule | None = None
 ) -> Float[Tensor, " batch"]:
-    """The probability of a decision: the sigmoid of a logit, and by argmax the softmax.
+    """The probability of a decision, one per example: a logit's sigmoid, or by argmax the softmax.
 
     It saturates on one side and is nearly exponential in the logit on the other: prefer
     `logit_difference` for effects.
 
     Args:
-        rule: a network's rule, which knows what its outputs are: probabilities are given as they
-            are. Without it the outputs are taken for logits.
+        rule: a network's rule, which knows what its outputs are: probabilities are returned
+            unchanged. Without it the outputs are read as logits.
 
     Raises:
         XorMiError: no output of this number, outputs of another shape, or outputs that are neither
@@ -160,8 +161,8 @@ def _require_one_probability(rule: DecisionRule) -> None:
     """Refuse several probabilities of which the largest wins: they need not add up to 1."""
     if rule.name == "argmax":
         raise XorMiError(
-            "the largest of several probabilities decides here, and that is not a probability of "
-            "one decision; read metrics.score, which is their difference"
+            "the largest of several probabilities decides here, and none of them is the "
+            "probability of one decision; read metrics.score, which is their difference"
         )
 
 
@@ -173,7 +174,7 @@ def logit_difference(
     output: int = 0,
     rule: DecisionRule | None = None,
 ) -> Float[Tensor, " batch"]:
-    """Right answer minus wrong answer; positive means decided right.
+    """Logit of the right answer minus the wrong one's, one per example; positive means right.
 
     It is output - threshold where the label is 1, threshold - output where it is 0: one logit
     against a fixed threshold is a two-way choice whose other logit is the threshold.
@@ -182,8 +183,8 @@ def logit_difference(
         labels: 0 or 1, one per example; or one per decision too, of which column `output` is read.
         threshold: by default 0.
         rule: a network's rule in place of a threshold; by argmax over two outputs it is y1 - y0
-            where the label is 1, and y0 - y1 where it is 0. Of probabilities the logits are
-            compared; outputs that are neither are compared as they are.
+            where the label is 1, and y0 - y1 where it is 0. For probabilities their logits are
+            compared; outputs that are neither are compared unchanged.
 
     Raises:
         XorMiError: no output of this number, outputs or labels of another shape, labels that are
@@ -205,12 +206,13 @@ def logit_difference(
 
 
 def _cut_of_logits(rule: DecisionRule) -> float:
-    """What a logit is compared with: of a threshold among probabilities, its own logit."""
+    """What a logit is compared with; a threshold among probabilities becomes its own logit."""
     if rule.outputs != "probability":
         return rule.cut
     if not 0 < rule.cut < 1:
         raise XorMiError(
-            f"no probability is decided at threshold {rule.cut:g}; read metrics.score instead"
+            f"no probability crosses the threshold {rule.cut:g}, which has no logit; "
+            "read metrics.score instead"
         )
     return torch.logit(torch.tensor(rule.cut, dtype=torch.float64)).item()
 
@@ -252,7 +254,7 @@ class ScoreAbove:
 
     Attributes:
         name: what the score is called.
-        one: the output, class or token that speaks for 1.
+        one: the output, class or token that stands for 1.
         others: those that it is compared with; None for all others, and empty for none.
         position: the place in a sequence, of outputs [batch, position, d_out]; None of outputs
             [batch, d_out].
@@ -276,7 +278,7 @@ class ScoreAbove:
         return score if score.is_floating_point() else score.float()
 
     def _compared(self, columns: Shaped[Tensor, "batch d_out"]) -> Shaped[Tensor, " batch"]:
-        """The output that speaks for 1, less the largest of those that it is compared with."""
+        """The output that stands for 1, minus the largest of those that it is compared with."""
         # in float32, so that the difference of two 16-bit numbers is not rounded once more
         if columns.element_size() < 4:
             columns = columns.float()
@@ -286,7 +288,7 @@ class ScoreAbove:
         if self.others is None:
             if n < 2:
                 raise XorMiError(
-                    "there is one class alone, which always wins; give decide=by_threshold(...)"
+                    "there is only one class, which always wins; give decide=by_threshold(...)"
                 )
             others = torch.cat([columns[:, :number], columns[:, number + 1 :]], dim=1)
             return mine - others.amax(dim=1)
@@ -352,7 +354,7 @@ def by_argmax(
 ) -> ScoreAbove:
     """A decision for `decide=`: 1 where class `one` has the largest output, 0 where another has.
 
-    Undecided where it shares the first place.
+    It is undecided if that class shares the first place.
 
     Args:
         one: the number of the class that stands for 1.
@@ -390,7 +392,7 @@ def by_tokens(one: int, zero: int, *, position: int = -1) -> ScoreAbove:
             [batch, position, d_vocab].
 
     Raises:
-        XorMiError: tokens or a position that are not whole numbers, or twice the same token.
+        XorMiError: tokens or a position that are not whole numbers, or the same token twice.
 
     >>> by_tokens(2, 0)(torch.tensor([[[9.0, 9.0, 9.0], [1.0, 0.0, 3.0]]])).tolist()
     [1]
@@ -420,7 +422,7 @@ def accuracy(
     threshold: Number | None = None,
     rule: DecisionRule | None = None,
 ) -> float:
-    """Fraction of examples whose every decision is as its label; undecided is not right.
+    """Fraction of examples whose decisions all equal their labels; an undecided one does not.
 
     Args:
         labels: 0 or 1, one per output, or one per decision of the rule, [batch, decision]; of a
@@ -438,7 +440,7 @@ def accuracy(
     decided = _rule_of(threshold, rule).decide(_as_outputs(outputs))
     _warn_of_probabilities(outputs, threshold, rule)
     if not len(decided):
-        raise XorMiError("there are no examples, so no share of them; give at least one")
+        raise XorMiError("there are no examples to take a share of; give at least one")
     bits = _as_labels(labels, *decided.shape).to(decided.device)
     is_right = (decided == bits).all(dim=1)
     return is_right.float().mean().item()
@@ -454,7 +456,7 @@ def _rule_of(threshold: Number | None, rule: DecisionRule | None) -> DecisionRul
 
 
 def _warn_of_probabilities(outputs: Tensor, *given: Number | DecisionRule | None) -> None:
-    """Say it where several outputs look like probabilities, and nothing says what they are.
+    """Warn if several outputs look like probabilities and nothing says what they are.
 
     Args:
         given: what would say it, a threshold or a rule.
@@ -485,7 +487,7 @@ def _number(threshold: Number) -> float:
 
 
 def _require_real(outputs: Tensor) -> None:
-    """Refuse what is not a tensor, decisions, and complex numbers, of which none is the larger."""
+    """Refuse what is not a tensor of real numbers: True and False are decisions already."""
     require_kind("outputs", outputs, Tensor, give="what the model returned, a tensor")
     if outputs.is_complex():
         raise XorMiError("outputs are complex numbers; give real ones, such as outputs.real")
@@ -549,10 +551,10 @@ def decisions(model: HookedMLP, rows: Rows | None = None) -> Int[Tensor, "row de
 
 
 MOST_TRIALS = 10**12
-"""A share of more trials is refused: far above, not every number is a float."""
+"""A share of more trials is refused: far above, floats do not hold every whole number."""
 
 TAIL = 0.025
-"""How often a share is outside its interval, at most, on either side."""
+"""The largest probability that a share lies outside its interval, on either side."""
 
 
 class ShareInterval(NamedTuple):
@@ -566,11 +568,12 @@ class ShareInterval(NamedTuple):
 def share_interval(count: int, n: int) -> ShareInterval:
     """How often something happened, `count` times of n, with its 95 % Clopper-Pearson interval.
 
-    As TransformerLens' `success_rate_ci`, by quantiles of the beta distribution: as soon of many
-    trials as of few. Of no trials nothing is known: share NaN, 0 to 1.
+    It is computed from quantiles of the beta distribution, as TransformerLens' `success_rate_ci`
+    is, and many trials take no longer than few. With no trials nothing is known: the share is NaN
+    and its interval 0 to 1.
 
     Raises:
-        XorMiError: numbers that are not whole, more counted than tried, or more than 10^12 trials.
+        XorMiError: numbers that are not whole, a count above n, or more than 10^12 trials.
 
     >>> share_interval(5, 10)
     ShareInterval(share=0.5, low=0.1870..., high=0.8129...)
@@ -586,7 +589,7 @@ def share_interval(count: int, n: int) -> ShareInterval:
 
 
 class MeanInterval(NamedTuple):
-    """A mean with Student's 95 % interval; None where nothing is known of it."""
+    """A mean with Student's 95 % interval; None for what is not known."""
 
     mean: float | None
     low: float | None
@@ -596,13 +599,13 @@ class MeanInterval(NamedTuple):
 def mean_interval(values: Sequence[float]) -> MeanInterval:
     """The mean of independent values with Student's 95 % interval.
 
-    Of one value there is no interval, and of none no mean.
+    One value has no interval, and no values have no mean either: these are None.
 
     >>> mean_interval([0.0, 1.0, 2.0])
     MeanInterval(mean=1.0, low=-1.484..., high=3.484...)
 
     Raises:
-        XorMiError: what is not a list of numbers.
+        XorMiError: anything but a list of numbers.
     """
     is_list = isinstance(values, Sequence) and not isinstance(values, (str, bytes))
     if not is_list or not all(isinstance(value, Real) for value in values):

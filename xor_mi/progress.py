@@ -17,9 +17,9 @@ __all__ = ["SECONDS_BEFORE_A_BAR", "progress_bar"]
 Item = TypeVar("Item")
 
 SECONDS_BEFORE_A_BAR = 0.5
-"""Work that ends before this shows nothing."""
+"""Work that takes fewer seconds shows no bar."""
 SECONDS_BETWEEN = 0.5
-"""So often a bar is drawn where nothing is done in the meantime."""
+"""Seconds between two drawings of a bar while nothing new is counted."""
 WITH_TOTAL = "{desc}: {counted} |{bar}| {elapsed}, {pace}{postfix}"
 WITHOUT_TOTAL = "{desc}: {counted}, {elapsed}, {pace}{postfix}"
 
@@ -85,7 +85,7 @@ def _pace(facts: Mapping[str, Any]) -> str:
     return f"{each}, {tqdm.format_interval(left)} left"
 
 
-# tqdm's own lock is one between processes, which a killed process leaves behind in the system
+# tqdm's own lock is shared between processes, and a killed process leaves it in the system
 _Bar.set_lock(threading.RLock())
 
 
@@ -104,7 +104,7 @@ def progress_bar(
         doing: what is being done, such as "training".
         unit: what is counted, such as "network".
         total: how many units there are, where `items` does not know.
-        n_before: units that an earlier run did; they count as done, and not into the pace.
+        n_before: units that an earlier run did; they count as done, but not towards the pace.
         progress: False for no bar at all.
 
     >>> sum(progress_bar([1, 2, 3], doing="adding", unit="number"))

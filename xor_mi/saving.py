@@ -3,10 +3,10 @@
 Every file of this package is written here. It is written beside its place and then renamed, so a
 reader sees the old file or the new one, a failure leaves the old one, and a link is replaced and
 not followed. Files that belong together, as a model's do, are renamed one after the other when all
-are written, in the order in which they are given; where that fails or is stopped, those already
-renamed go back. Two processes of one machine do so one after the other, and whoever reads such
-files waits (`unchanging`). Both halves are left only by a process that is killed between two
-renames, and by a disk that lets nothing go back: then the error names what to rename.
+are written, in the order in which they are given; if that fails or is stopped, the renamed ones are
+put back. Two processes of one machine do so one after the other, and whoever reads such files waits
+(`unchanging`). Old and new files are left mixed only if a process is killed between two renames, or
+if the disk refuses to put a file back: then the error names what to rename.
 
 Before that, whoever writes asks whether the place is free: a file counts as this package's by what
 is in it, not by its name.
@@ -64,33 +64,33 @@ __all__ = [
 ]
 
 MODEL_MARK = "xor_mi.HookedMLP"
-"""Of config.json and model.safetensors."""
+"""The mark of config.json and model.safetensors."""
 CIRCUIT_MARK = "xor_mi.Circuit"
-"""Of circuit.json."""
+"""The mark of circuit.json."""
 REPORT_MARK = "xor_mi.report"
-"""Of report.json, report.html and patching.csv."""
+"""The mark of report.json, report.html and patching.csv."""
 SEARCH_MARK = "xor_mi.search"
-"""Of search.json."""
+"""The mark of search.json."""
 CENSUS_MARK = "xor_mi.census"
-"""Of a census: its plan and every Parquet file."""
+"""The mark of a census: its plan and every Parquet file."""
 TRAJECTORIES_MARK = "xor_mi.trajectories"
-"""Of a table of trajectories: the same."""
+"""The mark of a table of trajectories: its plan and every Parquet file."""
 
 EXAM_MARK = "xor_mi.exam"
-"""Of what `xor-mi exam` writes: plan, lots, grades and page."""
+"""The mark of what `xor-mi exam` writes: plan, lots, grades and page."""
 
 TRAJECTORY_MARK = "xor_mi.trajectory"
-"""Of the page of a trajectory and the two tables beside it."""
+"""The mark of the page of a trajectory and of the two tables beside it."""
 
 ATLAS_MARK = "xor_mi.atlas"
-"""Of the table of least widths."""
+"""The mark of the table of least widths."""
 
 BENCH_MARK = "xor_mi.bench"
-"""Of a page with benches."""
+"""The mark of a page with benches."""
 
 REGRESSION_MARK = "xor_mi.regression"
 FINDING_MARK = "xor_mi.finding"
-"""Of what `testing.write_record` writes: records of circuits, and of other findings."""
+"""The marks of what `testing.write_record` writes: records of circuits, and of other findings."""
 MARKS = {
     *(MODEL_MARK, CIRCUIT_MARK, REPORT_MARK, SEARCH_MARK, CENSUS_MARK),
     *(EXAM_MARK, TRAJECTORY_MARK, TRAJECTORIES_MARK, REGRESSION_MARK, FINDING_MARK),
@@ -98,24 +98,24 @@ MARKS = {
 }
 
 HEAD = 1024
-"""Of a page, a mark is looked for in so many bytes from its start."""
+"""The mark of a page is looked for in this many bytes from its start."""
 LARGEST_HEADER = 2**20
-"""Bytes of the longest header of a table or of weights that is read."""
+"""The longest header of a table or of weights that is read, in bytes."""
 LARGEST_FOOTER = 2**26
-"""Bytes of the longest footer of a Parquet file; of a census it has some thousands."""
+"""The longest footer of a Parquet file that is read, in bytes; a census has some thousands."""
 MOST_NAMED = 3
-"""A message names at most so many of the files in the way."""
+"""A message names at most this many of the files in the way."""
 ABANDONED_AFTER = 24 * 60 * 60
-"""Seconds after which a temporary file of another machine is taken for left behind."""
+"""Seconds after which a temporary file of another machine counts as abandoned."""
 
 # what systems and Python put into folders by themselves; names with a dot do not count either
 _NOT_COUNTED = {"__pycache__", "Thumbs.db", "desktop.ini"}
 # a hash, because a machine's name may have signs that a file's name may not
 _MACHINE = f"{zlib.crc32(socket.gethostname().encode('utf-8', 'replace')):08x}"
 _LONGEST_NAME = 160
-"""A temporary file carries the name of its file where that has at most so many bytes."""
+"""A temporary file carries the name of its file if that has at most this many bytes."""
 _LOCK_START = b"process "
-"""What a lock of this package begins with."""
+"""The first bytes of a lock file of this package."""
 _NEXT_STEP = "choose another folder, or give --force (in Python overwrite=True)"
 
 
@@ -182,10 +182,10 @@ def require_own_file(file: Path, mark: str, *, overwrite: bool) -> None:
 def require_writable(
     directory: str | Path, writes: Mapping[str, str], *, overwrite: bool = False
 ) -> Path:
-    """Make the folder and try it, so that what is not a place is refused before any work is done.
+    """Make the folder and try to write in it, so that it is refused before any work is done.
 
     Raises:
-        XorMiError: it cannot be made, nothing can be written in it, or as `require_own` does.
+        XorMiError: it cannot be made, nothing can be written in it, or `require_own` refuses it.
     """
     folder = require_own(directory, writes, overwrite=overwrite)
     try:
@@ -205,10 +205,10 @@ def _require_no_folder(file: Path) -> None:
 
 
 def _is_folder(path: Path) -> bool:
-    """A link to a folder is none: the link is what would be replaced."""
+    """Whether this is a folder; a link to one is not, since the link itself would be replaced."""
     try:
         return stat.S_ISDIR(path.lstat().st_mode)
-    except OSError:  # nothing there, or nothing that may be looked at
+    except OSError:  # nothing is there, or it may not be looked at
         return False
 
 
@@ -228,7 +228,7 @@ def _is_own(folder: Path, name: str) -> bool:
     entry = folder / name
     if not _is_folder(entry):
         return mark_of(entry) != ""
-    # an empty one holds nothing of anybody's
+    # an empty file holds nobody's work
     return all(mark_of(file) for file in _files_below(entry))
 
 
@@ -236,13 +236,13 @@ def _files_below(folder: Path) -> Iterator[Path]:
     """The files of a folder and of those inside it, and links to folders, which nobody enters."""
     for path, folders, files in os.walk(folder, onerror=_unseen):
         links = [name for name in folders if Path(path, name).is_symlink()]
-        # in place: os.walk goes on with what is left
+        # in place: os.walk visits what is left in this list
         folders[:] = [name for name in folders if _counts(name)]
         yield from (Path(path, name) for name in [*links, *files] if _counts(name))
 
 
 def _unseen(error: OSError) -> None:
-    """Without this, os.walk passes over a folder that may not be read."""
+    """Raise; without this, os.walk passes over a folder that may not be read."""
     raise unwritable(error.filename, error)
 
 
@@ -278,19 +278,19 @@ def _mark_of_json(file: Path) -> str:
 
 
 def _json_object(file: Path) -> dict[str, object] | None:
-    """What a JSON file holds; None of one that is too large to be ours, or is not an object."""
+    """What a JSON file holds; None if it is too large to be ours, or is not an object."""
     with file.open("rb") as opened:
         # a byte order mark, which some editors put in front, is passed over as in reading
         head = opened.read(HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
         if not head.startswith(b"{") or os.fstat(opened.fileno()).st_size > LARGEST_JSON:
             return None
-        # read whole: a text that only begins as one of ours does is not ours
+        # read to its end: a text that only begins like one of ours is not ours
         opened.seek(0)
         return json.loads(opened.read(LARGEST_JSON + 1))
 
 
 def _mark_in(content: dict[str, object]) -> str:
-    """The mark that a JSON object carries; "" where it has none of ours."""
+    """The mark that a JSON object carries; "" if it is none of this package's."""
     for key in ("format", "schema"):
         value = content.get(key)
         found = _MARK.fullmatch(value) if isinstance(value, str) else None
@@ -356,7 +356,7 @@ def _mark_of_html(file: Path) -> str:
 
 
 def _mark_of_weights(file: Path) -> str:
-    # a model's are called so; under another name they are what the user copied
+    # the weights of a model have this name; under another one they are a copy that the user made
     config_file = file.with_name("config.json")
     if file.name != "model.safetensors" or not config_file.is_file():
         return ""
@@ -386,7 +386,7 @@ def _shapes_by(config: dict[str, object]) -> dict[str, list[int]] | None:
     whole = [size for size in sizes if isinstance(size, int)]
     if len(whole) < len(sizes):
         return None
-    # a config from before there were direct connections does not have the word
+    # a config written before there were direct connections does not have this setting
     return weight_shapes(whole, direct=config.get("direct") is True)
 
 
@@ -458,7 +458,7 @@ def parquet_metadata(file: Path) -> dict[bytes, bytes]:
 
     Raises:
         OSError: it cannot be opened.
-        ValueError: it is no Parquet file, is damaged, or has a footer longer than any of ours.
+        ValueError: it is not a Parquet file, is damaged, or has a footer longer than any of ours.
     """
     # opened here: Arrow reads "~" and "s3:" in a name as other places than Python does
     with file.open("rb") as opened:
@@ -478,7 +478,7 @@ def parquet_metadata_of(opened: IO[bytes]) -> dict[bytes, bytes]:
 
 
 def require_footer(opened: IO[bytes]) -> None:
-    """Refuse what does not end as a Parquet file does; Arrow asks for as much memory as that says.
+    """Refuse a file without a Parquet file's end; Arrow asks for as much memory as the end says.
 
     Raises:
         ValueError: saying what is wrong.
@@ -489,7 +489,7 @@ def require_footer(opened: IO[bytes]) -> None:
     opened.seek(0)
     n_footer = int.from_bytes(end[:4], "little")
     if n_bytes < 12 or end[4:] != b"PAR1":
-        raise ValueError("it is empty" if n_bytes == 0 else "it is cut off, or no Parquet file")
+        raise ValueError("it is empty" if n_bytes == 0 else "it is cut off or not a Parquet file")
     if n_footer > min(n_bytes - 12, LARGEST_FOOTER):
         raise ValueError("it is damaged: its footer cannot be so long")
 
@@ -506,7 +506,7 @@ _READERS: dict[str, Callable[[Path], str]] = {
 
 
 def write_file(file: Path, content: str | bytes) -> None:
-    """Put a text, as UTF-8, or bytes under a name: as a whole, or not at all.
+    """Write a text (as UTF-8) or bytes under a name, completely or not at all.
 
     Raises:
         XorMiError: it cannot be written; what was there stays.
@@ -515,12 +515,12 @@ def write_file(file: Path, content: str | bytes) -> None:
 
 
 def write_files(contents: Mapping[Path, str | bytes]) -> None:
-    """Put texts, as UTF-8, or bytes under several names: none takes its name before all are
-    written, and they take their names in this order.
+    """Write texts (as UTF-8) or bytes under several names, in this order. No file takes its name
+    before all are written.
 
     Raises:
-        XorMiError: one cannot be written; what was there under all the names stays. Where even
-            putting it back fails, it stays beside, and the message says under which name.
+        XorMiError: one cannot be written; all names keep what they had. If even putting it back
+            fails, it stays in the folder, and the message says under which name.
     """
     waiting: dict[Path, Path] = {}
     try:
@@ -536,7 +536,7 @@ def write_files(contents: Mapping[Path, str | bytes]) -> None:
 
 
 def _take_names(waiting: Mapping[Path, Path]) -> None:
-    """Rename files that are written to what they are called; where one fails, none is renamed.
+    """Give written files their names; if one rename fails, none of them is kept.
 
     Args:
         waiting: name -> where its content is.
@@ -545,17 +545,17 @@ def _take_names(waiting: Mapping[Path, Path]) -> None:
     try:
         for file, scratch in waiting.items():
             with _naming(file):
-                # of one file there is nothing to put back
+                # with one file there is nothing to put back
                 if len(waiting) > 1:
                     old[file] = _scratch_of(file) if os.path.lexists(file) else None
                     _keep(file, old[file])
                 scratch.replace(file)
     except BaseException as error:
-        # where the content still waits, the file is as it was
+        # if the content still waits, the file has not changed
         renamed = [file for file in old if not os.path.lexists(waiting[file])]
         stuck = [file for file in renamed if not _put_back(file, old[file])]
         if stuck:
-            # what is kept of these is all that is left of them
+            # what was kept is all that is left of these files
             beside = [(file, old.pop(file)) for file in stuck]
             raise _not_put_back(beside, error) from error
         raise
@@ -566,7 +566,7 @@ def _take_names(waiting: Mapping[Path, Path]) -> None:
 
 
 def _keep(file: Path, second: Path | None) -> None:
-    """What is there under another name beside; None where nothing is there."""
+    """A second name for what is there, in the same folder; None if nothing is there."""
     if second is None:
         return
     try:
@@ -577,7 +577,7 @@ def _keep(file: Path, second: Path | None) -> None:
 
 
 def _put_back(file: Path, old: Path | None) -> bool:
-    """Make a name what it was, and say whether that could be done."""
+    """Give a name back what it had, and say whether that could be done."""
     try:
         if old is None:
             file.unlink(missing_ok=True)
@@ -589,10 +589,10 @@ def _put_back(file: Path, old: Path | None) -> bool:
 
 
 def _not_put_back(beside: Sequence[tuple[Path, Path | None]], error: BaseException) -> XorMiError:
-    """What to do by hand where neither the new files nor the old ones could take their names.
+    """What to do by hand if neither the new files nor the old ones could take their names.
 
     Args:
-        beside: name -> where what was there is kept, None where there was nothing.
+        beside: name -> where its old content is kept, or None if it had none.
     """
     steps = [
         f"remove '{file.name}'" if kept is None else f"rename '{kept.name}' to '{file.name}'"
@@ -609,8 +609,8 @@ def _not_put_back(beside: Sequence[tuple[Path, Path | None]], error: BaseExcepti
 def unchanging(folder: Path) -> Iterator[None]:
     """While this lasts, `write_files` of this machine renames nothing in a folder.
 
-    So files that belong together are read as they were written. It waits for as long as a rename
-    takes. Where the system has no such lock it does nothing.
+    Files that belong together are thus read as they were written together. It waits for as long as
+    a rename takes. If the system has no such lock, it does nothing.
     """
     with _locked(folder, shared=True):
         yield
@@ -620,7 +620,7 @@ def unchanging(folder: Path) -> Iterator[None]:
 def _alone_in(folders: Iterable[Path]) -> Iterator[None]:
     """Nobody else renames or reads in these folders meanwhile."""
     with ExitStack() as stack:
-        # in one order for all: else two processes wait for each other
+        # in one order for all processes; otherwise two could wait for each other
         for folder in sorted(set(folders)):
             stack.enter_context(_locked(folder, shared=False))
         yield
@@ -633,7 +633,7 @@ def _locked(folder: Path, *, shared: bool) -> Iterator[None]:
         return
     try:
         number = os.open(folder, os.O_RDONLY)
-    except OSError:  # whoever reads or writes next says what is wrong with it
+    except OSError:  # the read or write that follows says what is wrong with it
         yield
         return
     try:
@@ -646,9 +646,9 @@ def _locked(folder: Path, *, shared: bool) -> Iterator[None]:
 
 
 def write_new(file: Path, content: str | bytes) -> bool:
-    """Put a text or bytes under a name that is free, and say whether it was.
+    """Write a text or bytes under a name if it is free, and say whether it was.
 
-    Of two processes that do so at once, one is told True; what the other finds is whole.
+    If two processes do so at once, one is told True, and the other finds a complete file.
 
     Raises:
         XorMiError: it cannot be written.
@@ -715,7 +715,7 @@ def _naming(file: Path) -> Iterator[None]:
 
 @contextmanager
 def _beside(file: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """A hidden file beside, and it opened; it stays when the block ends without an error.
+    """A hidden file in the same folder, opened; it stays if the block ends without an error.
 
     Raises:
         OSError: it cannot be written, or may not take the file's name.
@@ -727,7 +727,7 @@ def _beside(file: Path) -> Iterator[tuple[Path, IO[bytes]]]:
         with scratch.open("xb") as opened:
             yield scratch, opened
             opened.flush()
-            # on the disk, not only in the system's memory, before the name says so
+            # on the disk, not only in the system's memory, before the file takes its name
             os.fsync(opened.fileno())
         if mode is not None:
             scratch.chmod(mode)
@@ -737,7 +737,7 @@ def _beside(file: Path) -> Iterator[tuple[Path, IO[bytes]]]:
 
 
 def _remove(scratch: Path) -> None:
-    """A temporary file, where it is still there."""
+    """Delete a temporary file if it is still there."""
     with suppress(OSError):
         scratch.unlink(missing_ok=True)
 
@@ -750,7 +750,7 @@ def _mode_of(file: Path) -> int | None:
     """
     is_link = False
     try:
-        # of the name itself first: a link's permissions are its target's
+        # first those of the name itself: a link's permissions are its target's
         is_link = stat.S_ISLNK(file.lstat().st_mode)
         mode = file.stat().st_mode
     except FileNotFoundError:  # nothing there, or a link to nothing
@@ -781,16 +781,16 @@ def _mode_of(file: Path) -> int | None:
 def working_alone(folder: Path, name: str, *, doing: str) -> Iterator[None]:
     """While this lasts, no other process works in a folder under this name.
 
-    A hidden file in the folder says who does. It is the system that holds it, so that of a process
-    that is killed nothing is left but the file, which the next one takes over. On a file system
-    without locks it does nothing.
+    A hidden file in the folder says which process works there. The system holds the lock, so a
+    process that is killed leaves only the file, which the next process takes over. On a file system
+    without locks this does nothing.
 
     Args:
         name: the file's name.
         doing: what is done there, for messages, such as "a census".
 
     Raises:
-        XorMiError: another process does, or the file cannot be written.
+        XorMiError: another process works there, or the file cannot be written.
     """
     file = folder / name
     with _naming(file):
@@ -804,13 +804,13 @@ def working_alone(folder: Path, name: str, *, doing: str) -> Iterator[None]:
 
 
 def _held(file: Path, doing: str) -> IO[bytes]:
-    """The file, which this process alone holds, and which says so."""
-    # what a link points to is never written into
+    """The lock file, which only this process holds, and which names this process."""
+    # the file that a link points to is never written to
     how = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     while True:
         if file.is_symlink():
             raise _no_lock(file)
-        # neither emptied nor made anew: somebody else may hold it
+        # neither emptied nor made anew: another process may hold it
         opened = os.fdopen(os.open(file, how, 0o666), "r+b")
         try:
             _hold(opened)
@@ -823,7 +823,7 @@ def _held(file: Path, doing: str) -> IO[bytes]:
             ) from None
         except OSError:  # this file system has no locks
             pass
-        # the one who held it has removed the name since
+        # the process that held it has removed the name since
         if _is_named(opened, file):
             break
         opened.close()
@@ -847,11 +847,11 @@ def _no_lock(file: Path) -> XorMiError:
 
 
 def _hold(opened: IO[bytes]) -> None:
-    """OSError where another process does, or where there are no locks."""
+    """Take the lock; OSError if another process has it, or if there are no locks."""
     if sys.platform == "win32":
         import msvcrt
 
-        # a byte far behind the text, which others may read then
+        # a byte far behind the text, so that others may still read the text
         opened.seek(2**20)
         msvcrt.locking(opened.fileno(), msvcrt.LK_NBLCK, 1)
         opened.seek(0)
@@ -860,7 +860,7 @@ def _hold(opened: IO[bytes]) -> None:
 
 
 def _is_named(opened: IO[bytes], file: Path) -> bool:
-    """Whether the file that is open is still the one of that name."""
+    """Whether the open file is still the file of that name."""
     try:
         return os.path.samestat(os.fstat(opened.fileno()), file.stat())
     except FileNotFoundError:
@@ -872,7 +872,7 @@ def _is_named(opened: IO[bytes], file: Path) -> bool:
 _SCRATCH = re.compile(
     r"\.(?P<name>.+)\.(?:(?P<machine>[0-9a-f]{8})-)?(?P<process>\d+)(?:-[0-9a-f]{8})?\.partial"
 )
-"""0.1.0 wrote the number of the process alone."""
+"""The name of a temporary file; version 0.1.0 wrote the number of the process alone."""
 
 
 def _scratch_of(file: Path) -> Path:
@@ -885,7 +885,7 @@ def _scratch_of(file: Path) -> Path:
 def remove_abandoned(folder: Path, names: Collection[str]) -> None:
     """Delete the temporary files of killed processes that were writing one of these files.
 
-    What a living process of this machine writes stays, and for a day what another machine's does.
+    Files of a living process of this machine stay, and files of another machine stay for a day.
     """
     for entry in folder.glob(".*.partial"):
         parts = _SCRATCH.fullmatch(entry.name)
@@ -896,7 +896,7 @@ def remove_abandoned(folder: Path, names: Collection[str]) -> None:
 
 
 def _is_abandoned(entry: Path, parts: re.Match[str]) -> bool:
-    """OSError where it was renamed meanwhile."""
+    """Whether nobody writes it any more; OSError if the file was renamed meanwhile."""
     # on Windows os.kill ends a process whatever the signal
     if parts["machine"] == _MACHINE and os.name != "nt":
         return not _is_alive(int(parts["process"]))
@@ -908,6 +908,6 @@ def _is_alive(process: int) -> bool:
         os.kill(process, 0)  # signal 0 is not sent; it only asks
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # it is alive, and belongs to another user
         return True
     return True

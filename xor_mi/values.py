@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, require_kind
+from xor_mi.errors import XorMiError, require_kind, unknown
 from xor_mi.finding import Finding
 from xor_mi.kinds import Rows
 from xor_mi.model import (
@@ -61,11 +61,12 @@ Float32 carries about 1e-7 of a number, and a sum over a few inputs a little les
 
 @dataclass(frozen=True, eq=False)
 class LayerValues:
-    """What linear layer l takes, adds up and gives.
+    """The inputs, sums and outputs of one linear layer.
 
     Attributes:
-        inputs: [..., source], the values of what the layer reads: the inputs, or the units of the
-            layer before, and of a readout with direct connections the inputs after these.
+        inputs: [..., source], the values that the layer reads: the network's inputs, or the units
+            of the layer before. A readout with direct connections reads these units and then the
+            inputs.
         pre, post: pre-activations and activations, [..., d_out].
     """
 
@@ -80,8 +81,8 @@ def forward_float64(
     """Values entering linear layer `start` -> that layer and all after it, in float64.
 
     With start = 0 the values are inputs, as `model.rows()` gives them; with start = l they are
-    activations of hidden layer l - 1, which may be anything: this is how a layer is replaced by
-    other values and the rest of the network run on.
+    activations of hidden layer l - 1, which may be anything: this is how the values of a layer are
+    replaced and the rest of the network is run on them.
 
     Args:
         values: [..., width], with any leading axes.
@@ -111,11 +112,11 @@ def forward_float64(
 
 
 def own_scales(model: HookedMLP, layers: Sequence[LayerValues]) -> list[float]:
-    """Of each linear layer the size of what its pre-activations are made of.
+    """Per linear layer, the size of the numbers that its pre-activations are made of.
 
-    That is its largest weight times the largest value that it reads, or its largest bias. Units
-    that are all off count as large as what they were before their activation function. What is
-    smaller than a millionth of it is what rounding, or training, left of nothing.
+    That is its largest weight times the largest value that it reads, or its largest bias. If all
+    units that it reads are off, the largest of their pre-activations counts instead. A value below
+    a millionth of this size is rounding, or what training left of zero.
 
     Args:
         layers: the values on some inputs, as `forward_float64` gives them.
@@ -136,10 +137,10 @@ def own_scales(model: HookedMLP, layers: Sequence[LayerValues]) -> list[float]:
 
 
 def own_value_scales(model: HookedMLP, layers: Sequence[LayerValues]) -> list[float]:
-    """Of each linear layer the size of its values after the activation, as `own_scales` of sums.
+    """Per linear layer, the size of its values after the activation; `own_scales` has its sums'.
 
-    An activation that is bounded has values no larger than its bound, however large the sums are
-    that it is given: beside a tanh of 1 a sum of a million says nothing of what is rounding.
+    The values of a bounded activation are never above its bound, however large its sums are: a sum
+    of a million does not tell which differences between values of tanh are rounding.
 
     Args:
         layers: the values on some inputs, as `forward_float64` gives them.
@@ -157,9 +158,9 @@ def own_value_scales(model: HookedMLP, layers: Sequence[LayerValues]) -> list[fl
 
 
 def own_score_scale(model: object, inputs: Tensor) -> float:
-    """The size of what a network's scores are made of, as `own_scales` has it.
+    """The size of the numbers that a network's scores are made of, as in `own_scales`.
 
-    0 where nothing says it: of another model than a HookedMLP, or after an output activation.
+    It is 0 if it is not known: for a model that is not a HookedMLP, and after an output activation.
     """
     if not isinstance(model, HookedMLP) or model.cfg.out_act_fn != "identity":
         return 0.0
@@ -174,7 +175,8 @@ class Activations(Finding):
         rows: the inputs, as bits.
         values: hook name -> [row, unit].
         units: hook name -> the names of the units, in the order of the values.
-        scales: hook name -> the size of what its values are made of, of those that are sums.
+        scales: hook name -> the size of the numbers that its values are made of; only hooks that
+            hold sums have one.
     """
 
     rows: tuple[str, ...]
@@ -183,11 +185,19 @@ class Activations(Finding):
     scales: dict[str, float] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, hook_name: str) -> Float[Tensor, "row unit"]:
+        """The values at one hook point, by its whole name.
+
+        Raises:
+            XorMiError: a name that is not there; it lists those that are.
+        """
+        # a list, so that a value without a hash gets the message and not a TypeError
+        if hook_name not in list(self.values):
+            raise unknown("hook", hook_name, self.values, where="by full name these values have")
         return self.values[hook_name]
 
     def __str__(self) -> str:
         n_values = sum(len(units) for units in self.units.values())
-        return f"{n_values} values at {len(self.units)} hook points, on {len(self.rows)} inputs"
+        return f"{n_values:,} values at {len(self.units)} hook points, on {len(self.rows)} inputs"
 
     def frame(self) -> pd.DataFrame:
         """Columns row, hook, unit, value; one line per row, hook and unit."""
@@ -200,7 +210,7 @@ class Activations(Finding):
         return pd.DataFrame(lines)
 
     def wide_frame(self) -> pd.DataFrame:
-        """The same numbers for reading: one line per row, one column per unit and hook.
+        """The same numbers in a table to read: one line per row, one column per unit and hook.
 
         A column is called "h0.0 post".
         """
@@ -211,7 +221,7 @@ class Activations(Finding):
                 columns[f"{unit} {stage_of_hook(hook)}"] = values.tolist()
         index = pd.Index(self.rows, name="row")
         wide = pd.DataFrame(columns, index=index).rename_axis(columns="column")
-        return wide[~index.duplicated()]  # a row given twice is one line
+        return wide[~index.duplicated()]  # a row that is given twice makes one line
 
 
 @torch.no_grad()
@@ -233,7 +243,7 @@ def activations(model: HookedMLP, rows: Rows | None = None) -> Activations:
     require_evaluable(model, "activations")
     read = read_inputs(model, rows)
     units = dict(model.hook_places())
-    # only these hook points: where the edge hooks are on, their values are not units'
+    # only these hook points: if the edge hooks are on, their values do not belong to units
     _, cache = model.run_with_cache(
         read.values, names_filter=list(units), return_cache_object=False
     )
@@ -287,7 +297,7 @@ class Comparison(Finding):
 
     @property
     def same_decision(self) -> bool:
-        """Both inputs are decided, and alike."""
+        """Whether both inputs are decided, and in the same way."""
         return self.decision_a == self.decision_b and UNDECIDED not in self.decision_a
 
     @property
@@ -315,14 +325,14 @@ class Comparison(Finding):
 
 
 def _bits(decision: Sequence[int]) -> str:
-    """What was decided: '0', '0, 1' of two decisions; 'nothing' where one is undecided."""
-    return ", ".join("nothing" if bit == UNDECIDED else str(bit) for bit in decision)
+    """The decisions as text: '0', or '0, 1' for two; 'undecided' in place of a missing bit."""
+    return ", ".join("undecided" if bit == UNDECIDED else str(bit) for bit in decision)
 
 
 def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Comparison:
     """Two inputs side by side at every hook point.
 
-    It shows where they differ inside, and whether they come out alike.
+    It shows where they differ inside, and whether their decisions are the same.
 
     Args:
         a, b: rows of bits, or of other numbers that the network is run on, such as [0.1, 0.9].
@@ -330,8 +340,8 @@ def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Com
             same.
 
     Raises:
-        XorMiError: inputs that are neither bits nor numbers, or not of the network's width, train
-            mode, weights that are not finite.
+        XorMiError: inputs that are neither bits nor numbers, or not of the network's width; the
+            same input twice; train mode; weights that are not finite.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> comparison = compare(textbook_xor(), [0, 0], [1, 1])

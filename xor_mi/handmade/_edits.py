@@ -14,6 +14,7 @@ from xor_mi.model import HookedMLP, require_hooked_mlp
 from xor_mi.model._numbers import in_dtype, read_numbers
 
 _PLACE = re.compile(r"[xyh]\d")
+_SYMBOL = re.compile(r"[wbvu]\d+(?:_\d+)*|c\d*")
 _PARAMETER = re.compile(
     r"(fc\d+\.(?:weight|bias)|direct\.weight)(?:\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\])?"
 )
@@ -148,6 +149,8 @@ def _located(model: HookedMLP, parameter: Place) -> tuple[str, tuple[int, ...]]:
         match = _PARAMETER.fullmatch(parameter)
     if match is None or match[1] not in shapes:
         has = "this network has (entries as 'fc1.weight[0, 1]')"
+        if isinstance(parameter, str) and _SYMBOL.fullmatch(parameter):
+            has = f"margins.weight_symbols(model) says what '{parameter}' is; {has}"
         raise unknown("parameter", parameter, shapes, where=has)
     shape = shapes[match[1]]
     index = tuple(int(number) for number in match.groups()[1:] if number is not None)

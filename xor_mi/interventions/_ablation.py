@@ -13,13 +13,13 @@ from math import comb, nan
 
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from xor_mi.errors import SEEDS_BELOW, XorMiError, require_kind, shown, unknown, whole_number
 from xor_mi.finding import Finding, count_text
 from xor_mi.graph import name_of_set
-from xor_mi.interventions._cells import effects_table, largest_effect
+from xor_mi.interventions._cells import effects_table, flips_found, largest_effect
 from xor_mi.interventions._examples import Examples, as_inputs, examples_of
 from xor_mi.interventions._hooks import probe_hooks
 from xor_mi.interventions._pairs import own_names
@@ -86,7 +86,18 @@ class AblationSweep(Finding):
 
     def __str__(self) -> str:
         size = f"{count_text(len(self.sites), 'ablation')} x {count_text(len(self.rows), 'row')}"
-        return f"Ablation, {self.value}: {size}, in {', '.join(self.metrics)}"
+        done = f"Ablation, {self.value}: {size}, in {', '.join(self.metrics)}"
+        flipped = self._flipped()
+        return done if flipped is None else f"{done}; {flips_found(flipped, self.site_names)}"
+
+    def _flipped(self) -> Bool[Tensor, "site row"] | None:
+        """Whether each ablation flips the decision; None if nothing says what a model decides."""
+        if self.decided is None:
+            return None
+        before, after = self.decided.decisions_before[0].cpu(), self.decided.decisions_after.cpu()
+        # what was not run has no number, and flips nothing
+        is_run = (~self.values.isnan()).any(0).cpu()
+        return (after != before) & ((after != UNDECIDED) | is_run)
 
     def _shown(self) -> tuple[str, pd.DataFrame]:
         names = self.site_names
@@ -163,17 +174,13 @@ class AblationSweep(Finding):
             columns[f"before_{name}"] = was
             columns[f"after_{name}"] = now
             columns[f"effect_{name}"] = [b - a for a, b in zip(was, now, strict=True)]
-        if self.decided is not None:
+        flipped = self._flipped()
+        if self.decided is not None and flipped is not None:
             was = self.decided.decisions_before[0].tolist() * n_sites
             now = self.decided.decisions_after.flatten().tolist()
             columns["decision_before"] = was
             columns["decision_after"] = now
-            # what was not run has no number, and flips nothing
-            is_run = (~self.values.isnan()).any(0).flatten().tolist()
-            columns["flips"] = [
-                a != b and (b != UNDECIDED or run)
-                for a, b, run in zip(was, now, is_run, strict=True)
-            ]
+            columns["flips"] = flipped.flatten().tolist()
             columns["undecided"] = [b == UNDECIDED for b in now]
             if self.labels is not None:
                 right = self.labels * n_sites

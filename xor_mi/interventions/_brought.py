@@ -78,7 +78,7 @@ def brought_features(
         ) from None
     if bits.shape[1] > at_most:
         raise XorMiError(
-            f"{bits.shape[1]} inputs are more than the {at_most} features that are taken; give "
+            f"{bits.shape[1]} inputs are more than the {at_most} features that are allowed; give "
             "features={name: one bit per input}"
         )
     return ReadFeatures(tuple(f"x{k}" for k in range(bits.shape[1])), bits)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from torch import Tensor
 
-from xor_mi.finding import ROWS_SHOWN, number_text
+from xor_mi.finding import ROWS_SHOWN, flips_text, in_words, number_text
 
 
 def effects_table(
@@ -49,9 +49,23 @@ def largest_effect(effects: Tensor, sites: Sequence[str], *, metric: str, what: 
     sizes = mean_sizes(effects)
     place = int(sizes.argmax())
     if not sizes[place]:
-        return f"Every {what} on the {metric} is zero."
+        return f"Every {what} on the {in_words(metric)} is zero."
     size = number_text(sizes[place].item())
-    return f"{sites[place]} has the largest: a mean size of {size} in the {metric}."
+    named = in_words(metric)
+    return f"{sites[place]} has the largest {what}: a mean size of {size} in the {named}."
+
+
+def flips_found(flipped: Tensor, sites: Sequence[str]) -> str:
+    """How many decisions each intervention flips, as the end of a sentence on a sweep.
+
+    Args:
+        flipped: whether a decision is another one than before, [site, pair].
+    """
+    counts: list[int] = flipped.sum(dim=1).tolist()
+    if not any(counts):
+        n = flipped.numel()
+        return "the decision does not flip" if n == 1 else f"none of {n:,} decisions flips"
+    return flips_text(sites, counts, of=flipped.shape[1])
 
 
 def mean_sizes(effects: Tensor) -> Tensor:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.finding import Finding, count_text, number_text
+from xor_mi.finding import Finding, count_text, in_words, number_text
 from xor_mi.graph import name_of_set
-from xor_mi.interventions._cells import effects_table, largest_effect
+from xor_mi.interventions._cells import effects_table, flips_found, largest_effect
 from xor_mi.interventions._pairs import ReadPairs, names_of_pairs, one_pair, read_pairs
 from xor_mi.interventions._readout import Decided, Readers, decisions_of, readers_of, warn_of_cells
 from xor_mi.interventions._run import intervene
@@ -92,7 +92,7 @@ class PatchEffect(Finding):
         base = self.corrupted if self.direction == "denoising" else self.clean
         flips = "" if not self.flips else "; the decision flips"
         return (
-            f"{self.site} patched, {self.direction}, {self.pair}: {self.metric} "
+            f"{self.site} patched, {self.direction}, {self.pair}: {in_words(self.metric)} "
             f"{number_text(base)} -> {number_text(self.patched)}{flips}"
         )
 
@@ -145,7 +145,14 @@ class PatchSweep(Finding):
         if self.coordinates.granularity == "path":
             done, what = "Path patching", "path"
         size = f"{count_text(len(self.pairs), 'pair')} x {count_text(len(self.sites), what)}"
-        return f"{done}, {self.direction}: {size}, in {', '.join(self.metrics)}"
+        done = f"{done}, {self.direction}: {size}, in {', '.join(self.metrics)}"
+        flipped = self._flipped()
+        return done if flipped is None else f"{done}; {flips_found(flipped, self.site_names)}"
+
+    def _flipped(self) -> Bool[Tensor, "site pair"] | None:
+        """Whether each patch flips the decision; None if nothing says what a model decides."""
+        before = self._decisions_before()
+        return None if before is None else self.decisions.cpu() != torch.tensor(before)
 
     def _shown(self) -> tuple[str, pd.DataFrame]:
         names = self.site_names
@@ -153,11 +160,10 @@ class PatchSweep(Finding):
         others: dict[str, list[str]] = {}
         largest = largest_effect(self.effect, names, metric=self.metrics[0], what="effect")
         words = f"{self}. {largest}"
-        before = self._decisions_before()
-        if self.decided is not None and before is not None:
-            flips = self.decisions.cpu() != torch.tensor(before)
-            others["flips"] = [f"{n} of {len(self.pairs)}" for n in flips.sum(dim=1).tolist()]
-            words += f" {int(flips.sum())} of {flips.numel()} patches flip the decision."
+        flipped = self._flipped()
+        if flipped is not None:
+            others["flips"] = [f"{n} of {len(self.pairs)}" for n in flipped.sum(dim=1).tolist()]
+            words += f" {int(flipped.sum())} of {flipped.numel()} patches flip the decision."
         return words, effects_table(of_metrics, names, what="effect", others=others)
 
     @property
@@ -286,7 +292,6 @@ class PatchSweep(Finding):
         first metric; others have them with _m. Where something is decided, decision_patched and
         flips are of that, whatever the metrics.
         """
-        n_sites = len(self.sites)
         # pair by pair, and in each of them site by site
         cleans, corrupteds = (self._of_pairs(side) for side in zip(*self.pairs, strict=True))
         columns: dict[str, object] = {
@@ -300,11 +305,10 @@ class PatchSweep(Finding):
         columns |= first._metric_columns()
         columns["recovered_fraction"] = first._fractions()
         columns["why_no_fraction"] = self._of_pairs(first._why_no_fractions())
-        before = self._decisions_before()
-        if before is not None:
-            after = self.decisions.T.flatten().numpy(force=True)
-            columns["decision_patched"] = after
-            columns["flips"] = after != np.repeat(before, n_sites)
+        flipped = self._flipped()
+        if flipped is not None:
+            columns["decision_patched"] = self.decisions.T.flatten().numpy(force=True)
+            columns["flips"] = flipped.T.flatten().numpy()
         for other in others:
             columns |= other._metric_columns()
             name = other.metrics[0]

@@ -1,4 +1,4 @@
-"""A network made from another one, and that one's own outputs -> the same, or an error.
+"""A network made from another one is compared with it: the outputs agree, or an error says where.
 
 Reading layers is not taken on trust: the two are compared on rows of bits, at the network's levels.
 """
@@ -26,7 +26,7 @@ _STEEPEST = 1.13
 """The largest slope of an activation (gelu); leaky_relu's own slope may be larger."""
 
 _ROUNDINGS = 8.0
-"""How many times the roundings of one sum two ways to compute a layer may lie apart."""
+"""Two ways to compute a layer may differ by this many times the rounding of one sum."""
 
 _RULES = {"loss_fn", "decision_threshold", "decision_rule"}
 """Settings that say how outputs are decided."""
@@ -59,14 +59,14 @@ def require_same(
     softmax: str = "",
     hint: str = "",
 ) -> None:
-    """Refuse a made network whose outputs or decisions are not those of what it was made from.
+    """Refuse a made network whose outputs or decisions differ from those of the original.
 
     Args:
         given: the original's outputs [row, d_out], or [row] of one output.
         bits: the rows [row, d_in].
         dtype: the original's; rounding in the coarser of the two is allowed for.
-        softmax: "softmax" or "log_softmax" where the original has one at its end, which the made
-            network does without.
+        softmax: "softmax" or "log_softmax" if the original ends in one, which the made network
+            leaves out.
         hint: what else may be the reason, for the message.
 
     Raises:
@@ -147,7 +147,7 @@ def _with_softmax(name: str, outputs: Tensor, error: Tensor, eps: float) -> tupl
 
 
 def misread_step(model: Network, found: tuple[Activation, ...], bits: Tensor) -> str:
-    """Where a step meets exactly zero and the network decides it in another way; "" nowhere.
+    """The message if a step meets exactly zero and the network gives another value there, else "".
 
     Args:
         found: the activations of the original, the output's last.
@@ -190,10 +190,10 @@ def _about_step(activation: Activation, unit: str, row: str) -> str:
 
 
 def warn_of_rule(cfg: HookedMLPConfig, outputs: Tensor, bits: Tensor, given: Iterable[str]) -> None:
-    """Warn where no one said how outputs are decided, and another way is likely to be meant.
+    """Warn if nobody said how outputs are decided and another way is likely to be meant.
 
-    That is where they are 0 and 1, nearly, where the largest of several says something else than a
-    threshold for each, and where squared error was on -1 and 1, as it seems.
+    That is likely if all outputs are nearly 0 and 1, if the largest of several outputs decides
+    otherwise than a threshold for each, and if squared error seems to have had targets -1 and 1.
 
     Args:
         outputs: the original's [row, d_out].
@@ -225,7 +225,7 @@ def warn_of_rule(cfg: HookedMLPConfig, outputs: Tensor, bits: Tensor, given: Ite
 
 
 def _warn_of_targets_minus_1(cfg: HookedMLPConfig, outputs: Tensor, bits: Tensor) -> None:
-    """Warn of outputs between 0 and the 0.5 of squared error, where others are near -1."""
+    """Warn of outputs between 0 and squared error's threshold 0.5 if others are near -1."""
     is_between = (outputs > 0) & (outputs < _MIDDLE)
     is_near = bool((outputs < -_MIDDLE).any() and (outputs.abs() <= 1 + _NEAR).all())
     if cfg.decision_threshold == _MIDDLE and is_near and bool(is_between.any()):

@@ -32,7 +32,7 @@ from xor_mi.truth import BooleanFunction
 
 def _heaviside(x: Tensor, step_at_zero: int = 0) -> Tensor:
     is_on = x >= 0 if step_at_zero else x > 0
-    # what is not a number is neither on nor off: a decision that hangs on it is open
+    # what is not a number is neither on nor off, so that a decision by it stays undecided
     return torch.where(x.isnan(), x, is_on.to(x.dtype))
 
 
@@ -80,7 +80,7 @@ MAX_LAYERS = 1000
 """A network with more hidden layers is refused before one is built; so many take a second."""
 
 LARGEST_SETTING = 1e300
-"""Settings lie within this of zero, a little inside float64's range: infinity and NaN are out."""
+"""No setting is larger than this, a little inside float64's range; infinity and NaN are refused."""
 
 OF_WEIGHTS = ("d_in", "d_hidden", "d_out", "direct")
 """Settings that follow from a network's weights."""
@@ -130,7 +130,7 @@ class HookedMLPConfig:
         use_edge_result: fire the edge hooks too (costs one [batch, d_out, d_in] product per layer).
 
     Raises:
-        XorMiError: a setting that cannot have its value, naming the setting.
+        XorMiError: a value that a setting cannot have, naming the setting.
     """
 
     d_in: int
@@ -259,7 +259,7 @@ class HookedMLPConfig:
         """The activation after linear layer `layer`, counted from 0 and up to the readout's.
 
         Raises:
-            XorMiError: a layer that there is not.
+            XorMiError: a layer that the network does not have.
         """
         names = (*self.act_fns, self.out_act_fn)
         return names[whole_number("layer", layer, below=len(names))]
@@ -269,9 +269,9 @@ class HookedMLPConfig:
         return activation(self.act_name(layer), self.negative_slope, step_at_zero=self.step_at_zero)
 
     def conventions(self) -> dict[str, Any]:
-        """Every setting but those that follow from the weights.
+        """Every setting except those that follow from the weights.
 
-        That is what a network with other weights may share.
+        A network with other weights may have the same ones.
         """
         settings: dict[str, Any] = self._settings()
         for name in OF_WEIGHTS:
@@ -294,7 +294,8 @@ class HookedMLPConfig:
         """Settings by name, such as `to_dict` writes -> the config.
 
         Raises:
-            XorMiError: no mapping, a key that is not a setting, or a value it cannot have.
+            XorMiError: anything but a mapping, a key that is not a setting, or a value it cannot
+                have.
         """
         require_kind("values", values, Mapping, give="settings by name, as cfg.to_dict() has them")
         known = [field.name for field in fields(cls)]
@@ -340,7 +341,7 @@ def _require_few_parameters(layer_sizes: Sequence[int], *, n_direct: int) -> Non
     n_parameters = sum(d_out * (d_in + 1) for d_in, d_out in pairwise(layer_sizes)) + n_direct
     if n_parameters > MAX_PARAMETERS:
         raise XorMiError(
-            f"{n_parameters} weights and biases; at most {MAX_PARAMETERS}: give smaller layers"
+            f"{n_parameters:,} weights and biases; at most {MAX_PARAMETERS:,}: give smaller layers"
         )
 
 
@@ -367,7 +368,7 @@ def _finite_number(name: str, value: Number) -> float:
 def _hidden_activations(
     given: HiddenActivations, n_layers: int
 ) -> ActivationName | tuple[ActivationName, ...]:
-    """One name, where all layers have the same one; otherwise one per layer."""
+    """One name if all layers have the same one; otherwise one per layer."""
     if not isinstance(given, (list, tuple)):
         # `_name` refuses all but names; a checker knows no more of it than that it is text
         only: Any = given
@@ -430,7 +431,7 @@ def levels_in(dtype: torch.dtype, levels: tuple[float, float]) -> tuple[float, f
 def _rule_and_loss(
     rule: DecisionRuleName | None, loss: LossName | None, d_out: int
 ) -> tuple[DecisionRuleName, LossName]:
-    """Both, where one or none is given: cross-entropy and argmax imply each other."""
+    """Both, if one or none is given: cross-entropy and argmax imply each other."""
     # checked before they are compared: of an array `==` has no answer
     if rule is not None:
         _name("decision rule", rule, DECISION_RULES)
@@ -453,9 +454,9 @@ def _target(target: Target | None, cfg: "HookedMLPConfig") -> BooleanFunction | 
 
 
 def one_of_a_pair(function: BooleanFunction) -> BooleanFunction:
-    """Of two outputs of which each is the other's complement, the second; others as they are.
+    """The second of two outputs that are complements of each other; other functions unchanged.
 
-    That is how two outputs are written of which the larger decides: "XNOR, XOR".
+    Two outputs of which the larger decides are written in this way: "XNOR, XOR".
 
     >>> one_of_a_pair(BooleanFunction.of("XNOR, XOR")).name
     'XOR'
@@ -469,10 +470,12 @@ def one_of_a_pair(function: BooleanFunction) -> BooleanFunction:
 def target_for(cfg: "HookedMLPConfig", function: BooleanFunction) -> BooleanFunction:
     """The function, checked to have one output per decision.
 
-    For one decision over two outputs, what each of them stands for is accepted too, "XNOR, XOR".
+    For one decision over two outputs, a target with a function for each is accepted too, such as
+    "XNOR, XOR".
 
     Raises:
-        XorMiError: saying what the network decides, and by argmax what it could.
+        XorMiError: a target with another number of outputs; the message says how many decisions the
+            network makes.
     """
     n_decisions = cfg.n_decisions
     if n_decisions < cfg.d_out:

@@ -68,9 +68,9 @@ def checked_layers(layers: Layers, layout: str = "out_in") -> list[tuple[Tensor,
 
 
 def listed(layers: Layers) -> Layers:
-    """Layers that can be looked at more than once: those of a generator are gone after the first.
+    """Layers that can be read more than once; those of a generator are gone after one reading.
 
-    What is not a list of layers stays what it is.
+    Anything that is not a list of layers is returned unchanged.
     """
     if not isinstance(layers, Iterable):
         return layers
@@ -79,10 +79,10 @@ def listed(layers: Layers) -> Layers:
 
 
 def dtype_of(layers: Layers, direct: Numbers | None) -> torch.dtype:
-    """The dtype of a network with these weights, which were checked, where none is asked for.
+    """The dtype of a network with these checked weights if none is asked for.
 
-    float32; float64 where weights are an array or a tensor of that, or where lists have a number
-    that float32 cannot hold.
+    It is float64 if weights are an array or a tensor of float64, or if a list has a number that
+    float32 cannot hold; otherwise float32.
     """
     weights = [*(weight for weight, _ in layers), *([] if direct is None else [direct])]
     biases = [bias for _, bias in layers if bias is not None]
@@ -138,7 +138,7 @@ def split_direct(
 
 def _pairs(layers: Layers) -> list[tuple[Tensor, Tensor | None]]:
     if not isinstance(layers, Iterable):
-        raise XorMiError(f"{layers!r} is not a list of layers; give [(weight, bias), ...]")
+        raise XorMiError(f"{shown(layers)} is not a list of layers; give [(weight, bias), ...]")
     # counted from 1, as the layers are called: fc1, fc2, ...
     return [_weight_pair(layer, number) for number, layer in enumerate(layers, start=1)]
 
@@ -150,7 +150,7 @@ def _with_biases(pairs: list[tuple[Tensor, Tensor | None]]) -> list[tuple[Tensor
 def _turned(
     pairs: list[tuple[Tensor, Tensor | None]],
 ) -> list[tuple[Tensor, Tensor | None]]:
-    # a vector, which is refused, has no other side
+    # a vector cannot be turned; it is refused later
     return [(weight.T if weight.ndim == 2 else weight, bias) for weight, bias in pairs]
 
 

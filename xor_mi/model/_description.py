@@ -1,7 +1,7 @@
-"""A network as it was read from elsewhere -> the layers and settings of a HookedMLP.
+"""A network that was read from elsewhere -> the layers and settings of a HookedMLP.
 
-A `Description` says what a network is, whatever this package can express of it: layers with their
-own activations, and direct weights from the inputs. `parts_of` is the one place that knows what a
+A `Description` says what a network is, even if a HookedMLP cannot be that: layers with their own
+activations, and direct weights from the inputs. `parts_of` is the one place that knows what a
 HookedMLP can be, and refuses the rest with one sentence.
 """
 
@@ -15,7 +15,7 @@ from xor_mi.errors import XorMiError
 from xor_mi.model._config import ACTIVATIONS, STEPS
 
 SOFTMAXES = ("softmax", "log_softmax")
-"""What may stand after the last layer and changes no decision: the largest output stays it."""
+"""What may stand after the last layer without changing which output is the largest."""
 
 BETWEEN = 0.5
 """At exactly zero a step may also give the middle of its two values, as torch.sign gives 0."""
@@ -34,10 +34,10 @@ class Activation:
 
     Attributes:
         name: in this package's spelling where it has one, otherwise PyTorch's.
-        parameters: what else the function depends on, such as negative_slope; of a step at_zero,
-            which is 0, 1 or `BETWEEN`; of a softmax after another activation on_units, True.
+        parameters: what else the function depends on, such as negative_slope. A step has at_zero,
+            which is 0, 1 or `BETWEEN`; a softmax after another activation has on_units, True.
         where: the place it was found at, for a message.
-        is_turned: of a step, whether it was written with < and is made of one with >.
+        is_turned: whether a step was written with < and is made of one with >.
     """
 
     name: str = "identity"
@@ -80,7 +80,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a HookedMLP is made of, so that it is the network that was described.
+    """What a HookedMLP is made of that computes the described network.
 
     Attributes:
         layers: (W [d_out, d_in], b [d_out]) layer by layer.
@@ -98,7 +98,7 @@ class Parts:
 
 
 def parts_of(described: Description) -> Parts:
-    """A description -> weights, and the settings of the HookedMLP that is the same.
+    """A description -> the weights and settings of a HookedMLP that computes the same.
 
     Raises:
         XorMiError: something that a HookedMLP cannot be, and where it stands.

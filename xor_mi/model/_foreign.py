@@ -1,6 +1,7 @@
-"""Estimators of scikit-learn and models of Keras -> a description, and what they say themselves.
+"""Estimators of scikit-learn and models of Keras -> a description, and how they decide.
 
-Neither is imported: an object is known by what it holds. Both keep a layer's weights [d_in, d_out].
+Neither is imported: an object is recognised by its attributes. Both keep a layer's weights [d_in,
+d_out].
 """
 
 import re
@@ -47,9 +48,9 @@ class Foreign:
     """A network of another library as it was read.
 
     Attributes:
-        outputs: rows [row, d_in] -> its own outputs [row, d_out]; None where it cannot be asked.
+        outputs: rows [row, d_in] -> its own outputs [row, d_out]; None if it cannot be run.
         settings: what its library says about the decision, as settings of a HookedMLP.
-        ones: what the outputs mean, where that is not the classes 0, 1, ...; "" otherwise.
+        ones: what the outputs mean if the classes are not 0, 1, ...; "" otherwise.
         hint: what a difference from its own outputs may come from, for a message.
     """
 
@@ -62,7 +63,7 @@ class Foreign:
 
 @contextmanager
 def _read_as_it_is(thing: object) -> Iterator[None]:
-    """What an object of another library raises while it is read, as one `XorMiError`."""
+    """Turn whatever an object of another library raises while it is read into an `XorMiError`."""
     try:
         yield
     except XorMiError:
@@ -95,14 +96,14 @@ def _read_sklearn(estimator: Any) -> Foreign:
 def _read_pipeline(pipeline: Any, steps: Sequence[tuple[str, Any]]) -> Foreign:
     """The network, with what the steps before it do to the inputs put into its first layer.
 
-    They are read as a scaling and a shift, as StandardScaler and MinMaxScaler are; whether they are
-    no more than that is found where the made network is compared with the pipeline.
+    They are read as a scaling and a shift, which StandardScaler and MinMaxScaler are; steps that do
+    more are found when the made network is compared with the pipeline.
     """
     last = _read_estimator(steps[-1][-1])
     first, *others = last.described.layers
     before = [one for _, one in steps[:-1] if hasattr(one, "transform")]
     n_inputs = getattr(pipeline, "n_features_in_", first.weight.shape[1])
-    # where no input is on, and where each one alone is
+    # first no input on, then each input on alone
     rows = np.concatenate([np.zeros((1, n_inputs)), np.eye(n_inputs)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -143,7 +144,7 @@ def _read_estimator(estimator: Any) -> Foreign:
 
 
 def _asked(estimator: Any, described: Description) -> Callable[[Tensor], Tensor] | None:
-    """Rows -> what an estimator or a pipeline gives for them; None where it cannot be asked."""
+    """Rows -> what an estimator or a pipeline gives for them; None if it cannot be run."""
     classes = getattr(estimator, "classes_", None)
     name = "predict" if classes is None else "predict_proba"
     if not hasattr(estimator, name):
@@ -161,7 +162,7 @@ def _asked(estimator: Any, described: Description) -> Callable[[Tensor], Tensor]
 
 
 def _ones(classes: Any) -> str:
-    """What the outputs mean where the classes are not 0, 1, ..."""
+    """What the outputs mean if the classes are not 0, 1, ..."""
     if classes is None:
         return ""
     listed = np.asarray(classes).tolist()
@@ -199,7 +200,7 @@ def read_keras(
             return _read_keras_model(model)
     if not isinstance(model, (list, tuple)):
         raise XorMiError(
-            f"{shown(model)} is no Keras model; give one, or the list its get_weights() gives"
+            f"{shown(model)} is not a Keras model; give one, or the list its get_weights() gives"
         )
     if act_fn is None:
         raise XorMiError(

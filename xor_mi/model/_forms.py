@@ -2,7 +2,8 @@
 
 A value inside a module's forward is followed as a `Form`: an affine function of the inputs and of
 the units found so far. A linear layer, a batch norm or a sum of both makes another form; an
-activation makes new units. All of it in float64, so that what is only copied stays as it is.
+activation makes new units. Everything is in float64, so that numbers which are only copied do not
+change.
 """
 
 from collections.abc import Callable, Sequence
@@ -63,7 +64,7 @@ class Form:
         return chosen
 
     def is_like(self, other: "Form") -> bool:
-        """Whether the numbers are the same, wherever they were made."""
+        """Whether the numbers are the same, even if they were made in different places."""
         return (
             self.parts.keys() == other.parts.keys()
             and torch.equal(self.bias, other.bias)
@@ -175,7 +176,7 @@ class Layers:
     # forms
 
     def moved(self, value: Value, move: Callable[[Tensor], Any], where: str) -> Any:
-        """What an operation does that only moves entries; several values where it gives several."""
+        """The result of an operation that only moves entries: a value, or several."""
         try:
             moved = move(value.entry)
         except Exception as error:
@@ -372,7 +373,7 @@ class Layers:
             activation = replace(activation, parameters={"on_units": True})
         elif not form.is_sum and activation.name not in (*STEPS, "identity"):
             raise XorMiError(
-                f"{where}; an activation stands after a linear layer, and here is none"
+                f"{where}; an activation needs a linear layer before it, and this one has none"
             )
         return self._units(Group(form, activation, 1 + self._depth(form)), entry)
 
@@ -529,7 +530,7 @@ def _flat(form: Form) -> Tensor:
 
 
 def double(number: Any) -> Tensor:
-    """A tensor or a plain number in float64, without a stop at float32."""
+    """A tensor or a plain number in float64, without rounding to float32 on the way."""
     if isinstance(number, Tensor):
         return number.detach().cpu().double()
     return torch.as_tensor(number, dtype=torch.float64)

@@ -60,12 +60,12 @@ def guarded(function: HookFunction, value: Tensor, hook: HookPoint) -> Tensor | 
 
 def all_finite(values: Tensor) -> bool:
     """Whether no entry is NaN or infinite."""
-    # the usual dtypes have one look; each sweep asks this of every parameter
+    # one look is enough for the usual dtypes, and each sweep asks this of every parameter
     is_usual = values.dtype in (torch.float32, torch.float64)
     if not is_usual and values.is_complex():
         return bool(values.isfinite().all())
     if not is_usual and values.is_floating_point() and values.element_size() < 2:
-        values = values.to(torch.float32)  # PyTorch adds no numbers of 8 bits
+        values = values.to(torch.float32)  # PyTorch cannot add 8-bit floats
     # A finite sum has finite terms only; the slower look at each entry is for sums that overflow.
     return isfinite(values.sum().item()) or bool(values.isfinite().all())
 

@@ -88,7 +88,7 @@ def _without_first_axis(row: object) -> object:
 def _as_numbers(model: HookedMLP, rows: list[Any], refusal: XorMiError) -> NamedInputs:
     """Rows that are not bits alone, as numbers.
 
-    refusal: why they are not bits, which is the answer where they are not numbers either.
+    refusal: why they are not bits; it is raised if they are not numbers either.
     """
     weight = model.linears[0].weight
     values: list[Tensor] = []

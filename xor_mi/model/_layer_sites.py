@@ -17,7 +17,7 @@ HOOK_OF: dict[GridKind, str] = {
 """The usual hook of each kind, after `blocks.L.`."""
 
 HEADS_FIRST = ("hook_pattern", "hook_attn_scores")
-"""Hooks whose activation is [batch, head, ...]; at others positions come first."""
+"""Hooks whose activation is [batch, head, ...]; at other hooks positions come first."""
 
 LETTERS: dict[GridKind, str] = {"head": "H", "neuron": "N", "position": "@"}
 """How a place of each kind is written: L0 H3, L0 N7, L0 @2."""
@@ -36,7 +36,7 @@ AS_THEY_RUN = (
     *("attn", "attn_out", "ln1_post", "resid_mid", "ln2", "mlp_in", "mlp", "mlp_out", "ln2_post"),
     *("resid_post", "out"),
 )
-"""The parts of a block as it runs them: the first word of a hook after `blocks.L.`."""
+"""The parts of a block in the order in which they run: a hook's first word after `blocks.L.`."""
 
 IN_A_BLOCK = re.compile(r"blocks\.(\d+)\.(.+)")
 
@@ -71,13 +71,13 @@ def hooks_of_blocks(hook_names: Iterable[str]) -> list[str]:
 
 
 def short_hook(hook: str) -> str:
-    """A hook of a block without what all of them have: "attn.q", "attn_out"."""
+    """A block's hook without the parts that all names have: "attn.q", "attn_out"."""
     before, dot, last = hook.rpartition(".")
     return f"{before}{dot}{last.removeprefix('hook_')}"
 
 
 def place_in_block(hook: str) -> int:
-    """Where in its block a hook fires; one of a name that is not known comes last.
+    """Where in its block a hook fires; a hook with an unknown name comes last.
 
     >>> place_in_block("hook_resid_pre") < place_in_block("attn.hook_z")
     True

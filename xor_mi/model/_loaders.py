@@ -1,4 +1,4 @@
-"""A network of someone else's -> the same one with hooks, compared with the original.
+"""Someone else's network -> the same network with hooks, compared with the original.
 
 The class that is made comes in as `make`: these functions stand before it in the room.
 """
@@ -43,7 +43,7 @@ _PRINTED = 0.01
 
 
 def load_module(make: Make[Made], module: object, settings: Mapping[str, object]) -> Made:
-    """Any nn.Module but one of this package's -> the same network with hooks."""
+    """Any nn.Module except this package's own -> the same network with hooks."""
     if isinstance(module, nn.Module) and hasattr(module, "float64_layers"):
         raise XorMiError("this is a HookedMLP already; use it as it is")
     if not isinstance(module, nn.Module):
@@ -76,7 +76,7 @@ def load_foreign(
     model, bits = _made(make, parts, given, kind, dtype)
     rows = at_levels(bits, model.cfg.input_levels)
     if foreign.outputs is None:
-        # weights alone cannot be run: the network made of them is all that there is
+        # weights alone cannot be run, so there is nothing to compare the made network with
         with torch.no_grad():
             warn_of_rule(model.cfg, model(rows), bits, given)
     else:
@@ -109,7 +109,7 @@ def _with_rule(
     """Settings with how the outputs are decided, where the network or the target says so.
 
     Args:
-        library: what a library says of the decision, which holds where nothing is given.
+        library: what a library says of the decision, which holds if nothing is given.
     """
     given = dict(settings)
     if parts.softmax:
@@ -136,7 +136,7 @@ def _require_argmax(parts: Parts, settings: Mapping[str, object]) -> None:
 
 
 def _is_one_decision_over_two(parts: Parts, settings: Mapping[str, object]) -> bool:
-    """Whether two outputs have a target of one: then the larger of the two decides."""
+    """Whether there are two outputs and a target of one: then the larger output decides."""
     target: Any = settings.get("target")
     (first, _), (_, last_bias) = parts.layers[0], parts.layers[-1]
     if target is None or isinstance(target, dict) or len(last_bias) != 2:
@@ -150,7 +150,7 @@ def _made(
     """The network, and the rows of bits [row, d_in] that it is to be compared on.
 
     Raises:
-        XorMiError: settings that the network says itself, or steps that differ at exactly zero.
+        XorMiError: settings that follow from the network, or steps that differ at exactly zero.
     """
     brought = [*_FOLLOWING, *(["step_at_zero"] if "step_at_zero" in parts.settings else [])]
     clash = [name for name in brought if name in settings]
@@ -176,7 +176,7 @@ def require_example(
     """Refuse a network that does not give the outputs of an example.
 
     Raises:
-        XorMiError: naming the other layout where that one gives them.
+        XorMiError: naming the other layout if that one gives them.
     """
     if not isinstance(example, (tuple, list)) or len(example) != 2:
         raise XorMiError("example is a pair (inputs [row, d_in], outputs [row, d_out])")
@@ -195,7 +195,7 @@ def require_example(
     try:
         settings = model.cfg.conventions()
         other = _outputs(make(checked_layers(turned), settings, direct), inputs)
-    except XorMiError:  # the layers fit one way only
+    except XorMiError:  # the layers fit in one layout only
         other = None
     if other is not None and other.shape == wanted.shape and _is_near(other, wanted):
         better = "in_out" if layout == "out_in" else "out_in"
@@ -207,7 +207,7 @@ def require_example(
     gives = ", ".join(f"{one:.4g}" for one in made[worst].tolist())
     raise XorMiError(
         f"the network gives [{gives}] for input {worst} of the example, which says "
-        f"{wanted[worst].tolist()}; is an activation or a weight another?"
+        f"{wanted[worst].tolist()}; check the activations and the weights"
     )
 
 

@@ -273,7 +273,7 @@ class HookedMLP(HookedRootModule):
         return model
 
     def with_target(self, target: Target | None) -> "HookedMLP":
-        """The same network, held against another target; this one is left alone.
+        """A copy of this network with another target; this network is not changed.
 
         Args:
             target: a gate, a formula or a `BooleanFunction`; None for no target.
@@ -285,7 +285,7 @@ class HookedMLP(HookedRootModule):
         return self.with_weights(self.float64_layers(), target=wanted)
 
     def with_weights(self, layers: Layers, **changes: Any) -> "HookedMLP":
-        """A network with other weights and this one's conventions. This network is left alone.
+        """A network with other weights and this one's conventions. This network is not changed.
 
         Conventions are the activations, levels, loss, rule, target, seed, dtype and device.
 
@@ -307,8 +307,8 @@ class HookedMLP(HookedRootModule):
         Its forward is followed on a copy (torch.fx): linear layers and weights multiplied by hand,
         activations as modules, functions or methods, inputs added to the outputs, batch norm folded
         in, dropout left out. A last sigmoid becomes `out_act_fn`. A last softmax changes no
-        decision and is left out: the largest output decides. So it does, too, where two outputs
-        have a target of one. The weights are copied, and the module is left as it is.
+        decision and is left out: the largest output decides. The larger output also decides if
+        there are two and the target has one. The weights are copied, and the module is not changed.
 
         The network made is compared with the module in eval mode on every row of its input levels
         (on 4,096 drawn rows where there are more than 12 inputs).
@@ -340,12 +340,12 @@ class HookedMLP(HookedRootModule):
 
     @classmethod
     def from_sklearn(cls, estimator: object, **settings: Any) -> "HookedMLP":
-        """A fitted MLPClassifier or MLPRegressor, or a pipeline that ends in one -> the same.
+        """A fitted MLPClassifier or MLPRegressor, or a pipeline ending in one -> it with hooks.
 
-        A classifier of two classes has one output, the probability of the second, decided at 0.5;
-        one of more has an output for each, of which the largest wins. Where the classes are not 0,
-        1, ... a warning says which they are. A regressor's outputs are decided at 0.5, as its
-        targets are 0 and 1. Of a pipeline, scalers before it are put into the first layer.
+        A classifier of two classes has one output, the probability of the second class, decided at
+        0.5. A classifier of more classes has an output for each, and the largest wins. If the
+        classes are not 0, 1, ... a warning says which they are. A regressor's outputs are decided
+        at 0.5, because its targets are 0 and 1. Scalers in a pipeline are put into the first layer.
         scikit-learn itself is not imported.
 
         Args:
@@ -360,7 +360,7 @@ class HookedMLP(HookedRootModule):
     def from_keras(
         cls, model: object, *, act_fn: HiddenActivations | None = None, **settings: Any
     ) -> "HookedMLP":
-        """A Keras model of Dense layers, or what its get_weights() gives -> the same with hooks.
+        """A Keras model of Dense layers, or what its get_weights() gives -> it with hooks.
 
         A last softmax is left out: the largest output decides. Keras itself is not imported.
 
@@ -445,8 +445,8 @@ class HookedMLP(HookedRootModule):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Inputs [batch, d_in] or [d_in], of bool, int or float -> outputs, always [batch, d_out].
 
-        Numbers are taken as they are, so bits of a network with other levels than 0 and 1 go
-        through `rows`; bools are bits.
+        Numbers are used unchanged, so the bits of a network with other levels than 0 and 1 have to
+        go through `rows`; bools are bits.
 
         Args:
             return_type: "logits" (the output after `out_act_fn`, which is the identity by default),
@@ -497,7 +497,7 @@ class HookedMLP(HookedRootModule):
     def _as_input(self, x: Numbers, *, copies: bool) -> Tensor:
         """Inputs as [batch, d_in] in the network's dtype, on its device.
 
-        copies: whether a tensor that is so already is copied.
+        copies: whether a tensor that already has this form is copied.
         """
         weight = _parameter(self._linears[0], "weight")
         try:
@@ -534,7 +534,7 @@ class HookedMLP(HookedRootModule):
         """Inputs at the network's two levels -> whole numbers 0 and 1, of the same shape.
 
         Raises:
-            XorMiError: an input that is at neither level, or no tensor.
+            XorMiError: an input that is at neither level, or anything but a tensor.
         """
         require_kind("inputs", inputs, Tensor, give="a tensor, such as model.rows()")
         low, high = (inputs.new_tensor(level) for level in self.cfg.input_levels)
@@ -560,7 +560,7 @@ class HookedMLP(HookedRootModule):
             return F.cross_entropy(logits, goal)
         if self.cfg.loss_fn == "mse":
             return F.mse_loss(logits, goal)
-        # after a sigmoid the logits of cross entropy are what went into it
+        # after a sigmoid, cross-entropy takes the logits that went into the sigmoid
         scores = readout if self.cfg.out_act_fn == "sigmoid" else logits
         return F.binary_cross_entropy_with_logits(scores, goal)
 
@@ -606,9 +606,10 @@ class HookedMLP(HookedRootModule):
         total = goal.sum(1)
         # shares of 1, so torch's own tolerance fits
         if not bool(torch.isclose(total, torch.ones_like(total)).all()):
+            worst = total[(total - 1).abs().argmax()].item()
             raise XorMiError(
                 "with loss_fn='ce' one output is right on every row; "
-                f"here the labels of a row add up to {total[(total - 1).abs().argmax()].item():g}"
+                f"here the labels of a row add up to {worst:g}: give each row one label of 1"
             )
 
     def set_use_edge_result(self, use_edge_result: bool) -> None:
@@ -672,9 +673,9 @@ class HookedMLP(HookedRootModule):
         """TransformerLens' `hooks`, with the mistakes it accepts in silence refused.
 
         Raises:
-            XorMiError: no pairs of a name and a function, a name or predicate that matches
-                nothing; while running, a hook that edits in place and returns None, or returns
-                another shape.
+            XorMiError: anything but pairs of a name and a function; a name or predicate that
+                matches nothing; while running, a hook that edits in place and returns None, or
+                returns another shape.
         """
         forward_hooks: list[tuple[str, HookFunction]] = []
         for name, hook in _pairs_of_hooks("fwd_hooks", fwd_hooks):
@@ -712,7 +713,7 @@ class HookedMLP(HookedRootModule):
         ]
 
     def _hook_names(self, names: HookNames) -> list[str]:
-        """The active hooks that names and predicates mean; an error where one means none."""
+        """The active hooks that names and predicates match; an error if one matches none."""
         if isinstance(names, Iterable) and not isinstance(names, str):
             return list(chain.from_iterable(map(self._hook_names, names)))
         active = self.active_hooks()
@@ -764,7 +765,7 @@ class HookedMLP(HookedRootModule):
 
     @property
     def decision_units(self) -> tuple[Unit, ...]:
-        """The output that stands for each decision; of argmax over two, y1, which wins or not."""
+        """The output that stands for each decision; for argmax over two outputs it is y1."""
         outputs = layers_of(self.layer_sizes)[-1]
         return tuple(outputs[-self.cfg.n_decisions :])
 
@@ -784,7 +785,7 @@ class HookedMLP(HookedRootModule):
     def require_output(self, output: int) -> int:
         """The number of a decision, checked to be one of this network's.
 
-        Every output is one under a threshold; see `HookedMLPConfig.decision_rule`.
+        Under a threshold every output is a decision; see `HookedMLPConfig.decision_rule`.
 
         Raises:
             XorMiError: no such output.
@@ -811,7 +812,7 @@ class HookedMLP(HookedRootModule):
         """The edge hooks switched on inside a `with` block; afterwards they are as before.
 
         Args:
-            needed: False leaves them as they are, so that a caller needs no second branch.
+            needed: False changes nothing, so that a caller needs no second branch.
         """
         before = self.cfg.use_edge_result
         self.set_use_edge_result(before or needed)
@@ -849,7 +850,7 @@ class HookedMLP(HookedRootModule):
         """
         if rows is None:
             return truth_rows(self.cfg.d_in)
-        # a tensor or an array of one number says that it can be iterated over, and cannot
+        # a tensor or an array of one number claims to be iterable, and is not
         listed = rows if getattr(rows, "ndim", 1) else None
         require_kind("rows", listed, Iterable, give="input rows, such as ['00', '01']")
         return tuple(as_row(row, self.cfg.d_in) for row in rows)
@@ -965,10 +966,10 @@ class HookedMLP(HookedRootModule):
     def activate(self, pre: Tensor, layer: int) -> Tensor:
         """Apply the activation function that follows linear layer `layer`, counted from 0.
 
-        After the last one, the readout, that is the output's.
+        After the last layer, the readout, it is the output's.
 
         Raises:
-            XorMiError: no tensor, or a layer that the network does not have.
+            XorMiError: anything but a tensor, or a layer that the network does not have.
         """
         require_kind("pre", pre, Tensor, give="the sums of a layer, as a tensor")
         return self._activations[whole_number("layer", layer, below=len(self._activations))](pre)
@@ -989,13 +990,13 @@ def _pairs_of_hooks(
 
 _CALL, _FORWARD = HookPoint.__call__, HookPoint.forward
 _WAYS_TO_CALL = frozenset(("forward", "_call_impl", "_compiled_call_impl"))
-"""What a tool, or `compile()`, may put into a module so that a call of it does something else."""
+"""Attributes by which a tool, or `compile()`, may change what a call of a module does."""
 
 
 def _is_silent(point: HookPoint) -> bool:
     """Whether a call of a hook point would do nothing: no hook of its own, and none of all modules.
 
-    A module of another class in its place, or one that is called in another way, is called.
+    A module of another class in its place, or one whose call was replaced, is always called.
     """
     state = point.__dict__
     is_heard = (
@@ -1011,7 +1012,7 @@ def _is_silent(point: HookPoint) -> bool:
 
 
 def _through(point: HookPoint, value: Tensor) -> Tensor:
-    """What a hook point makes of a value; the call of one that does nothing is saved."""
+    """What a hook point makes of a value; a hook point that does nothing is not called."""
     return value if _is_silent(point) else point(value)
 
 
@@ -1029,9 +1030,9 @@ def _names(units: Sequence[Unit]) -> list[str]:
 def _empty_linear(shape: Sequence[int], dtype: torch.dtype, *, has_bias: bool = True) -> nn.Linear:
     """A layer of this shape, [d_out, d_in], whose weights are still to be set.
 
-    `nn.Linear` is made without its `__init__`, which would draw weights and so move torch's global
-    generator. `torch.nn.utils.skip_init` does the same by way of a device that holds no numbers, in
-    ten times as long, and loads a computer algebra system to do so.
+    `nn.Linear` is made without its `__init__`, which would draw weights and so advance torch's
+    global generator. `torch.nn.utils.skip_init` does the same by way of a device that holds no
+    numbers, but takes ten times as long and loads a computer algebra system.
     """
     d_out, d_in = shape
     linear = nn.Linear.__new__(nn.Linear)
@@ -1051,7 +1052,7 @@ def _set_parameters(linear: nn.Linear, weight: Tensor, bias: Tensor | None = Non
 
 
 def require_hooked_mlp(model: object, operation: str) -> HookedMLP:
-    """The model as a HookedMLP; anything else is refused, naming the loader that makes one of it.
+    """The model as a HookedMLP; anything else is refused, naming the loader that converts it.
 
     Args:
         operation: what needs it, the subject of the message.
@@ -1069,7 +1070,7 @@ def require_hooked_mlp(model: object, operation: str) -> HookedMLP:
 def require_plain_mlp(model: object, operation: str) -> None:
     """Refuse models that weight arithmetic alone does not describe.
 
-    That is anything but a `HookedMLP`, and one with hooks attached.
+    These are models that are not a `HookedMLP`, and a HookedMLP with hooks attached.
 
     Args:
         operation: what needs it, the subject of the message.

@@ -1,4 +1,4 @@
-"""numbers that a caller gives -> a tensor; and in a network's dtype, where none of them is lost.
+"""numbers that a caller gives -> a tensor; or the same in a network's dtype, with none lost.
 
 Python's own numbers are float64. torch makes float32 of a list of them, where 1e-50 is 0 and 1e39
 is infinite; here a list is read in float64, as an array of NumPy is.
@@ -94,14 +94,14 @@ def _lost(values: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _not_among_whole(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Which real numbers a dtype of whole numbers, or of yes and no, does not hold."""
+    """Which real numbers a dtype of whole numbers, or of bools, does not hold."""
     if dtype == torch.bool:
         return (values != 0) & (values != 1)
     limits = torch.iinfo(dtype)
     if not values.is_floating_point():
         return (values < limits.min) | (values > min(limits.max, torch.iinfo(torch.int64).max))
     exact = values.double()
-    # the largest 64-bit number is none of float64; the one after it is
+    # float64 does not have the largest 64-bit number, but has the one after it
     is_inside = (exact >= limits.min) & (exact < float(limits.max + 1))
     return ~(is_inside & (exact == exact.round()))
 
@@ -125,5 +125,5 @@ def is_float64(given: object) -> bool:
 
 
 def is_held(given: object, dtype: torch.dtype) -> bool:
-    """Whether numbers that a caller gives can be had in this dtype."""
+    """Whether a dtype can hold the numbers that a caller gives."""
     return not bool(_lost(read_numbers(given), dtype).any())

@@ -35,7 +35,7 @@ CASTS = (
     "cpu",
     "requires_grad",
 )
-"""Changes of dtype and the like; what they round is found where the made network is compared."""
+"""Changes of dtype and the like; their rounding is found when the made network is compared."""
 
 _ACTIVATIONS: dict[str, Mapping[str, object]] = {
     "relu": {"inplace": False},
@@ -147,7 +147,7 @@ class Operations:
         value, *rest = args
         if not isinstance(value, Value):
             return self._unreadable(where)
-        if name in ("clone", "contiguous"):  # what a memory format says does not matter
+        if name in ("clone", "contiguous"):  # the memory format does not matter
             return value
         if name in ("T", "mT", "H", "mH"):
             return self.layers.moved(value, lambda entry: getattr(entry, name), where)

@@ -24,7 +24,7 @@ _STARTS: dict[str, Part] = {
     "ln2.": "mlp",
     "hook_mlp_": "mlp",
 }
-"""How the names in a block begin; a part has its norm, which nothing else reads."""
+"""How the names in a block begin; the norm of a part belongs to it, as nothing else reads it."""
 
 
 class InBlock(NamedTuple):
@@ -37,8 +37,8 @@ class InBlock(NamedTuple):
 def in_block(hook_names: Iterable[str]) -> InBlock | None:
     """Where a hook point of these names lies; None outside the blocks.
 
-    Of several names the one that says more: in a bridge the stream before the MLP is another name
-    of the MLP's norm.
+    If the names differ, the one that says more counts: in a bridge, the stream before the MLP is
+    also called the MLP's norm.
 
     >>> in_block(["blocks.1.hook_resid_mid", "blocks.1.ln2.hook_in"])
     InBlock(block=1, part='mlp')

@@ -12,7 +12,7 @@ from types import FrameType
 from xor_mi.errors import XorMiWarning, cut_short
 
 _NOT_THEIRS = ("torch", "xor_mi", "jaxtyping", "beartype")
-"""Packages whose frames are passed over; the last two check types, where that is switched on."""
+"""Packages whose frames are skipped; the last two check types, if that is switched on."""
 
 
 _SAID: ContextVar[set[str] | None] = ContextVar("_SAID", default=None)
@@ -29,7 +29,8 @@ def users_frame(*, inside: str = "") -> FrameType | None:
     """The innermost frame of the person's code.
 
     Args:
-        inside: a function of this package that is not left: None where there is none inside it.
+        inside: a function of this package at which the search ends; None is returned if it finds no
+            frame of the person's before.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
@@ -55,7 +56,7 @@ def line(file: str, number: int) -> str:
 
 @contextmanager
 def each_warning_once() -> Iterator[None]:
-    """Inside: a warning in the same words as one before it is not given again."""
+    """In this block, a warning in the same words as an earlier one is not given again."""
     if _SAID.get() is not None:
         yield
         return

@@ -11,17 +11,18 @@ from xor_mi.model._network import HookedMLP
 from xor_mi.truth import row_name
 
 LARGEST_TERMS = 1e300
-"""What a unit adds up is no larger: sums and differences of such values are finite in float64."""
+"""The largest size that a unit may add up: such values have finite sums and differences."""
 
 
 def require_finite_run(model: HookedMLP, reads: Sequence[Tensor], operation: str) -> None:
-    """Refuse a network whose units add up more than its dtype, or float64, has room for.
+    """Refuse a network whose units add up to more than its dtype, or float64, can hold.
 
-    Infinity less infinity is no number, so that nothing said of such a network would be true.
+    Infinity minus infinity is not a number, so that no statement about such a network would be
+    true.
 
     Args:
-        reads: of each linear layer what it reads on every row of `model.rows()`, in float64,
-            [row, source].
+        reads: per linear layer, the values that it reads on every row of `model.rows()`, in
+            float64, [row, source].
         operation: what needs it, the subject of the message.
 
     Raises:
@@ -35,14 +36,14 @@ def require_finite_run(model: HookedMLP, reads: Sequence[Tensor], operation: str
     Traceback (most recent call last):
     ...
     xor_mi.errors.XorMiError: the bench needs values that float64 can hold; on row 1 y0 adds up \
-more than 1e+300: make the weights of its layer, or of one before it, smaller
+to more than 1e+300: make the weights of its layer, or of one before it, smaller
     """
     name = str(model.cfg.dtype).removeprefix("torch.")
     wider = "" if name == "float64" else ", or take dtype='float64'"
     most = min(torch.finfo(model.cfg.dtype).max, LARGEST_TERMS)
     for layer, (weight, bias) in enumerate(model.float64_layers()):
         terms = reads[layer].abs() @ weight.abs().T + bias.abs()
-        # what is NaN is not below anything
+        # NaN is not below anything
         fits = terms <= most
         if bool(fits.all()):
             continue
@@ -50,6 +51,6 @@ more than 1e+300: make the weights of its layer, or of one before it, smaller
         place = Unit(layer, unit, is_output=layer == model.cfg.n_layers)
         raise XorMiError(
             f"{operation} needs values that {name} can hold; on row "
-            f"{row_name(model.read_rows(None)[row])} {place.name} adds up more than {most:.4g}: "
+            f"{row_name(model.read_rows(None)[row])} {place.name} adds up to more than {most:.4g}: "
             f"make the weights of its layer, or of one before it, smaller{wider}"
         )

@@ -1,8 +1,8 @@
-"""Any nn.Module -> a description of the layers it consists of.
+"""Any nn.Module -> a description of its layers.
 
-Its forward is followed with torch.fx on a copy: the module itself is left as it is. What is
-followed are the operations, not the modules, so functional calls, own submodules and weights that
-are computed (weight norm, parametrizations) are read by what they do.
+Its forward is followed with torch.fx on a copy: the module itself is not changed. Operations are
+followed, not modules, so functional calls, submodules of any class and computed weights (weight
+norm, parametrizations) are read by what they do.
 """
 
 import copy
@@ -23,7 +23,7 @@ from xor_mi.model._tracer import Followed, Tracer, conversions_followed
 from xor_mi.truth import truth_rows
 
 MOST_INPUTS = 12
-"""Up to so many inputs the made network is compared on every row, beyond it on 4,096 of them."""
+"""Up to this many inputs the made network is compared on every row, above it on 4,096 rows."""
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
@@ -54,7 +54,7 @@ class CopiedModule:
     def outputs(self, rows: Tensor) -> Tensor:
         """What the module itself gives for rows [row, d_in], hooks included."""
         with _random_state_kept(), torch.no_grad():
-            # other draws than when it was read: a network that draws is none
+            # not the random draws of the first reading, so that a network that draws is found out
             torch.manual_seed(torch.initial_seed() + 1)
             try:
                 return torch.as_tensor(self.net(rows.clone()))
@@ -106,7 +106,7 @@ def rows_to_compare(d_in: int, dtype: torch.dtype) -> Tensor:
 
 
 def _has_own_hooks(module: nn.Module) -> bool:
-    """Whether a forward hook is on it, beside those that compute a weight."""
+    """Whether it has a forward hook, other than those that compute a weight."""
     before = module._forward_pre_hooks.values()
     return bool(module._forward_hooks) or not all(map(_is_part, before))
 
@@ -127,7 +127,7 @@ def _kind(result: object) -> str:
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:
-    """What torch.compile and the parallel wrappers hold."""
+    """The module inside torch.compile and the parallel wrappers."""
     while True:
         inner = getattr(module, "_orig_mod", None)
         if inner is None and isinstance(
@@ -198,7 +198,7 @@ def _dtype_of(net: nn.Module) -> torch.dtype:
     if len(dtypes) > 1 or not dtypes <= set(_DTYPES):
         listed = ", ".join(sorted(map(str, dtypes)))
         raise XorMiError(
-            f"the module's weights are {listed}; give one of one dtype: module.double() makes it so"
+            f"the module's weights are {listed}; give one of one dtype, such as module.double()"
         )
     if any(tensor.is_meta for tensor in tensors):
         raise XorMiError("the module's weights are on the meta device, which holds no values")

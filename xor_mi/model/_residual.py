@@ -13,9 +13,9 @@ EMBEDDINGS = ("hook_embed", "hook_pos_embed")
 WRITERS = ("hook_attn_out", "hook_mlp_out")
 STREAMS = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post")
 INSIDE = {"attn.hook_z": "hook_attn_out", "mlp.hook_post": "hook_mlp_out"}
-"""What a linear map makes an output of: the heads' values, and the neurons."""
+"""What a linear map turns into an output: the heads' values, and the neurons."""
 RESULTS = "attn.hook_result"
-"""What each head writes, [batch, pos, head, d_model], where it is switched on."""
+"""What each head writes, [batch, pos, head, d_model], if that hook is switched on."""
 FINAL_NORM, UNEMBED = "ln_final.", "unembed."
 SCALE = "ln_final.hook_scale"
 
@@ -32,15 +32,15 @@ class ResidualStream(NamedTuple):
     """The hook points at a transformer's residual stream; every name that a point has is there.
 
     Attributes:
-        embeddings: what the stream begins as the sum of, each by one name.
+        embeddings: the terms whose sum the stream begins with, each by one name.
         blocks: block by block.
         embedded: the embeddings by all their names.
         written: what is added to the stream by all its names, embeddings too.
-        streams: the stream itself at some place.
+        streams: names of the stream itself, anywhere along it.
         inside: name -> the output that a linear map makes of it.
         results: what each head adds, with an axis for the heads before the last.
-        beyond: what lies between the stream and the logits, and these.
-        scale: what the last norm divides by; None without one.
+        beyond: what lies between the stream and the logits, and the logits.
+        scale: what the last norm divides by; None if there is no last norm.
     """
 
     embeddings: tuple[str, ...]
@@ -60,13 +60,13 @@ class ResidualStream(NamedTuple):
 
 
 def residual_stream(hooks: Mapping[str, object]) -> ResidualStream | None:
-    """The hook points of a model by name -> those at its residual stream; None without one."""
+    """A model's hook points by name -> those at its residual stream; None if it has none."""
     names_of: dict[int, list[str]] = {}
     for name, point in hooks.items():
         names_of.setdefault(id(point), []).append(name)
 
     def all_names(names: list[str]) -> list[str]:
-        """These names and the others of the same hook points, of those that there are."""
+        """These names, as far as they exist, and the other names of the same hook points."""
         found: list[str] = []
         for name in names:
             if name in hooks:

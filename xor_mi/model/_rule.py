@@ -1,4 +1,4 @@
-"""outputs -> what a network decides by them: the one home of every decision.
+"""outputs -> what a network decides by them; every decision is made here.
 
 A decision is `score > cut`, strictly. A score exactly on the cut decides nothing: it is UNDECIDED
 (-1), never rounded.
@@ -51,9 +51,10 @@ class DecisionRule:
 
     @property
     def score_name(self) -> str:
-        """What a score is called: that of the outputs, or of their difference.
+        """What a score is called: the name of the outputs, or of their difference.
 
-        The difference of two logits is a logit again; that of two probabilities is none.
+        The difference of two logits is a logit again; that of two probabilities is not a
+        probability.
 
         >>> DecisionRule("argmax", outputs="probability").score_name
         'probability_difference'

@@ -1,4 +1,4 @@
-"""torch.fx with the value of every operation worked out when a forward makes it."""
+"""torch.fx, which here also works out the value of every operation as it is made."""
 
 import operator
 from collections.abc import Callable, Iterator
@@ -92,7 +92,7 @@ class Tracer(fx.Tracer):
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         del attr, parameter_proxy_cache
-        return attr_val  # weights as they are: what is computed from them alone is known
+        return attr_val  # weights unchanged: what is computed from them alone is known
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return Followed(node, self)
@@ -100,8 +100,8 @@ class Tracer(fx.Tracer):
     def to_bool(self, obj: fx.Proxy) -> bool:
         del obj
         raise XorMiError(
-            f"{self._where()}; it decides on the input's values, so no one network is it: "
-            "take the decision out of the forward"
+            f"{self._where()}; it branches on the input's values, so it is more than one network: "
+            "take the branch out of the forward"
         )
 
     def create_proxy(
@@ -126,7 +126,9 @@ class Tracer(fx.Tracer):
             result = self._operations.call(operation or str(target), given, named, self._where())
         except TypeError as error:
             # other arguments than the operation is known with
-            raise XorMiError(f"{self._where()}; '{operation}' is not read so: {error}") from None
+            raise XorMiError(
+                f"{self._where()}; '{operation}' cannot be read with these arguments: {error}"
+            ) from None
         is_in_place = writes or (operation != "dropout" and self._is_in_place(args, kwargs))
         if is_in_place and isinstance(args[0], Followed) and not isinstance(result, tuple):
             args[0].value = result

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_kind, unknown, whole_number
-from xor_mi.finding import number_text
+from xor_mi.finding import in_words, number_text
 from xor_mi.interventions import AblationSweep, Attribution, PatchSweep
 from xor_mi.model._layer_sites import GridKind, GridPlace, place_in_block, place_in_grid, short_hook
 from xor_mi.plots._heatmap import Texts, heatmap
@@ -97,7 +97,7 @@ def grid_heatmap(
     n_left = len(_sets(finding)) - len(places)
     are = "site of another kind is" if n_left == 1 else "sites of another kind are"
     left_out = f"; {n_left} {are} not drawn" if n_left else ""
-    shown = as_written(finding.metrics[0])
+    shown = as_written(in_words(finding.metrics[0]))
     named = {
         (layer, hook): f"L{layer} {short_hook(hook)}" if several else f"L{layer}"
         for layer, hook in lines

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from xor_mi.circuits import Circuit
 from xor_mi.errors import require_kind
-from xor_mi.finding import ROUNDING, number_text
+from xor_mi.finding import ROUNDING, flips_text, in_words, number_text
 from xor_mi.graph import layers_of
 from xor_mi.interventions import AblationSweep, Attribution, PatchSweep
 from xor_mi.model import stage_of_hook
@@ -362,7 +362,7 @@ def patching_heatmap(sweep: PatchSweep, *, metric: str | None = None) -> go.Figu
         of_clean, of_corrupted = sweep.decided.decisions_before
         before = of_corrupted if sweep.direction == "denoising" else of_clean
         flipped = sweep.decided.decisions_after != before
-    shown = as_written(sweep.metrics[0])
+    shown = as_written(in_words(sweep.metrics[0]))
     names = list(map(as_written, sweep.site_names))
     of_paths = sweep.coordinates.granularity == "path"
     what = "Patching along" if of_paths else "Patching"
@@ -413,29 +413,16 @@ def _found(
             return f"{what} any of {len(names)} places changes nothing"
         return f"{what} {names[place]} changes the {metric} most, by {size} on average"
     counts: list[int] = flipped.sum(dim=1).tolist()
-    of = flipped.shape[1]
     if not any(counts):
         largest = effects.detach().double().abs().nan_to_num(0.0).max().item()
         only = ", and changes nothing" if largest <= ROUNDING * scale else ""
         return f"{what} any one flips none of {flipped.numel()} decisions{only}"
-    order = list(range(len(names)))
-    n_named = len(names)
-    if len(names) > MOST_NAMED:
-        n_named = MOST_NAMED - 1
-        order.sort(key=lambda number: -counts[number])
-    first, *others = order[:n_named]
-    said = [f"{what} {names[first]} flips {counts[first]} of {of} decisions"]
-    said += [f"{names[number]} {counts[number]}" for number in others]
-    rest = [counts[number] for number in order[n_named:]]
-    if not rest:
-        return ", ".join(said)
-    at_most = "none" if not rest[0] else f"at most {rest[0]}"
-    return f"{', '.join(said)}, each of {len(rest)} more {at_most}"
+    return f"{what} {flips_text(names, counts, of=flipped.shape[1])}"
 
 
 def _patch_sentences(sweep: PatchSweep, flipped: Tensor | None, scale: float) -> Texts:
     """What hovering says of each patch, [pair][site]."""
-    shown = as_written(sweep.metrics[0])
+    shown = as_written(in_words(sweep.metrics[0]))
     is_denoising = sweep.direction == "denoising"
     base: list[float] = sweep.base[0].tolist()
     patched: list[list[float]] = sweep.patched.tolist()
@@ -471,7 +458,7 @@ def ablation_heatmap(sweep: AblationSweep, *, metric: str | None = None) -> go.F
     flipped = None  # [site, row]
     if sweep.decided is not None:
         flipped = sweep.decided.decisions_after != sweep.decided.decisions_before
-    shown = as_written(sweep.metrics[0])
+    shown = as_written(in_words(sweep.metrics[0]))
     names = list(map(as_written, sweep.site_names))
     rows = list(map(as_written, sweep.rows))
     scale = _scale(sweep.scale, sweep.before, sweep.values)
@@ -602,7 +589,7 @@ def attribution_heatmap(attribution: Attribution, *, metric: str | None = None) 
     """
     require_kind("attribution", attribution, Attribution, give="what attribute returns")
     attribution = in_metric(attribution, metric)
-    shown = as_written(attribution.metrics[0])
+    shown = as_written(in_words(attribution.metrics[0]))
     names = [as_written(site.name) for site in attribution.sites]
     pairs = list(map(as_written, attribution.pair_names))
     scores = attribution.scores[0]  # [site, pair]

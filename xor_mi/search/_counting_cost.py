@@ -172,7 +172,7 @@ class CountingCost(Finding):
             raise XorMiError(
                 f"counting would take {self.in_words} here ({self.pairs_in_words} pairs of halves "
                 f"in {self.n_configurations:,} configurations), more than the {MOST_DAYS} days "
-                "that are taken; take a network with narrower layers"
+                "that are allowed; take a network with narrower layers"
             )
 
     @property
