@@ -68,7 +68,7 @@ def test_patterns_need_widths_of_a_census_and_of_a_census_alone(population, netw
     """One of the two says them."""
     with pytest.raises(XorMiError, match="give layer_sizes"):
         outcome_by_sign_pattern(networks)
-    with pytest.raises(XorMiError, match="leave layer_sizes out"):
+    with pytest.raises(XorMiError, match="which has its own widths; leave it out"):
         outcome_by_sign_pattern(population, (2, 2, 1))
 
 
@@ -199,7 +199,7 @@ def test_predictions_of_another_column_and_of_bad_arguments(population):
         predict_ending(population, steps=[601])
     with pytest.raises(XorMiError, match="steps is empty"):
         predict_ending(population, steps=[])
-    with pytest.raises(XorMiError, match="4 or more"):
+    with pytest.raises(XorMiError, match="give 4 networks or more"):
         predict_ending(train_population("XOR", 3, progress=False))
 
 

@@ -92,7 +92,7 @@ def test_a_missing_baseline_is_written_and_the_test_fails(pytester):
         [
             "*File not found in data directory, created:*",
             "*test_one*test_it.circuit.json",
-            "it says identified: exactly one*",
+            "it holds identified: exactly one*",
         ]
     )
     record = stored(pytester)
@@ -121,13 +121,13 @@ def test_what_is_the_same_passes(pytester, held, code):
 @pytest.mark.parametrize(
     ("code", "lines"),
     [
-        ("zoo.load('or-nand'), tolerance=None", ["E*unit 1: AND -> NAND", "E*as before: unit 0: OR"]),
-        ("zoo.load('nor-and')", ["E*unit 0: OR -> NOR", "E*as before: unit 1: AND", "E*compared up to signature*"]),
-        ("zoo.load('gt-lt'), up_to='family'", ["E*unit 0: OR -> x1>x0", "E*unit 1: AND -> x0>x1", "E*family: OR & ~AND -> x0>x1 | x1>x0"]),
-        ("zoo.load('redundant-4')", ["E*unit 1 is new: NOR", "E*unit 3 is new: AND"]),
-        ("zoo.load('unsolved')", ["E*no unit has a gate: unit 0 was OR, unit 1 was AND", "E*verdict: identified -> not computing (*wrong on*"]),
-        ("net(or_bias=0.1)", ["E*gates, edges and verdict are as before; the evidence changed", "E*numbers:", "E*worst margin: * -> *; allowed * (absolute 5e-07 + relative 1e-06)"]),
-        ("zoo.load('nor-and'), tolerance={'margin': 0.1}, up_to='signature'", ["E*unit 0: OR -> NOR"]),
+        ("zoo.load('or-nand'), tolerance=None", ["unit 1: AND -> NAND", "as before: unit 0: OR"]),
+        ("zoo.load('nor-and')", ["unit 0: OR -> NOR", "as before: unit 1: AND", "compared up to signature*"]),
+        ("zoo.load('gt-lt'), up_to='family'", ["unit 0: OR -> x1>x0", "unit 1: AND -> x0>x1", "family: OR & ~AND -> x0>x1 | x1>x0"]),
+        ("zoo.load('redundant-4')", ["unit 1 is new: NOR", "unit 3 is new: AND"]),
+        ("zoo.load('unsolved')", ["no unit has a gate: unit 0 was OR, unit 1 was AND", "verdict: identified -> not computing (*wrong on*"]),
+        ("net(or_bias=0.1)", ["gates, edges and verdict are as before; the evidence changed", "numbers:", "*worst margin: * -> *; allowed * (absolute 5e-07 + relative 1e-06)"]),
+        ("zoo.load('nor-and'), tolerance={'margin': 0.1}, up_to='signature'", ["unit 0: OR -> NOR"]),
     ],
 )  # fmt: skip
 def test_what_changed_is_said(pytester, held, code, lines):
@@ -142,6 +142,29 @@ def test_what_changed_is_said(pytester, held, code, lines):
         ["*test_one?test_it.circuit.json; pytest --force-regen takes the new circuit over"]
     )
     assert stored(pytester) == before
+
+
+@pytest.mark.parametrize("is_caught", [False, True])
+def test_the_message_comes_first_and_alone(pytester, held, is_caught):
+    """Right below the test's heading stands the message, and no argument of the test, whose tree
+    of modules would fill the screen. A test that catches the failure gets an AssertionError.
+    """
+    held("net()")
+    lines = [
+        "import pytest",
+        "def test_it(circuit_regression, xor_model):",
+        "    xor_model.fc2.weight.data[0, 1] = 0.0",
+        "    with pytest.raises(AssertionError, match='unit 0 was OR'):"
+        if is_caught
+        else "    if True:",
+        "        circuit_regression.check(xor_model)",
+    ]
+    pytester.makepyfile(test_one="\n".join(lines))
+    result = ran(pytester, passed=int(is_caught), failed=int(not is_caught))
+    assert "HookedMLP(" not in result.stdout.str()
+    if not is_caught:
+        heading = next(k for k, line in enumerate(result.outlines) if line.startswith("____"))
+        assert result.outlines[heading + 1].startswith("no unit has a gate: unit 0 was OR")
 
 
 def test_force_regen_rewrites_and_still_fails(pytester, held):
@@ -182,7 +205,7 @@ def test_a_damaged_baseline_fails_and_can_be_written_anew(pytester, held, damage
     good = file.read_text(encoding="utf-8")
     file.write_text(damage(good), encoding="utf-8")
     result = ran(pytester, failed=1)
-    result.stdout.fnmatch_lines([f"E*{says}*"])
+    result.stdout.fnmatch_lines([f"*{says}*"])
     assert str(Path("test_one/test_it.circuit.json")) in result.stdout.str()
     ran(pytester, "--force-regen", failed=1)
     assert file.read_text(encoding="utf-8") == good
@@ -231,7 +254,7 @@ def test_two_tests_with_one_file_name_do_not_pass_on_each_other_s_baseline(pytes
     )
     result = ran(pytester, failed=2)
     result.stdout.fnmatch_lines(
-        ["E*is the baseline of TestA::test_x, not of TestB::test_x: *basename=*"]
+        ["*is the baseline of TestA::test_x, not of TestB::test_x: *basename=*"]
     )
     ran(pytester, "--with-test-class-names", failed=2)
     ran(pytester, "--with-test-class-names", passed=2)
@@ -370,7 +393,7 @@ def test_a_finding_is_written_held_changed_and_taken_over(pytester):
         [
             "*File not found in data directory, created:*",
             "*test_one*test_it.finding.json",
-            "it says PatchSweep, 24 lines: Patching, denoising: 12 pairs x 2 sites, in logit; *",
+            "it holds PatchSweep, 24 lines: Patching, denoising: 12 pairs x 2 sites, in logit; *",
         ]
     )
     ran(pytester, FLAG, passed=1)
@@ -378,16 +401,16 @@ def test_a_finding_is_written_held_changed_and_taken_over(pytester):
     result = ran(pytester, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "E*pair 00 -> *, site h0.*: *flips: False -> True*",
-            "E*as before: * of 24 lines",
-            "E*numbers:",
-            "E*compared with test_one?test_it.finding.json; pytest --force-regen takes the new *",
+            "pair 00 -> *, site h0.*: *flips: False -> True*",
+            "as before: * of 24 lines",
+            "numbers:",
+            "compared with test_one?test_it.finding.json; pytest --force-regen takes the new *",
         ]
     )
     ran(pytester, "--force-regen", failed=1)
     ran(pytester, passed=1)
     pytester.makepyfile(test_one=SWEEP.format("sweep(0.75, [('00', '11')])"))
-    ran(pytester, failed=1).stdout.fnmatch_lines(["E*gone: pair 00 -> 01, site h0.0"])
+    ran(pytester, failed=1).stdout.fnmatch_lines(["gone: pair 00 -> 01, site h0.0"])
 
 
 def test_a_circuit_and_a_finding_of_one_test_have_a_baseline_each(pytester):
@@ -681,7 +704,7 @@ def test_retraining_within_the_family_passes(pytester, held, seed, passes):
     held("HookedMLP.from_pretrained('retrained'), up_to='family'")
     result = ran(pytester, passed=int(passes), failed=int(not passes))
     if not passes:
-        result.stdout.fnmatch_lines(["E*unit 0: OR -> x1>x0", "E*unit 1: AND -> x0>x1"])
+        result.stdout.fnmatch_lines(["unit 0: OR -> x1>x0", "unit 1: AND -> x0>x1"])
 
 
 @pytest.fixture(scope="module")
@@ -716,14 +739,10 @@ def test_the_example_passes_and_after_retraining_fails_as_readme_says(
     _, message = code_blocks.fences_of(readme.split("`python retrain.py 5`")[1])[0]
     message = message.splitlines()
     assert len(message) == 6
-    printed = [
-        line.removeprefix("E").strip().removeprefix("AssertionError: ")
-        for line in result.outlines
-        if line.startswith("E  ")
-    ]
+    first = next(k for k, line in enumerate(result.outlines) if line.startswith("____")) + 1
     assert [
         line.replace(str(Path("project/")) + os.sep, "").replace(os.sep, "/")
-        for line in printed[:6]
+        for line in result.outlines[first : first + 6]
     ] == message
 
 

@@ -211,7 +211,7 @@ def test_a_second_process_is_told_which_one_works_there(folder, finished):
 
 
 FAILING_DISKS = {
-    errno.ENOSPC: "No space left.*free some space.*kept, and the same command goes on",
+    errno.ENOSPC: "No space left.*free some space.*kept; repeat the command to continue",
     errno.EROFS: "Read-only file system.*copy this one there",
 }
 
@@ -311,9 +311,9 @@ def test_what_is_no_lock_of_ours_is_never_written_into(folder, tmp_path, is_link
     [
         ("versions", [], "which versions wrote it"),
         ("versions", [1], "which versions wrote it"),
-        ("n_networks", 10**15, "its numbers are none of a census"),
-        ("shard_size", 0, "its numbers are none of a census"),
-        ("seed", 2**62, "its numbers are none of a census"),
+        ("n_networks", 10**15, "a census cannot have its numbers"),
+        ("shard_size", 0, "a census cannot have its numbers"),
+        ("seed", 2**62, "a census cannot have its numbers"),
     ],
 )
 def test_a_plan_edited_by_hand_is_refused_at_once(folder, name, value, message):

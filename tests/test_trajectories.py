@@ -182,7 +182,7 @@ def test_more_networks_come_to_a_folder_and_others_do_not(population, in_three_p
     looked.clear()
     trajectories(population, directory=tmp_path, **QUIET)
     assert looked == [range(30, 50), range(50, 60)]
-    with pytest.raises(XorMiError, match="more networks can come to it, not fewer"):
+    with pytest.raises(XorMiError, match="a folder can be extended, not shortened"):
         trajectories(half, directory=tmp_path, **QUIET)
     with pytest.raises(XorMiError, match="other trajectories .*min_margin: 0.01 there, 0.1 asked"):
         trajectories(population, directory=tmp_path, min_margin=0.1, **QUIET)
@@ -220,7 +220,7 @@ def test_what_is_damaged_or_foreign_is_refused(population, happened, in_three_pa
     with pytest.raises(XorMiError, match="no column family"):
         write_trajectories(happened.drop(columns="family"), tmp_path / "lacking.parquet")
     some = replay(population, [3, 5], checkpoints=[0], **QUIET)
-    with pytest.raises(XorMiError, match="whose seeds follow each other"):
+    with pytest.raises(XorMiError, match="a folder holds networks with consecutive seeds"):
         trajectories(some, directory=tmp_path / "other", **QUIET)
 
 

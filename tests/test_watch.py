@@ -51,7 +51,7 @@ def told_by(moments, trained):
                 continue
             acts = "is idle: no output depends on it" if now == "idle" else f"acts as {now}"
             if not now:
-                acts = f"is read as nothing any more: there is no circuit (it was {was})"
+                acts = f"is no longer read as a gate: there is no circuit (it was {was})"
             elif was:
                 acts = f"now {acts} (it was {was})"
             lines.append(f"{at}{name} {acts}")

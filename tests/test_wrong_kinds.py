@@ -41,7 +41,7 @@ from xor_mi.training import TrainConfig
         (lambda: TrainConfig(max_steps=1.5), "max_steps must be a whole number .*, not 1.5"),
         (lambda: run_census(n_jobs=0), "n_jobs is 0"),
         (lambda: run_census(config="x"), "give a TrainConfig"),
-        (lambda: population_from_census(census(train_population("XOR", 1)).iloc[:0], HookedMLP().cfg), "no networks in this census"),
+        (lambda: population_from_census(census(train_population("XOR", 1)).iloc[:0], HookedMLP().cfg), "this census has no networks"),
         (lambda: width_study(widths=2, n_networks=5), "widths is 2; give several"),
         (lambda: width_study(widths=[2], n_networks=5, act_fns=1), "act_fns is 1; give names"),
         (lambda: width_study(widths=[2], n_networks=5, config="x"), "give a TrainConfig"),

@@ -48,6 +48,18 @@ xdist's workers by themselves.
 """
 
 
+class _Failed(pytest.fail.Exception, AssertionError):
+    """A failed check, of which pytest prints the message alone.
+
+    With a traceback pytest would print the arguments of the test above the message, and a network
+    as an argument fills a screen.
+    """
+
+    # pytest's summary writes the class in front of the message, as "Failed: ..."
+    __module__ = "builtins"
+    __qualname__ = "Failed"
+
+
 class CircuitRegression:
     """A test's circuits and other findings against the baselines stored beside it; the fixture
     `circuit_regression`.
@@ -114,11 +126,10 @@ class CircuitRegression:
         differences: list[str] = []
 
         def compare(_: Path, baseline: Path) -> None:
-            __tracebackhide__ = True
             why = held.against(baseline, source=paths.source, is_named=basename is not None)
             differences.append(why)
             if why:
-                raise AssertionError(why)
+                raise _Failed(why, pytrace=False)
 
         def write(file: Path) -> None:
             from xor_mi.testing import write_record
@@ -127,13 +138,15 @@ class CircuitRegression:
 
         try:
             perform(*folders, self._request, compare, write, held.extension, basename)
+        except _Failed:
+            raise
         except pytest.fail.Exception as failed:
             written = str(failed.msg)
         else:
             return
-        # Nothing was compared where there was no baseline: then say what the new one holds.
-        content = differences or [f"it says {held.says}"]
-        pytest.fail("\n".join([written, *content]), pytrace=False)
+        # nothing was compared if there was no baseline: then say what the new one holds
+        content = differences or [f"it holds {held.says}"]
+        raise _Failed("\n".join([written, *content]), pytrace=False)
 
     def _folders(self) -> tuple[Any, Any]:
         """pytest-datadir's two: where a test's data is copied to, and where it is stored."""

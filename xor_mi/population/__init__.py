@@ -1,15 +1,16 @@
 """many networks -> one finding each, as a table; and what such tables answer.
 
 One trained network shows one solution. Retraining from other seeds shows which solutions training
-finds, how often, and how often none. `census` is the table, `run_census` the same for more networks
-than fit in memory, `verdict_shares` in how many the circuit is certain and `family_shares` which it
-is, `width_study` why two hidden units (`truth.threshold_functions` proves that one is not enough),
-`outcome_by_initial_signs` and `outcome_by_sign_pattern` what the seed decides, `predict_ending` how
-early the end is decided, `stuck_in` and `stuck_shares` what networks that fail are stuck in,
-`identity_experiment` Marcus' experiment on what training cannot teach, `generalising` when rows
-come right that were never shown.
+finds, how often, and how often it finds none. `census` makes the table, and `run_census` makes it
+of more networks than fit in memory. `verdict_shares` counts how often the circuit is certain,
+`family_shares` which circuit it is. `width_study` shows how the number of hidden units matters
+(`truth.threshold_functions` proves that one is not enough for XOR), `outcome_by_initial_signs` and
+`outcome_by_sign_pattern` what the seed decides, `predict_ending` how early the end is decided,
+`stuck_in` and `stuck_shares` what networks that fail are stuck in. `identity_experiment` repeats
+Marcus' experiment on what training cannot teach, and `generalising` finds when rows that were never
+shown come right.
 
-What comes out here are plain DataFrames, and not findings with a `frame()`: a table over many
+These functions return plain DataFrames, and not findings with a `frame()`: a table over many
 networks is there to be filtered, grouped and joined, and pandas is what people do that with.
 """
 

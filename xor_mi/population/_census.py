@@ -18,19 +18,19 @@ NOT_TRIED = "not_tried"
 """The verdict of a network that cannot be identified; `why_not` has the reason."""
 
 NO_GATES = "(no gate reading)"
-"""What stands in a table of shares for solved networks without a circuit."""
+"""The entry of a table of shares for solved networks without a circuit."""
 
 NOT_PROVED = "(no circuit proved)"
-"""What stands there for those of which no circuit is proved as far as was required."""
+"""Its entry for solved networks of which no circuit is proved to the level that was required."""
 
 CIRCUIT_COLUMNS = ("family", "gates", "signature")
-"""The columns that speak of a network's circuit, so that they say little where none is proved."""
+"""The columns that describe a network's circuit; they mean little where no circuit is proved."""
 
 ENGINE = "engine"
-"""Under this name a table's `attrs` say what trained its networks, where that is known."""
+"""The key in a table's `attrs` of the engine that trained its networks, if known."""
 
 REQUIREMENTS = ("require", "min_margin")
-"""The columns that say what a circuit had to have to count; the same on every line."""
+"""The columns that say which circuits counted; they have one value on every line."""
 
 
 def census(
@@ -44,12 +44,12 @@ def census(
 
     Columns: seed, solved, steps, loss, verdict, why_not, gates (of the live units, '{AND, OR}';
     empty without a circuit), family, signature, n_readings (of all circuits together), n_circuits,
-    n_circuits_single and n_circuits_joint (how many of these are proved so far, or further),
-    proof_level (of the first circuit, of which gates, family and margins are too; empty without
-    one), require, min_margin, margins (one per hidden unit of the primary reading, NaN for a
-    constant unit), weights (W and b flat, layer by layer, as `Population.flat`). A network that
-    cannot be identified has the verdict 'not_tried', the reason in `why_not`, and no numbers of
-    readings and circuits; for all others `why_not` is empty.
+    n_circuits_single and n_circuits_joint (how many of these are proved at least to that level),
+    proof_level (of the first circuit, as are gates, family and margins; empty without a circuit),
+    require, min_margin, margins (one per hidden unit of the primary reading, NaN for a constant
+    unit), weights (W and b flat, layer by layer, as `Population.flat`). A network that cannot be
+    identified has the verdict 'not_tried', the reason in `why_not`, and no numbers of readings and
+    circuits; for all others `why_not` is empty.
 
     Args:
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
@@ -63,7 +63,7 @@ def census(
     [[2, 'identified', '{AND, NOR}'], [5, 'identified', '{x0>x1, x1>x0}']]
     """
     require_kind("population", population, Population, give="what train_population returns")
-    # population[i] builds a model, which most networks do not need: hence the function that does it
+    # population[i] builds a model, and most networks need none: so the function is handed over
     circuits = identify_many(
         population.__getitem__,
         population.weights,
@@ -77,7 +77,7 @@ def census(
         "solved": population.solved.numpy(),
         "steps": population.steps.int().numpy(),
         "loss": population.losses.numpy(),
-        # an empty verdict is that of a network that cannot be identified
+        # an empty verdict means that the network cannot be identified
         "verdict": [circuit.verdict or NOT_TRIED for circuit in circuits],
         "why_not": [circuit.why_not for circuit in circuits],
         "gates": [circuit.gate_set for circuit in circuits],
@@ -100,17 +100,17 @@ def census(
 
 
 def _numbers(counts: list[int | None]) -> pd.api.extensions.ExtensionArray:
-    """As a column in which some may be missing: a network that was not tried has none."""
+    """Counts as a column of whole numbers in which those of networks not tried are missing."""
     return pd.array(counts, dtype="Int32")
 
 
 def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Population:
-    """Lines of a census -> the networks again, for any other analysis.
+    """Lines of a census -> the population of their networks, for any other analysis.
 
-    Their engine is the table's `attrs["engine"]`, which `census` and `read_census` fill in.
+    Its engine is the table's `attrs["engine"]`, which `census` and `read_census` fill in.
 
     Raises:
-        XorMiError: no lines, or weights of another shape.
+        XorMiError: a table without lines, or weights that do not fit the shape of `cfg`.
 
     >>> from xor_mi.training import train_population
     >>> population = train_population("XOR", 3)
@@ -121,12 +121,12 @@ def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Popu
     require_census(networks)
     require_kind("cfg", cfg, HookedMLPConfig, give="the networks' HookedMLPConfig")
     if networks.empty:
-        raise XorMiError("no networks in this census; there is nothing to make a population of")
+        raise XorMiError("this census has no networks; give one with at least one line")
     engine = networks.attrs.get(ENGINE)
     flat = np.stack(networks["weights"].to_list()).astype(np.float32)  # [seed, parameter]
     return Population.from_flat(
         torch.from_numpy(flat),
-        cfg=replace(cfg),  # a copy: it can be changed, and the caller's may be
+        cfg=replace(cfg),  # a copy, so that changing it does not change the caller's table
         seeds=torch.tensor(networks["seed"].to_list()),
         steps=torch.tensor(networks["steps"].to_list()),
         losses=torch.tensor(networks["loss"].to_list()),
@@ -136,30 +136,31 @@ def population_from_census(networks: pd.DataFrame, cfg: HookedMLPConfig) -> Popu
 
 
 def require_census(networks: object) -> None:
-    """Refuse what is not a table of networks."""
+    """Refuse anything that is not a table of networks."""
     require_kind("networks", networks, pd.DataFrame, give="a census, as census() returns it")
 
 
 def require_one_requirement(networks: pd.DataFrame) -> None:
-    """Refuse a table whose networks were not held against the same requirement.
+    """Refuse a table whose networks were identified with different requirements.
 
     Raises:
-        XorMiError: two or more, with the first two.
+        XorMiError: naming the first two requirements.
     """
     known = [name for name in REQUIREMENTS if name in networks]
     found = networks[known].drop_duplicates().to_dict("records") if known else []
     if len(found) > 1:
         one, other = (", ".join(f"{k}={v!r}" for k, v in line.items()) for line in found[:2])
         raise XorMiError(
-            f"networks of this table were identified with {one}, others with {other}; "
-            "their verdicts do not compare: identify all with the same, or look at each by itself"
+            f"some networks of this table were identified with {one}, others with {other}, and "
+            "their verdicts cannot be compared; identify all with the same requirement, or look "
+            "at each part alone"
         )
 
 
 def family_shares(networks: pd.DataFrame, *, by: str = "family") -> pd.DataFrame:
-    """A census -> how often each family occurs among the solved networks, most frequent first.
+    """A census -> how often each family occurs among the solved networks, the most frequent first.
 
-    Solved networks of which no circuit is proved as far as was required have a line of their own.
+    Solved networks of which no circuit is proved to the required level have a line of their own.
 
     Args:
         by: what to count: "family", "gates" (sets of them), "signature", or another column.
@@ -185,14 +186,14 @@ def family_shares(networks: pd.DataFrame, *, by: str = "family") -> pd.DataFrame
 
 
 def counted_as(networks: pd.DataFrame, *, by: str = "family") -> pd.Series:
-    """A census -> what each of its networks counts as in `family_shares`, line by line.
+    """A census -> what `family_shares` counts each of its networks as, line by line.
 
-    Where a circuit is proved as far as was required, or there is none at all, that is what the
-    column says; else "(no circuit proved)". Where it says nothing, as of weights that are not
-    finite, "(no gate reading)".
+    A network counts as what the column says if a circuit is proved to the required level, or if it
+    has no circuit at all; otherwise as "(no circuit proved)". If the column is empty, as for
+    weights that are not finite, it counts as "(no gate reading)".
 
     Args:
-        by: as `family_shares` takes it.
+        by: as in `family_shares`.
 
     Raises:
         XorMiError: a column that a census does not have.
@@ -227,17 +228,18 @@ VERDICTS_COUNTED = (
     "none_joint",
     "not_tried",
 )
-"""What `verdict_shares` counts, in this order."""
+"""The lines of `verdict_shares`, in this order."""
 
 
 def verdict_shares(networks: pd.DataFrame) -> pd.DataFrame:
-    """A census -> in what share of the solved networks the circuit is certain, and at which price.
+    """A census -> the share of solved networks whose circuit is certain, for each level of proof.
 
-    One line each for networks with exactly one joint reading (`one_reading`), exactly one circuit
-    that survives substitution (`one_circuit`), exactly one that is also proved by single
-    interchange (`one_single`), by joint interchange (`one_joint`); those with no circuit proved by
-    joint interchange (`none_joint`), and those that could not be identified (`not_tried`), which
-    count in no other line. What the census required makes no difference, but for its min_margin.
+    There is one line each for the networks with exactly one joint reading (`one_reading`), with
+    exactly one circuit that survives substitution (`one_circuit`), with exactly one that is also
+    proved by single interchange (`one_single`) or by joint interchange (`one_joint`), with no
+    circuit proved by joint interchange (`none_joint`), and for those that could not be identified
+    (`not_tried`), which count in no other line. Of what the census required only `min_margin` makes
+    a difference.
 
     Columns: counted, n_networks, share (of the solved), ci_low, ci_high (95 % Clopper-Pearson).
 
@@ -255,8 +257,9 @@ def verdict_shares(networks: pd.DataFrame) -> pd.DataFrame:
     missing = [name for name in needed if name not in networks]
     if missing:
         raise XorMiError(
-            f"this census has no {', '.join(missing)}: it is from before circuits were counted, or "
-            "was read without them; census(population_from_census(networks, cfg)) counts them"
+            f"this census has no {', '.join(missing)}: it was written before circuits were "
+            "counted, or read without these columns; census(population_from_census(networks, "
+            "cfg)) counts them"
         )
     require_one_requirement(networks)
     solved = networks[networks["solved"]]
@@ -270,7 +273,7 @@ def verdict_shares(networks: pd.DataFrame) -> pd.DataFrame:
     }
     lines = []
     for name in VERDICTS_COUNTED:
-        # of a network that was not tried it is unknown, which does not count
+        # the count of a network that was not tried is unknown, so it does not count
         count = int(counted[name].fillna(False).sum())
         share = share_columns(count, len(solved), name="share")
         lines.append({"counted": name, "n_networks": count} | share)

@@ -1,4 +1,4 @@
-"""networks on the way -> how early it is decided, and by what, where training takes them."""
+"""networks during training -> how early their end is decided, and by which of their properties."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from xor_mi.training import Population, replay
 from xor_mi.truth import truth_rows
 
 PREDICTORS = ("majority", "signs", "orders", "nearest")
-"""What `predict_ending` predicts by, in this order."""
+"""The predictors of `predict_ending`, in this order."""
 
 STEPS = (0, 10, 50, 100, 200, 500, 1000)
-"""At these steps, where training has so many."""
+"""The steps to predict at by default, as far as training has so many."""
 
 NEIGHBOURS = (1, 3, 5, 9, 17, 33, 65)
-"""So many neighbours vote; which is found by cross-validation."""
+"""The numbers of neighbours that may vote; cross-validation chooses among them."""
 
 N_FOLDS = 5
-"""Parts of the networks fitted on, each of which is predicted from the others."""
+"""Parts of the cross-validation: each is predicted from the others."""
 
 
 def predict_ending(
@@ -38,33 +38,33 @@ def predict_ending(
     seed: int = 0,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """How early it is decided where training takes a network: held-out accuracy, step by step.
+    """How early the end of training can be predicted: held-out accuracy, step by step.
 
     What is predicted is a column of the census, by default the family, with "not_computing" for the
-    networks that fail. The networks are parted in two halves, drawn by `seed`: predictors are
-    fitted on the first, and what is counted is how often they are right about the second. Networks
-    that have finished at a step are in neither: their end is known. Nor are those whose weights are
-    no longer finite there. The predictors are
+    networks that fail. `seed` draws two halves of the networks: predictors are fitted on the first
+    half, and counted is how often they are right about the second. A step leaves out networks that
+    have finished by then, since their end is known, and networks whose weights are no longer
+    finite. The predictors are
 
-    - "majority": the most frequent end of those fitted on;
-    - "signs": the most frequent end of those with the same signs of all weights and biases, in any
-      order of the units of a layer;
-    - "orders": of those whose hidden units order the rows by their values in the same ways, in any
-      order of the units;
-    - "nearest": of the k nearest by all weights and biases, with the units of each layer in order
-      of their first weight. k is one of `NEIGHBOURS`, found by 5-fold cross-validation among those
-      fitted on.
+    - "majority": the most frequent end in the fitted half;
+    - "signs": the most frequent end of the networks there with the same signs of all weights and
+      biases, in any order of the units of a layer;
+    - "orders": the same for networks whose hidden units order the rows by their values in the same
+      ways, in any order of the units;
+    - "nearest": the most frequent end of the k networks that are nearest in all weights and biases,
+      with the units of each layer in order of their first weight. k is one of `NEIGHBOURS`, chosen
+      by 5-fold cross-validation in the fitted half.
 
-    What was met in no network fitted on is predicted as by "majority".
+    A network that is like none of the fitted half in this respect is predicted as by "majority".
 
     Columns: step, predictor; n_finished, networks whose training has ended by then; n_train,
     n_test, networks fitted on and predicted; n_right, accuracy, ci_low, ci_high (95 %
-    Clopper-Pearson); k, of "nearest" alone. Steps at which one half has no network left are left
-    out.
+    Clopper-Pearson); k, for "nearest" only. Steps at which one half has no network left have no
+    lines.
 
     Args:
-        steps: by default those of `STEPS` below max_steps. Networks at steps that are no
-            checkpoints of the population are trained again.
+        steps: by default those of `STEPS` below max_steps. For steps that are not checkpoints of
+            the population, its networks are trained again.
         of: "family", "gates", "solved", or another column of a census.
         seed: draws the halves, and the parts of the cross-validation.
         progress: show bars when it takes over two seconds.
@@ -80,7 +80,10 @@ def predict_ending(
     """
     require_kind("population", population, Population, give="what train_population returns")
     if len(population) < 4:
-        raise XorMiError(f"{len(population)} networks are too few to part in two; give 4 or more")
+        raise XorMiError(
+            f"a population of {len(population)} networks is too small for two halves; give 4 "
+            "networks or more"
+        )
     generator = np.random.default_rng(whole_number("seed", seed))
     networks = census(population, progress=progress)
     ends = np.array([str(end) for end in counted_as(networks, by=of)])
@@ -117,10 +120,10 @@ ENDING_COLUMNS = [
 def _networks_at(
     population: Population, steps: Sequence[int] | None, *, progress: bool
 ) -> dict[int, Population]:
-    """Step -> the networks after so many, from checkpoints or trained again."""
+    """Step -> the networks after so many steps, from checkpoints or trained again."""
     if steps is None:
         max_steps = int(population.steps.max())
-        # where all had finished before the first step, there is the start alone
+        # if all had finished before the first step, only the start is left
         steps = [step for step in STEPS if step < max_steps] or [0]
     require_kind("steps", steps, (list, tuple, range), give="step numbers such as [0, 10, 100]")
     asked = [whole_number("a step", step) for step in steps]
@@ -134,7 +137,7 @@ def _networks_at(
 
 @dataclass(frozen=True, eq=False)
 class Halves:
-    """How networks end, and which of them predictors are fitted on."""
+    """How networks end, and which of them the predictors are fitted on."""
 
     ends: ndarray
     is_fitted_on: Bool[ndarray, " network"]
@@ -142,11 +145,12 @@ class Halves:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What predictors see of each network at one step.
+    """What the predictors see of each network at one step.
 
     Attributes:
-        signs, orders: numbers that are the same for networks that are alike in them.
-        points: all weights and biases, with the units in one order.
+        signs, orders: one number per network; networks with the same signs (orders) have the same
+            number.
+        points: all weights and biases, with the units of each layer in order of their first weight.
     """
 
     signs: Int[ndarray, " network"]
@@ -155,7 +159,7 @@ class Seen:
 
     @classmethod
     def of(cls, population: Population, is_open: Bool[ndarray, " seed"]) -> "Seen":
-        """Of those networks that have not finished."""
+        """The features of those networks that have not finished."""
         layers = [
             (weight.double().numpy()[is_open], bias.double().numpy()[is_open])
             for weight, bias in population.weights
@@ -174,11 +178,11 @@ _Layers = list[tuple[Float[ndarray, "network _ _"], Float[ndarray, "network _"]]
 
 
 def _in_order_of_signs(layers: _Layers) -> _Layers:
-    """The signs of all weights, with the units of each hidden layer sorted by theirs.
+    """The signs of all weights, with the units of each hidden layer sorted by their signs.
 
-    Those of what a unit reads count first, then that of its bias, and in the last hidden layer
-    those of what reads it: with one hidden layer, networks that are one up to the order of their
-    units come out alike.
+    The signs of a unit's incoming weights count first, then the sign of its bias, and in the last
+    hidden layer those of its outgoing weights. With one hidden layer, networks that differ only in
+    the order of their units come out alike.
     """
     signs: _Layers = [(np.sign(weight), np.sign(bias)) for weight, bias in layers]
     for layer in range(len(signs) - 1):
@@ -201,14 +205,14 @@ def _in_order_of_first_weights(layers: _Layers) -> _Layers:
 
 
 def _numbered_rows(digits: Float[ndarray, "network unit digit"]) -> Int[ndarray, "network unit"]:
-    """Each unit's digits -> the place of this combination among all that occur."""
+    """Each unit's digits -> the rank of this combination among all that occur."""
     n_networks, n_units, n_digits = digits.shape
     _, numbers = np.unique(digits.reshape(-1, n_digits), axis=0, return_inverse=True)
     return numbers.reshape(n_networks, n_units)
 
 
 def _sort_units(layers: _Layers, layer: int, by: ndarray) -> None:
-    """Put the units of one hidden layer in order, in place: what they read, and what reads them."""
+    """Sort the units of one hidden layer in place, with their incoming and outgoing weights."""
     (weight, bias), (read_by, own_bias) = layers[layer], layers[layer + 1]
     order = np.argsort(by, axis=1, kind="stable")
     n_units = bias.shape[1]
@@ -217,7 +221,7 @@ def _sort_units(layers: _Layers, layer: int, by: ndarray) -> None:
         np.take_along_axis(weight, order[..., None], axis=1),
         np.take_along_axis(bias, order, axis=1),
     )
-    # direct weights stand behind those of the units
+    # direct weights come after those of the units
     layers[layer + 1] = (np.concatenate([reading, read_by[:, :, n_units:]], axis=2), own_bias)
 
 
@@ -238,7 +242,7 @@ def _orders(levels: list[Int[ndarray, "row _ network"]]) -> Int[ndarray, "networ
 
 
 def _numbered(features: ndarray) -> Int[ndarray, " network"]:
-    """Lines -> numbers, the same for lines that are alike."""
+    """Lines -> one number each, the same number for equal lines."""
     return np.unique(features, axis=0, return_inverse=True)[1].reshape(-1)
 
 
@@ -247,10 +251,10 @@ def _numbered(features: ndarray) -> Int[ndarray, " network"]:
 
 def held_out(seen: Seen, halves: Halves, generator: np.random.Generator) -> list[dict[str, Any]]:
     """Each predictor, fitted on one half and counted on the other: a line of the table each."""
-    # ends are counted from 0, the most frequent of those fitted on first: of a tie it is taken
+    # ends are numbered by their frequency in the fitted half, so that argmax resolves a tie
     names, counts = np.unique(halves.ends[halves.is_fitted_on], return_counts=True)
     place = {name: number for number, name in enumerate(names[np.argsort(-counts, kind="stable")])}
-    # an end that no network fitted on has is never predicted
+    # an end that no network of the fitted half has is never predicted
     ends = np.array([place.get(end, -1) for end in halves.ends])
     fitted, held = ends[halves.is_fitted_on], ends[~halves.is_fitted_on]
     nearest, k = _by_nearest(seen.points, fitted, halves.is_fitted_on, generator)
@@ -274,10 +278,10 @@ def _by_likeness(
     fitted: Int[ndarray, " fitted"],
     is_fitted_on: Bool[ndarray, " network"],
 ) -> Int[ndarray, " held"]:
-    """The most frequent end of the networks fitted on that are alike in this, or of all of them."""
+    """The most frequent end of the fitted networks with the same number, or of all fitted ones."""
     votes = np.zeros((alike.max() + 1, fitted.max() + 1), dtype=int)
     np.add.at(votes, (alike[is_fitted_on], fitted), 1)
-    # of no votes the first is taken, which is the most frequent of all
+    # without votes argmax takes the first end, which is the most frequent of all
     return votes.argmax(1)[alike[~is_fitted_on]]
 
 
@@ -287,7 +291,7 @@ def _by_nearest(
     is_fitted_on: Bool[ndarray, " network"],
     generator: np.random.Generator,
 ) -> tuple[Int[ndarray, " held"], int]:
-    """What the nearest networks fitted on ended as, and how many of them vote."""
+    """The end that the nearest fitted networks vote for, and how many of them vote."""
     own = points[is_fitted_on]
     k = _best_number(own, fitted, generator)
     (predicted,) = voted(own, fitted, points[~is_fitted_on], [k])
@@ -321,7 +325,7 @@ def voted(
 ) -> list[Int[ndarray, " asked"]]:
     """For each number k, the most frequent end among the k nearest of the points asked for."""
     _, found = KDTree(points).query(asked, k=max(numbers))
-    # of one neighbour there is no axis
+    # cKDTree leaves out the axis of a single neighbour
     nearest = np.asarray(found).reshape(len(asked), max(numbers))
     votes = np.zeros((len(asked), ends.max() + 1), dtype=int)
     asked_number, n_counted, by_number = np.arange(len(asked)), 0, []

@@ -1,4 +1,4 @@
-"""what networks are at every step -> what happens to each on the way, event by event."""
+"""what networks are at every step -> what happens to each while it trains, event by event."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -14,24 +14,26 @@ from xor_mi.population._paths import DEAD, VARIES, Facts, Paths
 from xor_mi.truth import BooleanFunction
 
 EVENTS: Mapping[str, str] = {
-    "first_fitted": "all rows trained on are decided right for the first time (with rows=)",
+    "first_fitted": "all rows trained on are decided right for the first time (if rows= was given)",
     "first_solved": "all rows are decided right for the first time",
     "solution_lost": "some row is decided wrong again, after all were right",
-    "solved_again": "all rows are decided right again, after some was wrong again",
+    "solved_again": "all rows are decided right again, after some row was wrong again",
     "unit_dies": "a hidden unit has one value on all rows from here on",
     "unit_revives": "a hidden unit that had one value on all rows has several again",
-    "reading_appears": "a unit's values separate the rows for the first time as its gate at the "
-    "end does, solved or not",
-    "reading_first_holds": "the circuit reads a unit for the first time as at the end",
-    "reading_lost": "a unit that the circuit read as a gate is read otherwise, or not at all",
-    "reading_last_changes": "from here on the circuit reads a unit as at the end",
-    "family_settles": "from here on the circuit is of the family that it is of at the end",
+    "reading_appears": (
+        "for the first time a unit's values separate the rows as its gate at the end does; the "
+        "network need not be solved"
+    ),
+    "reading_first_holds": "for the first time the circuit reads a unit as it does at the end",
+    "reading_lost": "a unit that the circuit read as a gate is read as another gate, or not at all",
+    "reading_last_changes": "from here on the circuit reads a unit as it does at the end",
+    "family_settles": "from here on the circuit has the family that it has at the end",
     "finished": "the loss fell below stop_loss: training is over",
     "out_of_steps": "training is over after max_steps, and the loss is not below stop_loss",
 }
-"""What can happen while a network trains -> what it means.
+"""The events of training -> what each means.
 
-In a step at which several happen they stand in this order.
+Events of the same step stand in this order.
 """
 
 IDLE = "idle"
@@ -39,14 +41,14 @@ IDLE = "idle"
 
 
 class Event(NamedTuple):
-    """Something that happened at one step: it was not so at the step before.
+    """Something that is true at one step and was not at the step before.
 
     Attributes:
-        step: optimiser steps taken; 0 for what is so from the start.
+        step: optimiser steps taken; 0 for what is true from the start.
         event: one of `EVENTS`.
         unit: the hidden unit that it happened to, such as "h0.1"; "" for the whole network.
-        before, after: the reading, family, rows right or state of the unit at the step before, and
-            at this one; "" where there is none.
+        before, after: the reading, family, number of right rows or state of the unit at the step
+            before and at this one; "" where there is none.
     """
 
     step: int
@@ -61,7 +63,7 @@ class Event(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """What events look at of a circuit.
+    """The part of a circuit that events depend on.
 
     Attributes:
         readings: per hidden unit its gate, `IDLE`, or "" without a circuit.
@@ -75,19 +77,19 @@ class Identity(NamedTuple):
 
     @classmethod
     def of(cls, summary: Summary, n_units: int) -> "Identity":
-        """What a summary says of it."""
+        """From the summary of an identification."""
         return cls(
             summary.verdict, summary.family, readings_of(summary, n_units), has_circuit(summary)
         )
 
 
 def has_circuit(summary: Summary) -> bool:
-    """Whether there is one that survives substitution, proved or not."""
+    """Whether a circuit survives substitution, proved further or not."""
     return bool(summary.n_circuits)
 
 
 def readings_of(summary: Summary, n_units: int) -> tuple[str, ...]:
-    """Per hidden unit what the circuit reads it as."""
+    """What the circuit reads each hidden unit as."""
     if not has_circuit(summary):
         return ("",) * n_units
     read = zip(summary.gates, summary.live, strict=True)
@@ -100,7 +102,7 @@ def unit_names(cfg: HookedMLPConfig) -> list[str]:
 
 
 class Told(NamedTuple):
-    """What is known of the states of one network, in the order of steps.
+    """The facts about one network at each of its steps, in order.
 
     Attributes:
         right: [step, row]; whether each row is decided right.
@@ -108,7 +110,7 @@ class Told(NamedTuple):
         units: [step, unit]; see `Facts`.
         ranks: [step, unit, row].
         codes: the number of each step's identity, [step].
-        identities: by their numbers.
+        identities: number -> identity.
         finished: whether the loss fell below `stop_loss`.
     """
 
@@ -155,7 +157,7 @@ def events_of(told: Told, names: Sequence[str]) -> tuple[Event, ...]:
 
 
 def _of_rows(told: Told) -> Iterator[Event]:
-    """When rows come right, and are lost again."""
+    """When rows are first right, wrong again, and right again."""
     if told.trained is not None:
         yield from _first_right("first_fitted", told.right[:, told.trained])
     yield from _first_right("first_solved", told.right)
@@ -177,7 +179,7 @@ def _first_right(event: str, right: Bool[np.ndarray, "step row"]) -> Iterator[Ev
 
 
 def _of_units(told: Told, names: Sequence[str]) -> Iterator[Event]:
-    """When units die, and come back."""
+    """When units die and come back."""
     is_constant = told.units != VARIES
     for number, name in enumerate(names):
         of_unit = is_constant[:, number]
@@ -189,8 +191,8 @@ def _of_units(told: Told, names: Sequence[str]) -> Iterator[Event]:
 
 
 def _of_circuit(told: Told, names: Sequence[str]) -> Iterator[Event]:
-    """When units are read as they are, and are no more."""
-    # the steps at which the identity is another than before, and what it is from there on
+    """When the circuit first reads, stops reading and settles the reading of each unit."""
+    # the steps at which the identity changes, and the identity from there on
     changes = np.flatnonzero(told.codes[1:] != told.codes[:-1]) + 1
     steps = [0, *changes.tolist()]
     runs = [told.identities[told.codes[step]] for step in steps]
@@ -210,7 +212,7 @@ def _of_circuit(told: Told, names: Sequence[str]) -> Iterator[Event]:
 
 
 def _lost(steps: Sequence[int], readings: Sequence[str], name: str) -> Iterator[Event]:
-    """Where a unit that was read as a gate is read otherwise."""
+    """Where a unit that was read as a gate is read differently."""
     for number in range(1, len(steps)):
         before, after = readings[number - 1], readings[number]
         if before not in ("", IDLE) and after != before:
@@ -220,16 +222,16 @@ def _lost(steps: Sequence[int], readings: Sequence[str], name: str) -> Iterator[
 def _appears(ranks: Int[np.ndarray, "step row"], gate: str, name: str) -> Iterator[Event]:
     """Where a unit's values first separate the rows as this gate does."""
     bits = _bits_of(gate, ranks.shape[1].bit_length() - 1)
-    # a unit that is constant and read all the same, by the other level of its activation
+    # a constant unit that is read all the same, against the other level of its activation
     if bits.all() or not bits.any():
         return
     separates = ranks[:, bits].min(1) > ranks[:, ~bits].max(1)
-    # at the end it does, or it would not be read so
+    # it does so at the end, or the circuit would not read it as this gate
     yield Event(int(separates.argmax()), "reading_appears", name, "", gate)
 
 
 def _last_change(values: Sequence[str]) -> int:
-    """The number of the run from which on the value is what it is at the end."""
+    """The number of the run from which on the value equals the last one."""
     number = len(values) - 1
     while number and values[number - 1] == values[-1]:
         number -= 1
@@ -255,7 +257,7 @@ def _at(step: np.integer | int, event: str, unit: str, before: str, after: str) 
 
 
 def _state_text(unit: np.integer) -> str:
-    """What a unit is on all rows, in words."""
+    """Whether a unit is dead, always on or varies, in words."""
     if unit == VARIES:
         return "varies"
     return "dead" if unit == DEAD else "always on"

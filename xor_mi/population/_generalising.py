@@ -1,7 +1,7 @@
-"""Networks that see some of the rows: when do the others come right, and by which circuit?
+"""Networks trained on some of the rows: when do the others come right, and by which circuit?
 
-A network that fits the rows it is trained on says nothing yet of the rows it is not. With weight
-decay held-out rows often come right long after (Power et al. 2022, arXiv 2201.02177, on modular
+A network that fits the rows it is trained on may be wrong on the others. With weight decay,
+held-out rows often come right much later (Power et al. 2022, arXiv 2201.02177, on modular
 arithmetic; Merrill et al. 2023, arXiv 2303.11873, on sparse parity). Here all rows are known, so
 both steps are found exactly, and the network at the second is identified as any other.
 """
@@ -28,16 +28,16 @@ from xor_mi.training._population import at_levels, outputs_of_flat, table_of
 from xor_mi.truth import BooleanFunction, as_row, row_name, truth_rows
 
 SLOWLY = TrainConfig(optimizer="adamw", lr=0.01, weight_decay=0.1, max_steps=4000, stop_loss=1e-6)
-"""Training that goes on after all rows seen are right, with weights that decay."""
+"""The default: weights decay, and training continues after all rows seen are right."""
 
 SHARE_SEEN = 0.6
-"""By default so many of all rows are trained on."""
+"""The share of all rows that is trained on by default."""
 
 STATES_AT_ONCE = 400_000
-"""So many networks at one step each are kept together while their first steps are looked for."""
+"""The most network states (one network at one step) that are kept at once in the search."""
 
 NUMBERS_AT_ONCE = 2_000_000
-"""And so many values on rows are held at once."""
+"""The most values on rows that are held at once."""
 
 
 def generalising(
@@ -54,41 +54,42 @@ def generalising(
     progress: bool = True,
     **settings: Unpack[TrainSettings],
 ) -> pd.DataFrame:
-    """Train n networks on some rows; when does each have these right, and when all?
+    """Train n networks on some rows; when does each have these rows right, and when all rows?
 
-    One line per network. Every step is looked at, so a step that is given here is the first there
-    is. All networks see the same rows; their names are in the table's `attrs["seen"]`, and which
-    engine trained them in `attrs["engine"]`.
+    One line per network. Every step is looked at, so these first steps are exact. All networks see
+    the same rows; their names are in the table's `attrs["seen"]`, and which engine trained them in
+    `attrs["engine"]`.
 
     Columns:
     - seed.
     - first_fitted, first_solved: the first step at which all rows seen are decided right, and at
       which all rows are; missing where that never happens.
-    - fitted, solved: whether that is so after the last step; what was right may be lost again.
+    - fitted, solved: whether these rows are right after the last step; right rows may be lost
+      again.
     - held_out_fitted, held_out: the share of the rows held out that is right at `first_fitted`
       (NaN without it), and after the last step.
-    - depends_fitted, depends: the inputs that some decision depends on, there and after the last
-      step, such as "x0 x2": those whose flip changes a decision on some row. At `first_solved` they
-      are those of the target.
+    - depends_fitted, depends: the inputs that some decision depends on, at `first_fitted` and after
+      the last step, such as "x0 x2": flipping one of them changes a decision on some row. At
+      `first_solved` they are the inputs that the target depends on.
     - own_weight_fitted, own_weight_solved, own_weight: the share of the first layer's absolute
-      weights that are those of inputs the target depends on, at `first_fitted`, at `first_solved`
-      and after the last step. 1 where the target depends on all.
-    - unmixed: whether at `first_solved` all decisions stay when every unit of the first layer is
-      given, on each row, its mean over the rows that agree on the inputs the target depends on.
-      Then nothing that the others add to a unit matters to any decision. Missing without
+      weights that belongs to inputs that the target depends on, at `first_fitted`, at
+      `first_solved` and after the last step; 1 if the target depends on all inputs.
+    - unmixed: whether at `first_solved` all decisions stay the same when every unit of the first
+      layer gets, on each row, its mean over the rows that agree on the inputs the target depends
+      on. Then nothing that the other inputs add to a unit matters to any decision. Missing without
       `first_solved`.
-    - verdict, gates, family, why_not: of the network at `first_solved`, as `census` has them; empty
+    - verdict, gates, family, why_not: of the network at `first_solved`, as in `census`; empty
       without it, and with `identify=False`.
 
     Args:
         target: gate name, formula or `BooleanFunction`.
-        seen: the rows to train on, or which share of all rows: so many are then drawn by `seed`.
-        hidden, seed, n_inputs, engine: as `train_population` takes them.
-        config: by default AdamW at 0.01 with weight decay of 0.1, for 4,000 steps. Networks are
-            finished at a loss below `stop_loss`, so with that of `TrainConfig` they end soon after
-            they fit.
-        identify: name the gates at `first_solved`, which takes from milliseconds to seconds a
-            network: four seconds with six inputs and six units.
+        seen: the rows to train on, or a share of all rows; then `seed` draws as many.
+        hidden, seed, n_inputs, engine: as in `train_population`.
+        config: by default AdamW at 0.01 with weight decay of 0.1, for 4,000 steps. Training stops
+            at a loss below `stop_loss`; with the default of `TrainConfig` that is soon after the
+            network fits.
+        identify: name the gates at `first_solved`, which takes milliseconds to seconds per network:
+            four seconds with six inputs and six units.
         progress: show a bar when it takes over two seconds.
         settings: any setting of a `TrainConfig`, in place of that of `config`.
 
@@ -107,8 +108,8 @@ def generalising(
     config = TrainConfig.of(SLOWLY if config is None else config, **settings)
     if config.direct:
         raise XorMiError(
-            "direct=True connects inputs to outputs past the hidden units, whose weights are "
-            "looked at here; leave it out"
+            "direct=True connects inputs to outputs past the hidden units, and generalising looks "
+            "only at the weights of hidden units; leave it out"
         )
     function = BooleanFunction.of(target, n_inputs)
     rows = _rows_seen(seen, function.n_inputs, seed)
@@ -128,7 +129,7 @@ def generalising(
             checkpoints=range(config.max_steps + 1),
             progress=False,
         )
-        engine = population.engine  # of one network that is left over, too
+        engine = population.engine  # also if the last block has one network
         first = _first_steps(population, is_seen)
         lines.append(_lines(population, first, is_seen))
         when_solved.append(_at(population, first.solved))
@@ -143,7 +144,7 @@ def _rows_seen(seen: object, n_inputs: int, seed: int) -> list[tuple[int, ...]]:
     """The rows to train on, in order.
 
     Raises:
-        XorMiError: none, all, or neither rows nor a share.
+        XorMiError: no row, all rows, or a value that is neither rows nor a share.
     """
     rows = truth_rows(n_inputs)
     if isinstance(seen, Real) and not isinstance(seen, bool):
@@ -163,22 +164,22 @@ def _rows_seen(seen: object, n_inputs: int, seed: int) -> list[tuple[int, ...]]:
 
 
 def _blocks(n_networks: int, max_steps: int) -> list[range]:
-    """Networks that are trained together, so that every step of each can be held."""
-    # two at least: where there are several, all are to be trained by the same engine
+    """The networks in blocks small enough to hold every step of each network."""
+    # at least two: a single network would be trained by another engine than several
     size = max(2, STATES_AT_ONCE // (max_steps + 1))
     starts = range(0, n_networks, size)
     return [range(start, min(start + size, n_networks)) for start in starts]
 
 
 class _First(NamedTuple):
-    """The first steps at which the rows seen, and all rows, are right; -1 for never, [network]."""
+    """The first steps at which the rows seen, and all rows, are right, [network]; -1 for never."""
 
     fitted: Int[Tensor, " network"]
     solved: Int[Tensor, " network"]
 
 
 def _first_steps(population: Population, is_seen: Bool[Tensor, " row"]) -> _First:
-    """Look at networks that were kept at every step."""
+    """The first steps of a population that was kept at every step."""
     flat = population.checkpoints.flat  # [step, network, parameter]
     n_steps, n_networks, _ = flat.shape
     cfg = population.cfg
@@ -212,12 +213,12 @@ def _decided(
 def _right_rows(
     flat: Float[Tensor, "network parameter"], cfg: HookedMLPConfig
 ) -> Bool[Tensor, "network row"]:
-    assert cfg.target is not None  # what is trained has one
+    assert cfg.target is not None  # a trained network has a target
     return (_decided(flat, cfg) == table_of(cfg.target)).all(2)
 
 
 def _at(population: Population, steps: Int[Tensor, " network"]) -> Population:
-    """Those networks of which a step is given, each as it was at that step."""
+    """The networks with a step other than -1, each with its weights at that step."""
     numbers = (steps >= 0).nonzero().flatten()
     return Population.from_flat(
         population.checkpoints.flat[steps[numbers], numbers],
@@ -261,12 +262,12 @@ def _lines(population: Population, first: _First, is_seen: Bool[Tensor, " row"])
 
 
 def _or_missing(steps: Int[Tensor, " network"]) -> pd.api.extensions.ExtensionArray:
-    """Steps as a column, with none where it is -1."""
+    """Steps as a column of whole numbers, in which -1 is missing."""
     return pd.array([step if step >= 0 else None for step in steps.tolist()], dtype="Int64")
 
 
 def _depends(population: Population) -> list[str]:
-    """Of each network the inputs whose flip changes a decision on some row."""
+    """For each network the inputs whose flip changes a decision on some row, such as "x0 x2"."""
     n_inputs = population.cfg.d_in
     decided = _decided(population.flat, population.cfg)  # [network, row, decision]
     matters: list[Tensor] = []  # [network] each
@@ -280,7 +281,7 @@ def _depends(population: Population) -> list[str]:
 
 def _own_inputs(cfg: HookedMLPConfig) -> list[int]:
     """The inputs that the target depends on."""
-    assert cfg.target is not None  # what is trained has one
+    assert cfg.target is not None  # a trained network has a target
     return list(cfg.target.essential_inputs)
 
 
@@ -293,7 +294,7 @@ def _own_weight(population: Population) -> NDArray[np.float64]:
 
 
 def _unmixed(population: Population) -> NDArray[np.bool_]:
-    """Whether decisions stay where the first layer's units have their mean over other inputs."""
+    """Whether decisions stay if first-layer units get their mean over other inputs, [network]."""
     cfg = population.cfg
     others = sorted(set(range(cfg.d_in)) - set(_own_inputs(cfg)))
     values = at_levels(truth_rows(cfg.d_in), cfg).double()
@@ -305,18 +306,18 @@ def _unmixed(population: Population) -> NDArray[np.bool_]:
             mean = by_input.mean([1 + number for number in others], keepdim=True)
             values = mean.expand_as(by_input).flatten(1, cfg.d_in)
     decided = cfg.rule.decide(values)
-    assert cfg.target is not None  # what is trained has one
+    assert cfg.target is not None  # a trained network has a target
     return (decided == table_of(cfg.target)).flatten(1).all(1).numpy()
 
 
 def _add_circuits(
     table: pd.DataFrame, when_solved: Sequence[Population], *, progress: bool
 ) -> None:
-    """Put into the table what the networks are at `first_solved`.
+    """Add to the table what identification says about the networks at `first_solved`.
 
     Args:
-        when_solved: those that have such a step, in the order of their seeds; none to leave the
-            columns empty.
+        when_solved: the networks that have such a step, in the order of their seeds; an empty list
+            leaves the columns empty.
     """
     columns = ["verdict", "gates", "family", "why_not"]
     for name in columns:

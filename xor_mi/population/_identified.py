@@ -1,10 +1,10 @@
-"""networks at every step -> what the circuit of each is at every step, by looking at few.
+"""networks at every step -> the circuit of each at every step, found by identifying few of them.
 
-Only where all rows are right is there anything to identify. Of small networks thousands are
-identified at once, and every such state is. Of others, of which each takes milliseconds to seconds,
-these states are cut into stretches in which every decision and the order of every unit's values is
-the same; the two ends of a stretch and some places in it are identified, and where two neighbours
-of these differ, the step at which that changes is found by halving.
+A network has a circuit only at steps where all rows are right. Small networks are identified by the
+thousand, so every such state is. Other networks take milliseconds to seconds each: their states are
+cut into stretches in which every decision and the order of every unit's values stay the same. Both
+ends of a stretch and some places in it are identified, and where two neighbouring places differ,
+halving finds the step of the change.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from xor_mi.population._events import Identity
 from xor_mi.population._paths import Facts, Paths
 
 MANY = 256
-"""Of networks of which so many are identified at once, all are: halving gains little."""
+"""If at least this many networks can be identified at once, all are: halving would gain little."""
 
 LONG = 16
 """Steps between two places of a stretch that are looked at before halving."""
@@ -39,10 +39,10 @@ def looks_at_every_step(cfg: HookedMLPConfig) -> bool:
 
 
 class Identities:
-    """Identities met so far, each with a number.
+    """The identities found so far, each with a number.
 
     Attributes:
-        known: by their numbers.
+        known: number -> identity.
     """
 
     def __init__(self, n_units: int) -> None:
@@ -52,7 +52,7 @@ class Identities:
         assert self.number(WRONG) == NOT_COMPUTING
 
     def number(self, summary: Summary) -> int:
-        """The number of what a summary says."""
+        """The number of a summary's identity; a new one is added."""
         identity = Identity.of(summary, self.n_units)
         number = self._numbers.setdefault(identity, len(self.known))
         if number == len(self.known):
@@ -73,8 +73,9 @@ def identified(
     """The number of each state's identity.
 
     Args:
-        identities: to which new ones are added.
-        every_step: identify every state in which all rows are right; else by halving.
+        identities: gets the new ones.
+        every_step: identify every state in which all rows are right; otherwise find changes by
+            halving.
         report: called with how many more were identified.
     """
 
@@ -115,7 +116,7 @@ def identified(
 def _begins(
     paths: Paths, facts: Facts, is_right: Bool[np.ndarray, " state"]
 ) -> Bool[np.ndarray, " state"]:
-    """Whether a stretch begins at a state."""
+    """Whether a stretch begins at each state."""
     ranks = facts.clear_ranks.reshape(len(is_right), -1)
     begins = np.ones(len(is_right), dtype=bool)
     begins[1:] = (ranks[1:] != ranks[:-1]).any(1) | (is_right[1:] != is_right[:-1])
@@ -126,7 +127,7 @@ def _begins(
 def _first_looks(
     begins: Bool[np.ndarray, " state"], is_right: Bool[np.ndarray, " state"]
 ) -> Int[np.ndarray, " seen"]:
-    """Both ends of every stretch in which all rows are right, and places in long ones, in order."""
+    """Both ends of every stretch with all rows right, and places within long ones, in order."""
     states = np.arange(len(begins))
     first = np.flatnonzero(begins)
     length = np.diff(np.append(first, len(begins)))
@@ -138,7 +139,7 @@ def _first_looks(
 def _filled(
     codes: Int[np.ndarray, " state"], seen: Int[np.ndarray, " seen"]
 ) -> Int[np.ndarray, " state"]:
-    """A state that was not looked at is as the last one before it that was."""
+    """Give each state that was not looked at the code of the last one before it that was."""
     is_open = codes == NOT_LOOKED_AT
     last_seen = np.searchsorted(seen, np.flatnonzero(is_open), side="right") - 1
     codes[is_open] = codes[seen[last_seen]]

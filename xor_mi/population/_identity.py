@@ -1,10 +1,10 @@
-"""Marcus' identity experiment: what a network is never shown to vary, it does not learn to copy.
+"""Marcus' identity experiment: a network does not learn to copy a bit that it never sees vary.
 
 Marcus 1998 (Cognitive Psychology 37:243-282; retold in arXiv 2002.06177): a network is trained to
-repeat binary numbers, on even ones only. It repeats even numbers it has not seen and turns odd ones
-into even ones. The reason is in the weights: the last input is 0 on every training row, so no
-gradient ever reaches its weights, and the last output, always wanted 0, is held down by its bias
-and by every other unit. (Where bit 0 is another number, such as -1, gradients do reach them.)
+repeat binary numbers, on even ones only. It repeats even numbers it has not seen and turns odd
+numbers into even ones. The reason is in the weights: the last input is 0 on every training row, so
+no gradient ever reaches its weights; and the last output, whose target is always 0, is held down by
+its bias and by every other unit. (If bit 0 is another number, such as -1, gradients do reach them.)
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction, as_row, truth_rows
 
 SEEN_NUMBERS = ("0000", "0010", "0100", "1000", "1110")
-"""Each digit alone, all together, and zero; 0110, 1010 and 1100 are the even numbers held out."""
+"""Zero, three single digits and all three; the even numbers 0110, 1010 and 1100 are held out."""
 
 
 def identity_experiment(
@@ -48,7 +48,7 @@ def identity_experiment(
     these few, most held-out even numbers come out wrong too.
 
     Args:
-        hidden, seed, config, engine: as `train_population` takes them.
+        hidden, seed, config, engine: as in `train_population`.
         seen: the rows to train on, even numbers as bits, all of one length.
         progress: show a bar when training takes over two seconds.
 
@@ -111,17 +111,17 @@ def identity_experiment(
 
 def _even_rows(seen: Sequence[str | Sequence[int]]) -> list[tuple[int, ...]]:
     """The rows to train on, if they can be: even numbers, some of which are held out."""
-    # a text is a sequence too, but of characters and not of rows
+    # a string is a sequence too, but of characters, not of rows
     are_rows = isinstance(seen, Sequence) and not isinstance(seen, str)
     if not are_rows or not all(isinstance(row, Sequence) for row in seen):
         raise XorMiError(f"seen is {seen!r}; give even numbers as bits, such as ['0010', '0100']")
     rows = [as_row(row, len(seen[0])) for row in seen]
     has_odd = any(row[-1] for row in rows)
     n_even = 2 ** (len(rows[0]) - 1) if rows else 0
-    # no rows at all end here as well: none is as many as there are
+    # an empty list is refused here as well
     if has_odd or len(set(rows)) == n_even:
         raise XorMiError(
-            f"seen is {seen!r}; give even numbers such as '0010', and not all of them: "
-            "some have to be held out"
+            f"seen is {seen!r}; give even numbers such as '0010', but not all of them: some have "
+            "to be held out"
         )
     return rows

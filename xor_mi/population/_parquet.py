@@ -48,7 +48,7 @@ CENSUS_COLUMNS = (
 """The columns of a census, in their order."""
 
 CENSUS_FORMAT = 3
-"""Raised whenever a column is renamed or means something else.
+"""Increased whenever a column is renamed or changes its meaning.
 
 Format 1 had `readings` for `n_readings`, and no `why_not`. Format 2 counted joint readings and no
 circuits.
@@ -75,17 +75,18 @@ class TableKind(NamedTuple):
     """A kind of table over many networks that is kept in Parquet files.
 
     Attributes:
-        name: what a message calls one, without an article.
-        mark: of its files; see `saving.mark_of`.
-        format_key: the key of a file's metadata under which its format stands, as bytes.
-        format: raised whenever a column is renamed or means something else.
+        name: what a message calls it, without an article.
+        mark: the mark of its files; see `saving.mark_of`.
+        format_key: the key of the format in a file's metadata, as bytes.
+        format: increased whenever a column is renamed or changes its meaning.
         columns: in their order.
-        has_a_line_each: whether every network has one line, and not several.
-        if_damaged, if_of_another_version: what to do about a file of its folder that is.
-        again: what makes a file again that cannot be read.
-        makes: the function that returns one.
-        more_kinds: Arrow's name of the kind of a column's values, where no census has the column
-            and they are not text.
+        has_a_line_each: whether every network has exactly one line.
+        if_damaged, if_of_another_version: what a message tells the user to do about such a file in
+            its folder.
+        again: how to make an unreadable file anew, as a message says it.
+        makes: the name of the function that returns such a table.
+        more_kinds: column -> Arrow's name of its type, for columns that a census does not have and
+            that do not hold text.
     """
 
     name: str
@@ -121,10 +122,10 @@ _ABOUT_KEY = b"xor_mi"
 _DIGEST_KEY = b"xor_mi_digest"
 
 _DIGEST_START = b"xor-mi blake2b "
-"""In front of the digest of a file."""
+"""The bytes that precede the digest of a file."""
 _N_DIGEST = len(_DIGEST_START) + blake2b().digest_size
 _PIECE = 2**20
-"""A file is read in pieces of so many bytes."""
+"""Bytes of a file that are read at once."""
 
 
 def write_census(
@@ -134,18 +135,19 @@ def write_census(
     about: Mapping[str, object] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a census as one Parquet file: complete or not at all, whatever interrupts it.
+    """Write a census as one Parquet file: the file is complete or absent, whatever interrupts it.
 
     Args:
         about: JSON-ready values kept in the file's metadata, such as the configuration.
         overwrite: replace a file that is not a census.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
         XorMiError: a table that is not a census, or whose networks were identified with different
-            requirements; a file that cannot be written, or one of that name which is not a census.
+            requirements; a file that cannot be written, or an existing file of that name that is
+            not a census.
     """
     require_kind("networks", networks, pd.DataFrame, give="a census, as census() returns it")
     require_one_requirement(networks)
@@ -160,7 +162,7 @@ def write_table(
     about: Mapping[str, object] | None,
     overwrite: bool,
 ) -> Path:
-    """Write a table as `write_census` writes a census."""
+    """Write a table of another kind, in the way of `write_census`."""
     import pyarrow.parquet as pq
 
     about = {} if about is None else about
@@ -183,8 +185,9 @@ def write_table(
 def _with_digest(content: bytes) -> bytes:
     """A Parquet file -> the same with a digest of all its bytes in front of the footer.
 
-    Readers of Parquet find the footer from the end and look at what it points to, so they pass over
-    what else lies in front of it. Checksums of pages leave the footer and the heads of pages out.
+    Readers of Parquet find the footer from the end of the file and follow its offsets, so they
+    ignore other bytes in front of it. Parquet's own checksums cover pages, but not the footer and
+    the page headers.
     """
     n_footer = int.from_bytes(content[-8:-4], "little") + 8
     data, footer = content[:-n_footer], content[-n_footer:]
@@ -195,11 +198,11 @@ def require_whole(opened: IO[bytes]) -> bool:
     """Refuse a census in which any byte is not the one that was written.
 
     Returns:
-        Whether this can be told: not of a file of before there were digests, nor of one that
-        another program has written anew.
+        Whether this could be checked. It cannot if the file is older than the digests, or if
+        another program has rewritten it.
 
     Raises:
-        ValueError: saying what is wrong.
+        ValueError: a byte differs; the error says what is wrong.
     """
     require_footer(opened)
     n_bytes = opened.seek(0, SEEK_END)
@@ -211,7 +214,7 @@ def require_whole(opened: IO[bytes]) -> bool:
         return False
     opened.seek(n_data)
     start, digest = opened.read(len(_DIGEST_START)), opened.read(_N_DIGEST - len(_DIGEST_START))
-    # one of the two alone: the other is what is damaged
+    # if only one of the two marks is there, the other one is damaged
     if not says_so and start != _DIGEST_START:
         return False
     found = blake2b()
@@ -226,12 +229,12 @@ def require_whole(opened: IO[bytes]) -> bool:
 
 
 class CensusFile(NamedTuple):
-    """What a file says of itself, and what is in it.
+    """What a file's metadata say, and the networks that it holds.
 
     Attributes:
-        about: what `write_census` was told.
-        seeds: a range where they follow each other, as they were written; else a list.
-        is_whole: every byte is known to be as it was written.
+        about: the `about` that was given to `write_census`.
+        seeds: in the order of the file; a range if they are consecutive, otherwise a list.
+        is_whole: whether every byte is known to be the one that was written.
     """
 
     about: object
@@ -240,16 +243,16 @@ class CensusFile(NamedTuple):
 
 
 def census_in(file: Path) -> CensusFile:
-    """A census in a file, without its columns but the seeds; every byte is read.
+    """The census in a file, with the seeds as its only column; every byte is checked.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is damaged, or no census.
+        OSError: the file cannot be read.
+        ValueError: it is damaged or not a census.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    # asked before it is opened: opening a pipe would wait for its other end
+    # checked before opening: to open a pipe would wait for its other end
     if not file.is_file():
         raise OSError("it is not a file")
     with file.open("rb") as opened:
@@ -265,22 +268,22 @@ def census_in(file: Path) -> CensusFile:
     following = range(seeds[0], seeds[0] + len(seeds)) if seeds else range(0)
     try:
         about = json.loads(metadata.get(_ABOUT_KEY, b"null"))
-    except RecursionError:  # nested thousands of brackets deep
+    except RecursionError:  # brackets nested thousands deep
         about = None
     return CensusFile(about, following if seeds == list(following) else seeds, is_whole)
 
 
 def read_file(file: Path, columns: list[str], *, kind: TableKind = CENSUS) -> "pa.Table":
-    """These columns of a file, after every byte of it was looked at.
+    """These columns of a file, after every byte of it was checked.
 
     Raises:
-        XorMiError: a file that is damaged, or no table of this kind.
+        XorMiError: a file that is damaged or not a table of this kind.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        # opened here: Arrow reads "~" and "s3:" in a name as other places than Python does
+        # opened by Python: Arrow gives "~" and "s3:" in a name another meaning
         with file.open("rb") as opened:
             require_whole(opened)
             # read_table passes over a column that is missing; select raises the KeyError
@@ -288,7 +291,7 @@ def read_file(file: Path, columns: list[str], *, kind: TableKind = CENSUS) -> "p
                 columns
             )
         _require_kinds(table.schema, kind)
-        # such as letters that are no UTF-8
+        # such as text that is not UTF-8
         table.validate(full=True)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise unreadable(file, error, kind=kind) from None
@@ -296,17 +299,17 @@ def read_file(file: Path, columns: list[str], *, kind: TableKind = CENSUS) -> "p
 
 
 def unreadable(file: Path, error: Exception, *, kind: TableKind) -> XorMiError:
-    """What is said of a file that cannot be read as a table of this kind."""
-    # Arrow says more in further lines, and sometimes nothing
+    """The error for a file that cannot be read as a table of this kind."""
+    # only the first line of Arrow's text, which may also be empty
     reason = cut_short(next(iter(str(error).splitlines()), "it is damaged"))
     return XorMiError(f"'{file}' is not a {kind.name}: {reason}; delete it and {kind.again}")
 
 
 def _require_kinds(there: "pa.Schema", kind: TableKind) -> None:
-    """Columns of the right names may hold values of other kinds, where another tool wrote them.
+    """Refuse a table whose columns hold values of another type, as another tool may write them.
 
     Raises:
-        OSError: naming the column, what it holds and what it should.
+        OSError: naming the column, its type and the expected type.
     """
     for column, expected in _schema(there.names, kind).items():
         found = there.field(column).type
@@ -315,20 +318,23 @@ def _require_kinds(there: "pa.Schema", kind: TableKind) -> None:
 
 
 def format_of(file: Path) -> str:
-    """The format of a census.
+    """The format of the census in a file.
 
     Raises:
-        XorMiError: no census, or one of a format that is not read.
+        XorMiError: a file that is not a census, or a census of a format that this version cannot
+            read.
     """
     try:
-        # asked before it is opened: opening a pipe would wait for its other end
+        # checked before opening: to open a pipe would wait for its other end
         if not file.is_file():
             raise OSError("it is not a file")
         metadata = parquet_metadata(file)
     except (OSError, ValueError) as error:
         raise unreadable(file, error, kind=CENSUS) from None
     if CENSUS.format_key not in metadata and _ABOUT_KEY not in metadata:
-        raise XorMiError(f"'{file}' is not a census; give what write_census or run_census wrote")
+        raise XorMiError(
+            f"'{file}' is not a census; give a file that write_census or run_census wrote"
+        )
     # the first format did not write its number
     stored = cut_short(metadata.get(CENSUS.format_key, b"1").decode(errors="replace"))
     if stored not in (OLDER_FORMAT, str(CENSUS_FORMAT)):
@@ -340,30 +346,31 @@ def format_of(file: Path) -> str:
 
 
 def engine_said_in(file: Path) -> object:
-    """What trained the networks of a file, as `write_census` was told; None where it was not."""
+    """The engine that trained the networks, from a file's metadata; None if they do not say."""
     try:
         about = json.loads(parquet_metadata(file).get(_ABOUT_KEY, b"null"))
-    except (ValueError, RecursionError):  # nested thousands of brackets deep
+    except (ValueError, RecursionError):  # brackets nested thousands deep
         return None
     return about.get("engine") if isinstance(about, dict) else None
 
 
 def _table(networks: pd.DataFrame, kind: TableKind) -> "pa.Table":
-    """One schema for every shard: an empty list column, above all, does not tell its own type."""
+    """A table with the same schema in every shard: Arrow cannot guess the type of an empty list."""
     import pyarrow as pa
 
     columns = list(kind.columns)
     missing = [name for name in columns if name not in networks]
     if missing:
         raise XorMiError(
-            f"this table has no column {', '.join(missing)}; write what {kind.makes} gave"
+            f"this table has no column {', '.join(missing)}; write a table as {kind.makes} "
+            "returns it"
         )
     schema = pa.schema(list(_schema(columns, kind).items()))
     return pa.Table.from_pandas(networks[columns], schema=schema, preserve_index=False)
 
 
 def _schema(columns: Iterable[str], kind: TableKind) -> "dict[str, pa.DataType]":
-    """Column -> the kind of its values in a file."""
+    """Column -> the type of its values in a file."""
     import pyarrow as pa
 
     kinds = {

@@ -1,8 +1,8 @@
-"""networks at every step of their training -> what is plain at each, without identification.
+"""networks at every step of their training -> what is known of each without identification.
 
 The networks of a chunk are laid end to end: one *state* is one network at one step. Network n has
-the states first[n] to last[n], for steps 0 to that at which it finished; later it stands still, and
-has no state of its own. So all of it is one table, whatever the steps at which networks finish.
+the states first[n] to last[n], from step 0 to the step at which it finished; after that it no
+longer changes and has no states. So one table holds all networks, whenever each of them finished.
 """
 
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ from xor_mi.training._population import (
 from xor_mi.values import DISTINCT
 
 NUMBERS_AT_ONCE = 2_000_000
-"""So many values of units on rows are held at once, but for what is kept of them."""
+"""The most values of units on rows that are held at once, besides the results."""
 
 VARIES, DEAD, ALWAYS_ON = range(3)
-"""What a unit is on all rows: different values, one that is not above zero, or one that is."""
+"""A unit on all rows: different values, one value that is not above zero, or one above zero."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Paths:
 
     @classmethod
     def of(cls, population: Population) -> "Paths":
-        """Of networks that were kept at every step, from 0 on."""
+        """From a population that was kept at every step, from 0 on."""
         kept, config = population.checkpoints, population.config
-        assert config is not None  # they have just been trained
+        assert config is not None  # not None: they have just been trained
         n_steps = len(kept.steps)
         is_own = torch.arange(n_steps) <= population.steps[:, None]  # [network, step]
         n_states = is_own.sum(1).numpy()
@@ -71,12 +71,12 @@ class Paths:
         )
 
     def networks(self, states: Int[np.ndarray, " state"]) -> Population:
-        """These states as a population, of which each can be had as a model."""
+        """These states as a population, from which each can be taken as a model."""
         return networks_of(self.flat[torch.from_numpy(states)], self.cfg)
 
 
 def networks_of(flat: Float[Tensor, "network parameter"], cfg: HookedMLPConfig) -> Population:
-    """Networks with these parameters, of whose training nothing is said."""
+    """Networks with these parameters, without a record of their training."""
     nothing = torch.zeros(len(flat))
     return Population.from_flat(
         flat,
@@ -90,18 +90,18 @@ def networks_of(flat: Float[Tensor, "network parameter"], cfg: HookedMLPConfig) 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is plain of every state.
+    """What is known of every state without identification.
 
     Attributes:
-        right: whether each row is decided right, every decision of it, [state, row].
+        right: whether every decision on a row is right, [state, row].
         slack: the smallest distance of a decision to its threshold, in the outputs' units; negative
             where it is on the wrong side, [state].
         units: what each hidden unit is on all rows: `VARIES`, `DEAD` or `ALWAYS_ON`,
             [state, unit].
         ranks: per hidden unit, the place of each row's value among its distinct ones, the lowest 0,
             [state, unit, row].
-        clear_ranks: the same, with values taken together that are no further apart than a part of
-            the unit's range that is too small for a reading to count.
+        clear_ranks: the same, where values count as equal if the gap between them is too small a
+            part of the unit's range for a reading to count.
     """
 
     right: Bool[np.ndarray, "state row"]
@@ -117,7 +117,7 @@ def facts_of(
     """The facts of networks with these parameters.
 
     Args:
-        min_margin: a smaller part of a unit's range is too small for a reading to count.
+        min_margin: the smallest gap that counts in a reading, as a part of the unit's range.
     """
     n_numbers = 2**cfg.d_in * (sum(cfg.d_hidden) + cfg.d_out)
     found = [
@@ -135,7 +135,7 @@ def facts_of(
 def _facts(
     flat: Float[Tensor, "state parameter"], cfg: HookedMLPConfig, min_margin: float
 ) -> Facts:
-    assert cfg.target is not None  # what is trained has one
+    assert cfg.target is not None  # a trained network has a target
     goal = table_of(cfg.target)
     inputs = at_levels(rows_or_all(None, cfg.d_in), cfg).to(flat.dtype)
     # bit for bit the outputs that `Population.solved` is judged by
@@ -153,7 +153,7 @@ def _facts(
 
 
 class _Units(NamedTuple):
-    """`Facts` of one hidden layer."""
+    """The `Facts` about units, for one hidden layer."""
 
     kinds: UInt8[Tensor, "state unit"]
     ranks: Int[Tensor, "state unit row"]
@@ -161,7 +161,7 @@ class _Units(NamedTuple):
 
     @classmethod
     def of(cls, values: Float[Tensor, "state unit row"], min_margin: float) -> "_Units":
-        """By the rules that readings go by."""
+        """From values of units on rows, by the rules of readings."""
         ordered, row_at = values.sort(-1)
         spread = ordered[..., -1:] - ordered[..., :1]
         is_constant = spread <= ROUNDING * values.abs().amax(-1, keepdim=True)

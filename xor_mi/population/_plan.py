@@ -1,8 +1,9 @@
-"""What a folder of shards is a census of, and what each of its shards must be.
+"""Which census a folder of shards holds, and what each of its shards must contain.
 
-The plan is `_plan.json` in the folder; its underscore makes pandas and Arrow pass over it when
-they read the folder. A shard is a range of seeds, in a file of its own that says what it is a
-census of; it counts as done where that, what wrote it, its seeds and every byte are right.
+The plan is `_plan.json` in the folder; because of the underscore pandas and Arrow ignore it when
+they read the folder. A shard is a range of seeds in a file of its own, whose metadata name the
+census. It counts as done if the census, the versions that wrote it, its seeds and every byte are
+right.
 """
 
 import json
@@ -25,22 +26,22 @@ from xor_mi.training import TrainConfig
 from xor_mi.truth import BooleanFunction, row_name
 
 PLAN_FILE = "_plan.json"
-"""What the folder is a census of; written before the first shard."""
+"""The file of the plan; written before the first shard."""
 
 OLDER_PLAN_FILE = "plan.json"
-"""What it was called by versions that did not write their numbers into it."""
+"""Its name in early versions, which did not write their version numbers into it."""
 
 MOST_SHARDS = 100_000
-"""A folder has at most so many shards."""
+"""The most shards of a folder."""
 
 MOST_DIFFERENCES = 6
-"""A message names at most so many settings in which two plans differ."""
+"""The most settings that a message names when two plans differ."""
 
 NOT_THERE = "none"
-"""In place of the version of a package that is not installed."""
+"""The version of a package that is not installed."""
 
 Versions = Mapping[str, str]
-"""Package -> its version, of those that the numbers of a census depend on."""
+"""Package -> its version, for the packages that the numbers of a census depend on."""
 
 
 class Shard(NamedTuple):
@@ -51,7 +52,7 @@ class Shard(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The shard's file; with leading zeros, so that names sort as seeds do."""
+        """The name of the shard's file; leading zeros make names sort as seeds do."""
         last_seed = self.first_seed + self.n_networks - 1
         return f"seeds-{self.first_seed:012d}-{last_seed:012d}.parquet"
 
@@ -61,15 +62,15 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a folder of shards is a census of.
+    """Which census a folder of shards holds.
 
     Attributes:
-        settings: JSON-ready, what is the same for all networks.
-        seed, n_networks, shard_size: as `run_census` takes them.
-        versions: what may have written its shards.
-        extended_at: how many networks there were to be before there were to be more, where no shard
-            ends there by itself.
-        kind: what the shards are tables of.
+        settings: JSON-ready, the settings that all networks share.
+        seed, n_networks, shard_size: as in `run_census`.
+        versions: the versions that may have written its shards.
+        extended_at: the numbers of networks that were asked for before the census was extended, if
+            no shard would end there otherwise.
+        kind: the kind of table in the shards.
     """
 
     settings: Mapping[str, Any]
@@ -82,9 +83,9 @@ class Plan:
 
     @property
     def engine(self) -> object:
-        """What trains its networks, one of `EngineName`, if nobody has changed the file.
+        """The engine that trains its networks: an `EngineName`, unless somebody edited the file.
 
-        PyTorch alone did so before there were engines.
+        A plan from before there were engines does not name one: it was PyTorch.
         """
         return self.settings.get("engine", "torch")
 
@@ -98,12 +99,12 @@ class Plan:
         ]
 
     def files(self) -> dict[str, str]:
-        """What is written: a file's name -> its mark (see `saving.mark_of`)."""
+        """The files of the census: name -> its mark (see `saving.mark_of`)."""
         names = [PLAN_FILE, *(shard.name for shard in self.shards())]
         return dict.fromkeys(names, self.kind.mark)
 
     def about(self, shard: Shard) -> dict[str, Any]:
-        """JSON-ready, what a shard says of itself; what wrote it comes to that."""
+        """The metadata of a shard, JSON-ready; the writer adds its versions."""
         return {**self.settings, "seed": shard.first_seed, "n_networks": shard.n_networks}
 
     def to_json(self) -> str:
@@ -120,7 +121,7 @@ class Plan:
         return json.dumps(written, indent=2) + "\n"
 
     def extended_to(self, n_networks: int) -> "Plan":
-        """The same census of more networks; the shards that it has stay as they are."""
+        """The plan of the same census with more networks; its shards stay unchanged."""
         n_last = self.n_networks - (0, *self.extended_at)[-1]
         ends = (
             self.extended_at
@@ -130,16 +131,16 @@ class Plan:
         return replace(self, n_networks=n_networks, extended_at=ends)
 
     def allowing(self, versions: Versions) -> "Plan":
-        """The same census, whose shards may also be written by these."""
+        """The same plan, where shards may also be written by these versions."""
         known = self.versions
         return self if versions in known else replace(self, versions=(*known, versions))
 
 
 def written_config(config: TrainConfig) -> dict[str, object]:
-    """JSON-ready settings.
+    """The settings of training, JSON-ready.
 
-    Those by keyword alone came later. They are left out where they change nothing, so that a census
-    begun before there were any is still the same one.
+    The keyword-only settings were added later. They are left out at their defaults, so that a
+    census that was begun without them still counts as the same one.
     """
     by_default = _later_settings()
     settings = {field.name: _as_in_json(getattr(config, field.name)) for field in fields(config)}
@@ -151,7 +152,7 @@ def written_config(config: TrainConfig) -> dict[str, object]:
 
 
 def _later_settings() -> dict[str, object]:
-    """The settings that are given by keyword alone, by default."""
+    """The defaults of the keyword-only settings."""
     config = TrainConfig()
     later = [field.name for field in fields(config) if field.kw_only]
     return {name: _as_in_json(getattr(config, name)) for name in later}
@@ -162,13 +163,13 @@ def _as_in_json(value: object) -> object:
 
 
 def written_target(target: BooleanFunction) -> dict[str, object]:
-    """JSON-ready, what is learnt."""
+    """The target, JSON-ready."""
     tables = [row_name(table) for table in target.tables]
     return {"n_inputs": target.n_inputs, "tables": tables}
 
 
 def versions_here(engine: EngineName) -> Versions:
-    """Of what this process would write a shard with."""
+    """The versions with which this process would write a shard."""
     found = {"xor-mi": __version__, "torch": str(torch.__version__)}
     if engine == "torch":
         return found
@@ -179,7 +180,7 @@ def versions_here(engine: EngineName) -> Versions:
 
 
 def in_words(versions: object) -> str:
-    """'xor-mi 0.2.0 with torch 2.13.0', also of what a damaged or an older file says."""
+    """Versions as 'xor-mi 0.2.0 with torch 2.13.0'; a damaged or older file is described too."""
     if not isinstance(versions, Mapping) or not versions:
         return "an earlier version of xor-mi"
     return " with ".join(
@@ -192,15 +193,15 @@ def in_words(versions: object) -> str:
 
 
 def stored_plan(folder: Path, kind: TableKind = CENSUS) -> Plan | None:
-    """The plan in a folder; None where there is none of tables of this kind.
+    """The plan in a folder; None if the folder has no plan of tables of this kind.
 
     Raises:
-        XorMiError: one that is damaged.
+        XorMiError: a damaged plan.
     """
     file = folder / PLAN_FILE
     if mark_of(file) != kind.mark:
         return None
-    next_step = "remove it, and the same command goes on; or choose another folder"
+    next_step = "remove it and repeat the command, which then continues; or choose another folder"
     damaged = f"'{folder}' holds another {kind.name}: its {file.name} is damaged"
     plan = read_json(file, called=f"{damaged} and", next_step=next_step)
     if not isinstance(plan, dict) or not isinstance(plan.get("config"), dict):
@@ -210,7 +211,7 @@ def stored_plan(folder: Path, kind: TableKind = CENSUS) -> Plan | None:
             raise XorMiError(f"{damaged}: it has no '{name}'; {next_step}")
     numbers = [plan[name] for name in ("seed", "n_networks", "shard_size")]
     if not _are_sizes(numbers, plan["extended_at"]):
-        raise XorMiError(f"{damaged}: its numbers are none of a {kind.name}; {next_step}")
+        raise XorMiError(f"{damaged}: a {kind.name} cannot have its numbers; {next_step}")
     if not _are_versions(plan["versions"]):
         raise XorMiError(f"{damaged}: it does not say which versions wrote it; {next_step}")
     apart = ("schema", "seed", "n_networks", "shard_size", "extended_at", "versions")
@@ -226,7 +227,7 @@ def stored_plan(folder: Path, kind: TableKind = CENSUS) -> Plan | None:
 
 
 def _are_sizes(numbers: Sequence[object], extended_at: object) -> bool:
-    """Whether shards can be counted by these numbers of a plan."""
+    """Whether these numbers of a plan give a list of shards."""
     given = [*numbers, *extended_at] if isinstance(extended_at, list) else [None]
     whole = [number for number in given if type(number) is int and number >= 0]
     if len(whole) < len(given):
@@ -235,13 +236,13 @@ def _are_sizes(numbers: Sequence[object], extended_at: object) -> bool:
     if shard_size == 0 or seed + n_networks > SEEDS_BELOW:
         return False
     n_shards = n_networks // shard_size + len(ends)
-    # a shard more for each end, and for each time that it was extended
+    # one more shard for the last end, and one for each extension
     is_listable = n_shards <= 2 * MOST_SHARDS
     return is_listable and all(a < b for a, b in pairwise((0, *ends, n_networks)))
 
 
 def _are_versions(versions: object) -> bool:
-    """Whether these are some package's versions, or those of several runs."""
+    """Whether these are versions of packages, for one run or for several."""
     return (
         isinstance(versions, list)
         and bool(versions)
@@ -250,9 +251,9 @@ def _are_versions(versions: object) -> bool:
 
 
 def difference(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    """What one set of settings says otherwise than another; empty where it is the same."""
+    """The settings in which two sets differ, as a message says it; empty if they agree."""
     one, other = _flattened(there), _flattened(asked)
-    # in the order of what is asked; then what only the other has
+    # in the order of the settings asked for; then those that only the other has
     names = [*other, *(name for name in one if name not in other)]
     differing = [name for name in names if one.get(name) != other.get(name)]
     lines = [
@@ -265,24 +266,24 @@ def difference(there: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
 
 
 def _flattened(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the training beside those of the census, also those that are left out."""
+    """The settings of census and training in one mapping, with defaults where they are left out."""
     config = settings.get("config")
     others = {name: value for name, value in settings.items() if name != "config"}
     return others | _later_settings() | (config if isinstance(config, dict) else {})
 
 
-# is a shard done?
+# whether a shard is done
 
 
 class Fault(NamedTuple):
-    """Why a file does not count as a shard of a census; `is_what` is said after its name."""
+    """Why a file does not count as a shard of a census; a message puts `is_what` after its name."""
 
     kind: Literal["damaged", "another table", "another version"]
     is_what: str
 
 
 def refused(file: Path, fault: Fault, *, kind: TableKind = CENSUS) -> XorMiError:
-    """The error that names a file which is not a shard of its folder's table."""
+    """The error for a file that is not a shard of its folder's table, with its name."""
     helps = {
         "damaged": kind.if_damaged,
         "another table": "move it away, or choose another folder",
@@ -292,9 +293,9 @@ def refused(file: Path, fault: Fault, *, kind: TableKind = CENSUS) -> XorMiError
 
 
 def fault_of(file: Path, plan: Plan, shard: Shard) -> Fault | None:
-    """What is wrong with a file under the name of a shard; None of one that is done.
+    """What is wrong with a file that has the name of a shard; None if the shard is done.
 
-    Every byte of it is read.
+    Every byte of it is checked.
     """
     this, another = f"a part of this {plan.kind.name}", f"a part of another {plan.kind.name}"
     try:
@@ -312,12 +313,12 @@ def fault_of(file: Path, plan: Plan, shard: Shard) -> Fault | None:
     held = (about.get("seed"), about.get("n_networks"))
     if held != shard:
         what = f"{shown(held[1])} networks from seed {shown(held[0])} on"
-        return Fault("damaged", f"{this} under another's name (it has {what})")
+        return Fault("damaged", f"{this} under the name of another part (it has {what})")
     expected = range(shard.first_seed, shard.first_seed + shard.n_networks)
-    # where a network has several lines they follow each other
+    # if a network has several lines, they are consecutive
     seeds = found.seeds if plan.kind.has_a_line_each else list(dict.fromkeys(found.seeds))
     if list(seeds) != list(expected):
-        return Fault("damaged", f"{this} that has not all of its rows")
+        return Fault("damaged", f"{this} that lacks some of its rows")
     if not found.is_whole:
-        return Fault("damaged", f"{this} that another program has written anew")
+        return Fault("damaged", f"{this} that another program has rewritten")
     return None

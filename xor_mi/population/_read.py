@@ -1,4 +1,4 @@
-"""A census in Parquet, a file or a folder -> the table."""
+"""A census in a Parquet file or folder -> the table."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -26,27 +26,28 @@ if TYPE_CHECKING:
 
 
 MOST_NAMED = 3
-"""A message names at most so many of the shards that are missing."""
+"""The most missing shards that a message names."""
 
 
 def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """A Parquet file, or a folder of them -> the table, in the order of seeds.
 
-    Of a folder that `run_census` made, every shard is held against the plan that lies there, byte
-    by byte. Where shards are missing, those that are there are read, with a warning that says which
-    are not (`XorMiWarning`). A census of format 2, from before circuits were
-    counted, comes without the columns that it lacks; its verdicts count joint readings.
-    `population_from_census` makes networks of it, and `census` of these says the rest.
+    In a folder that `run_census` made, every shard is checked against the plan in that folder, byte
+    by byte. If shards are missing, the others are read, with a warning that names the missing ones
+    (`XorMiWarning`). A census of format 2, from before circuits were counted, comes without the
+    columns that it lacks, and its verdicts count joint readings; `population_from_census` rebuilds
+    its networks, and `census` of these has all columns.
 
-    The table's `attrs["engine"]` is what trained the networks, where that is known.
+    The table's `attrs["engine"]` names the engine that trained the networks, if it is known.
 
     Args:
-        columns: only these; a million networks without their weights take a tenth of the memory.
+        columns: the columns to read, all by default; a million networks without their weights take
+            a tenth of the memory.
 
     Raises:
-        XorMiError: nothing there, a damaged or foreign file, a shard that the plan does not have or
-            that another version wrote than the plan allows, a seed that is in two files, files of
-            two formats or requirements, or no such column.
+        XorMiError: nothing at this path, a damaged or foreign file, a shard that is not in the plan
+            or was written by a version that the plan does not allow, a seed in two files, files of
+            two formats or requirements, or a column that does not exist.
 
     >>> import tempfile
     >>> from xor_mi.population import census, write_census
@@ -69,7 +70,7 @@ def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.D
     everything = [name for name in CENSUS_COLUMNS if name in there]
     wanted = list(columns or everything)
     _require_there(files[0], wanted, there)
-    # The order of the rows needs the seeds, wanted or not; that they are of one census, the rest.
+    # The seeds order the rows, wanted or not; the other columns show that files are of one census.
     needed = ["seed", *(name for name in REQUIREMENTS if name in there)]
     with_needed = list(dict.fromkeys([*needed, *wanted]))
     tables = {file: read_file(file, with_needed) for file in files}
@@ -79,7 +80,7 @@ def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.D
     frame = networks.select(list(dict.fromkeys(["seed", *wanted]))).sort_by("seed").to_pandas()
     for name in COUNTS:
         if name in frame:
-            # Parquet's missing numbers come back as NaN, and NaN makes floats of them all.
+            # Parquet's missing numbers come back as NaN, which turns the whole column into floats.
             frame[name] = frame[name].astype("Int32")
     found = frame[wanted]
     found.attrs |= _engine_of(path, files)
@@ -87,7 +88,7 @@ def read_census(path: PathLike, *, columns: Sequence[str] | None = None) -> pd.D
 
 
 def _engine_of(path: Path, files: Sequence[Path]) -> dict[str, object]:
-    """What trained the networks, as the plan says, or each of the files the same; else nothing."""
+    """The engine that the plan names, or that all files name alike, as `attrs`; otherwise empty."""
     plan = stored_plan(path) if path.is_dir() else None
     if plan is not None:
         return {ENGINE: plan.engine}
@@ -97,7 +98,7 @@ def _engine_of(path: Path, files: Sequence[Path]) -> dict[str, object]:
 
 
 def _columns_of(files: Sequence[Path]) -> tuple[str, ...]:
-    """The columns that a census of these files has; those of format 2 are fewer.
+    """The columns of a census in these files; format 2 has fewer.
 
     Raises:
         XorMiError: files of both formats.
@@ -107,7 +108,7 @@ def _columns_of(files: Sequence[Path]) -> tuple[str, ...]:
         other = next(file for file in files if formats[file] != formats[files[0]])
         raise XorMiError(
             f"'{files[0]}' is a census of format {formats[files[0]]} and {other.name} of format "
-            f"{formats[other]}; move one away, or read each by itself"
+            f"{formats[other]}; move one away, or read each file alone"
         )
     if formats[files[0]] == OLDER_FORMAT:
         return tuple(name for name in CENSUS_COLUMNS if name not in NEW_IN_FORMAT_3)
@@ -120,13 +121,13 @@ def _require_there(file: Path, wanted: Sequence[str], there: Sequence[str]) -> N
     if lacking:
         raise XorMiError(
             f"'{file}' is a census of format {OLDER_FORMAT}, from before circuits were counted, "
-            f"and has no {', '.join(lacking)}; read it without, and "
-            "census(population_from_census(networks, cfg)) counts them"
+            f"and has no {', '.join(lacking)}; read it without these columns, and "
+            "census(population_from_census(networks, cfg)) counts circuits"
         )
 
 
 def _distinct(networks: "pa.Table", columns: list[str]) -> pd.DataFrame:
-    """The different lines that a table has in these columns."""
+    """The distinct lines of a table in these columns."""
     if not columns:
         return pd.DataFrame()
     return networks.group_by(columns).aggregate([]).to_pandas()
@@ -150,7 +151,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _require_shards(folder: Path, files: Sequence[Path], plan: Plan) -> None:
-    """Refuse files that are not shards of a plan; say which shards there are not.
+    """Refuse files that are not shards of a plan, and warn which shards are missing.
 
     Raises:
         XorMiError: naming the first such file, or that there is no shard at all.
@@ -160,7 +161,7 @@ def _require_shards(folder: Path, files: Sequence[Path], plan: Plan) -> None:
         if file.name not in shards:
             raise XorMiError(
                 f"'{folder}' holds {file.name}, which is not part of the census of its plan; move "
-                "it away, or read each file by itself"
+                "it away, or read each file alone"
             )
         fault = fault_of(file, plan, shards[file.name])
         if fault:
@@ -172,8 +173,8 @@ def _require_shards(folder: Path, files: Sequence[Path], plan: Plan) -> None:
     n_missing = sum(shards[name].n_networks for name in missing)
     said = (
         f"of the census in '{folder}' {len(missing)} of {len(shards)} shards are missing, with "
-        f"{n_missing:,} of {plan.n_networks:,} networks ({named}); the command that began it makes "
-        "them"
+        f"{n_missing:,} of {plan.n_networks:,} networks ({named}); repeat the command that began "
+        "it to make them"
     )
     if len(missing) == len(shards):
         raise XorMiError(said)
@@ -181,7 +182,7 @@ def _require_shards(folder: Path, files: Sequence[Path], plan: Plan) -> None:
 
 
 def _require_seeds_once(tables: "dict[Path, pa.Table]", networks: "pa.Table") -> None:
-    """Refuse files that hold one seed twice: they are not of one census."""
+    """Refuse two files that hold the same seed, because they cannot be of one census."""
     if len(tables) < 2 or len(networks["seed"].unique()) == len(networks):
         return
     holder: dict[object, Path] = {}
@@ -190,6 +191,6 @@ def _require_seeds_once(tables: "dict[Path, pa.Table]", networks: "pa.Table") ->
             first = holder.setdefault(seed, file)
             if first != file:
                 raise XorMiError(
-                    f"seed {seed} is in '{first}' and in {file.name}, which are not of one census; "
-                    "move one away, or read each by itself"
+                    f"seed {seed} is in '{first}' and in {file.name}, which are not of one "
+                    "census; move one away, or read each file alone"
                 )

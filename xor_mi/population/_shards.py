@@ -2,10 +2,10 @@
 
 If it is stopped or killed, the same call resumes it; with more networks, it is extended.
 
-A shard is a range of seeds. It is trained, identified and written as a whole, under its name only
-when complete, and counts as done where it is what the plan says, to the last byte. Networks do not
-depend on the batch they are trained in, so neither do the rows on how often the work was
-interrupted. One process at a time works in a folder; its workers end when it does.
+A shard is a range of seeds. It is trained, identified and written as a whole, gets its name only
+when it is complete, and counts as done if it is what the plan says, to the last byte. A network
+does not depend on the batch that it is trained in, so the rows do not depend on how often the work
+was interrupted. One process at a time works in a folder; its workers end when it does.
 """
 
 import os
@@ -71,17 +71,17 @@ from xor_mi.training._memory import training_bytes
 from xor_mi.truth import BooleanFunction
 
 LOCK_FILE = ".census.lock"
-"""Says who works in the folder, while somebody does."""
+"""The file that names the process working in the folder, while there is one."""
 
 BYTES_PER_NETWORK = 10_000
-"""What a worker holds for a network while its shard is made, beside 30 bytes for each weight."""
+"""Bytes that a worker holds for a network while it makes a shard, besides 30 for each weight."""
 
 _Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 """Function, arguments and keywords, as joblib's `delayed` puts them together."""
 
 
 class _Done(NamedTuple):
-    """What came out of a shard."""
+    """The numbers of a finished shard."""
 
     n_networks: int
     n_solved: int
@@ -99,7 +99,7 @@ class _Task:
     min_margin: float
 
     def settings(self) -> dict[str, Any]:
-        """JSON-ready, as written into the plan and into each shard."""
+        """The settings as they are written into the plan and into each shard, JSON-ready."""
         return {
             "target": written_target(self.target),
             "hidden": list(self.hidden),
@@ -107,7 +107,7 @@ class _Task:
             "engine": self.engine,
             "require": self.require,
             "min_margin": self.min_margin,
-            "format": CENSUS_FORMAT,  # shards of two formats must not come into one folder
+            "format": CENSUS_FORMAT,  # so that one folder never gets shards of two formats
         }
 
 
@@ -129,36 +129,38 @@ def run_census(
     any_version: bool = False,
     progress: bool = True,
 ) -> Path:
-    """Train and identify n networks and leave them in a folder, which `read_census` reads.
+    """Train and identify n networks and write them to a folder, which `read_census` reads.
 
-    There is one Parquet file per shard. Called again with the same arguments it does only what is
-    missing, after it has checked what is there; with more networks and all else the same it goes on
-    from there. The work goes through joblib: to this machine's cores, or to whatever
-    `joblib.parallel_config` says.
+    There is one Parquet file per shard. Called again with the same arguments, it checks the files
+    that are there and makes only those that are missing; called with more networks and otherwise
+    the same arguments, it extends the census. joblib distributes the work: to this machine's cores,
+    or to what `joblib.parallel_config` says.
 
-    The folder may be moved as a whole while nobody works in it. A hidden file, `.census.lock`, says
-    who does; of a run that was killed it is left, and holds nobody up.
+    The folder may be moved as a whole while no process works in it. A hidden file, `.census.lock`,
+    says which process does; a run that was killed leaves this file behind, where it blocks nobody.
 
     Args:
-        target, hidden, seed, config, n_inputs: as `train_population` takes them.
-        engine: as `train_population` takes it, also of a single network. A census is of one engine:
-            by default it goes on with its own, and with another it is refused.
+        target, hidden, seed, config, n_inputs: as in `train_population`.
+        engine: as in `train_population`, also for a single network. A census has one engine: by
+            default it continues with that, and any other is refused.
         directory: the folder for the files; made if missing.
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
         shard_size: networks per file; at most this many per process are lost when a run is killed.
-        n_jobs: processes; by default one per core, or what the active `parallel_config` says.
-        overwrite: replace files of the census's names that xor-mi did not write or that are
-            damaged, and write beside others. Nothing else is touched, another census neither.
-        any_version: go on with a census of another version of xor-mi, torch or numba, whose numbers
-            may differ in their last digits, and keep what that has written.
+        n_jobs: the number of processes; by default one per core, or what the active
+            `parallel_config` says.
+        overwrite: replace files that have names of the census but are damaged or not written by
+            xor-mi, and write beside foreign files. Nothing else is touched, not even another
+            census.
+        any_version: continue a census of another version of xor-mi, torch or numba, whose numbers
+            may differ in their last digits, and keep what that version has written.
 
     Returns:
         The folder.
 
     Raises:
-        XorMiError: settings that cannot be trained, more networks than a folder or a worker takes,
-            a folder that cannot be written, in which another process runs a census, or that holds
-            another census, a damaged one, one of another version or files which xor-mi did not
+        XorMiError: settings that cannot be trained; more networks than a folder or a worker can
+            hold; a folder that cannot be written, that another process works in, or that holds
+            another census, a damaged one, one of another version or files that xor-mi did not
             write; a worker that died.
 
     >>> import tempfile
@@ -184,7 +186,7 @@ def run_census(
     if engine is None and task.engine == "torch":
         say_what_numba_saves(asked.n_networks)
     n_jobs = _n_processes(n_jobs)
-    # asked of what is there before anything is written: of a finished census nothing is
+    # the folder is checked before anything is written: a finished census is not touched at all
     plan, missing = _standing(folder, asked, overwrite, any_version, progress=progress)
     if not missing and stored_plan(folder) == plan:
         require_own(folder, plan.files(), overwrite=overwrite)
@@ -192,7 +194,7 @@ def run_census(
         return folder
     require_writable(folder, plan.files(), overwrite=overwrite)
     with working_alone(folder, LOCK_FILE, doing="a census"):
-        # and again, alone: another process may have gone on with it
+        # checked again under the lock: another process may have continued the census
         plan, missing = _standing(folder, asked, overwrite, any_version, progress=progress)
         _write_plan(folder, plan)
         _make(missing, folder, task, plan, n_jobs, overwrite=overwrite, progress=progress)
@@ -245,7 +247,7 @@ def _checked(
     engine: EngineName | None,
     shard_size: int,
 ) -> tuple[_Task, Plan]:
-    """What is to be done, or the error that its first or last shard would end with."""
+    """The task and the plan, or the error in which the first or last shard would end."""
     n_networks = whole_number("n_networks", n_networks, at_least=1)
     shard_size = whole_number("shard_size", shard_size, at_least=1)
     seed = require_seeds(seed, n_networks)
@@ -253,9 +255,9 @@ def _checked(
     larger = "give a larger shard_size (--shard)"
     require_at_most(n_shards, MOST_SHARDS, what="shards", do=larger)
     config = TrainConfig.of(config)
-    # One step of the first and of the last networks meets every error that settings can cause.
-    # Two at a time: the engine is that of many, also of a census of one, which may be extended.
-    # What numba compiles here the workers find on disk.
+    # One step of the first and of the last networks raises every error that settings can cause.
+    # Two networks at a time: a census of one may be extended, so its engine is that of many.
+    # The workers find on disk what numba compiles here.
     for probe_seed in (min(seed, SEEDS_BELOW - 2), max(0, seed + n_networks - 2)):
         probe = train_population(
             target,
@@ -275,7 +277,7 @@ def _checked(
         what=f"a shard of {n_together:,} networks",
         do="give a smaller shard_size (--shard)",
     )
-    # and so does identifying these two
+    # identifying these two raises the errors of the other settings
     census(probe, require=require, min_margin=min_margin, progress=False)
     task = _Task(
         target=BooleanFunction.of(target, probe.cfg.d_in),
@@ -296,7 +298,7 @@ def _checked(
 
 
 def _engine_there(folder: Path) -> EngineName | None:
-    """The engine of the census in a folder, where there is one and this machine has it."""
+    """The engine of the census in a folder; None if there is no census or no such engine here."""
     there = stored_plan(folder)
     if there is None:
         return None
@@ -306,9 +308,9 @@ def _engine_there(folder: Path) -> EngineName | None:
 
 
 def _n_processes(n_jobs: int | None) -> int | None:
-    """What joblib is told: the number given, or else who decides.
+    """The number of processes for joblib: the number given, or None or -1.
 
-    None leaves it to the active `parallel_config`; where there is none, -1 means all cores.
+    None leaves the choice to the active `parallel_config`; without one, -1 means all cores.
     """
     from joblib.parallel import LokyBackend, get_active_backend
 
@@ -319,16 +321,16 @@ def _n_processes(n_jobs: int | None) -> int | None:
                 "or leave it out"
             )
         return n_jobs
-    # joblib's own default is one process: without a `parallel_config`, say that all are meant
+    # joblib's own default is one process, so without a `parallel_config` ask for all cores
     backend, n_configured = get_active_backend()
     is_default = n_configured is None and isinstance(backend, LokyBackend)
     return -1 if is_default else None
 
 
 def _results(calls: list[_Call], n_jobs: int | None) -> Iterator[_Done]:
-    """What each shard answers, as soon as it does.
+    """The result of each shard, as soon as it is there.
 
-    All at the end, where the backend cannot hand them over before (ray).
+    A backend that cannot return single results (ray) gives all of them at the end.
     """
     from joblib import Parallel
     from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -337,7 +339,7 @@ def _results(calls: list[_Call], n_jobs: int | None) -> Iterator[_Done]:
     if not calls:
         return
     if n_jobs is not None and n_jobs > len(calls):
-        n_jobs = len(calls)  # one that gets no work would not notice that its parent is gone
+        n_jobs = len(calls)  # a worker without work would not notice that its parent is gone
     if n_jobs != 1 and isinstance(get_active_backend()[0], LokyBackend):
         clean_up_silently()
     try:
@@ -349,15 +351,15 @@ def _results(calls: list[_Call], n_jobs: int | None) -> Iterator[_Done]:
         yield from results
     except TerminatedWorkerError:
         raise XorMiError(
-            "a worker process died (out of memory?); what is written is kept: "
-            "run the census again, with a lower n_jobs"
+            "a worker process died (out of memory?); the shards that are written are kept: run "
+            "the census again, with a lower n_jobs"
         ) from None
 
 
 def _run_shard(
     task: _Task, plan: Plan, shard: Shard, folder: Path, overwrite: bool, parent: int
 ) -> _Done:
-    """Train, identify, write.
+    """Train, identify and write one shard.
 
     Args:
         parent: the process that runs the census.
@@ -387,16 +389,16 @@ def _run_shard(
         try:
             write_census(networks, shard.file(folder), about=about, overwrite=overwrite)
         except XorMiError as error:  # such as a full disk
-            kept = "the shards that are written are kept, and the same command goes on"
+            kept = "the shards that are written are kept; repeat the command to continue"
             raise XorMiError(f"{error}; {kept}") from None
     return _Done(n_networks=shard.n_networks, n_solved=int(population.solved.sum()))
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread per process.
+    """Within this context, one thread per process.
 
-    Operations this small gain nothing from more, and the processes share the cores.
+    Operations this small gain nothing from more threads, and the processes share the cores.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -409,13 +411,13 @@ def _one_thread() -> Iterator[None]:
 def _standing(
     folder: Path, asked: Plan, overwrite: bool, any_version: bool, *, progress: bool
 ) -> tuple[Plan, list[Shard]]:
-    """The plan that holds from now on, and which of its shards are to be made.
+    """The plan that is valid from now on, and its shards that are still to be made.
 
     Nothing is written.
 
     Raises:
-        XorMiError: the folder holds another census, fewer networks are asked than it has, or a file
-            is not a shard of this one.
+        XorMiError: the folder holds another census, fewer networks are asked for than it has, or a
+            file is not a shard of this census.
     """
     require_kind("any_version", any_version, bool, give="True or False")
     plan = _grown(folder, asked, any_version)
@@ -424,7 +426,7 @@ def _standing(
     bar = progress_bar(plan.shards(), doing="checking", unit="shard", progress=progress)
     for shard in bar:
         file = shard.file(folder)
-        # what is not a file, such as a folder, is refused before anything is written
+        # a name that is taken by a folder, for example, is refused before anything is written
         fault = fault_of(file, plan, shard) if file.is_file() else None
         if fault and fault.kind == "another version" and any_version:
             plan = plan.allowing(_versions_of(file))
@@ -437,13 +439,13 @@ def _standing(
 
 
 def _grown(folder: Path, asked: Plan, any_version: bool) -> Plan:
-    """The plan in the folder, with as many networks as are asked; or the one asked."""
+    """The plan in the folder, extended to the networks asked for, or else the plan asked for."""
     there = stored_plan(folder)
     if there is None:
         if mark_of(folder / OLDER_PLAN_FILE) == CENSUS_MARK:
             raise XorMiError(
                 f"'{folder}' holds a census that an earlier version of xor-mi began (its plan is "
-                f"{OLDER_PLAN_FILE}); this one cannot go on with it: choose another folder"
+                f"{OLDER_PLAN_FILE}); this version cannot continue it: choose another folder"
             )
         return asked
     fewer = asked.n_networks < there.n_networks
@@ -460,8 +462,9 @@ def _grown(folder: Path, asked: Plan, any_version: bool) -> Plan:
     if here not in there.versions and not any_version:
         raise XorMiError(
             f"'{folder}' holds a census of {in_words(there.versions[-1])}, and this is "
-            f"{in_words(here)}: the last digits may differ; read_census reads it, another folder "
-            "takes a new one, and --any-version (in Python any_version=True) goes on with it"
+            f"{in_words(here)}: the last digits may differ; read_census reads it; choose another "
+            "folder for a new census, or continue this one with --any-version (in Python "
+            "any_version=True)"
         )
     plan = there.allowing(here)
     grows = asked.n_networks > there.n_networks
@@ -469,27 +472,30 @@ def _grown(folder: Path, asked: Plan, any_version: bool) -> Plan:
 
 
 def _about_engines(there: Plan) -> str:
-    """What to do where a census of this plan is to go on with another engine."""
+    """What to do if a census of this plan is asked for with another engine."""
     if there.engine == "numba" and not numba_is_usable():
-        return f"numba {why_not_numba()}, and the census goes on; "
+        return f"numba {why_not_numba()}, and the census continues; "
     if there.engine not in ENGINES:
         return ""
-    return f"--engine {there.engine} (in Python engine='{there.engine}') goes on with its own; "
+    return (
+        f"--engine {there.engine} (in Python engine='{there.engine}') continues with the engine "
+        "of that census; "
+    )
 
 
 def _compared(plan: Plan, with_number: bool) -> dict[str, Any]:
-    """What two plans of one census have in common."""
+    """The settings that two plans of one census have in common."""
     found = {**plan.settings, "engine": plan.engine}
     found |= {"seed": plan.seed, "shard_size": plan.shard_size}
     return {**found, "n_networks": plan.n_networks} if with_number else found
 
 
 def _write_plan(folder: Path, plan: Plan) -> None:
-    """The plan comes before the shards."""
+    """Write the plan, which must be there before the shards."""
     file = folder / PLAN_FILE
     if stored_plan(folder) == plan:
         return
-    # where there are no locks, of two processes that come here at once one finds the other's
+    # without file locks two processes may come here at once; then one finds the other's plan
     if mark_of(file) == CENSUS_MARK or not write_new(file, plan.to_json()):
         other = stored_plan(folder)
         otherwise = difference(_compared(other, False), _compared(plan, False)) if other else ""
@@ -502,20 +508,20 @@ def _write_plan(folder: Path, plan: Plan) -> None:
 
 
 def _versions_of(file: Path) -> dict[str, str]:
-    """What a shard says that wrote it; nothing where it does not say so."""
+    """The versions that wrote a shard, from its metadata; empty if they do not say."""
     about = census_in(file).about
     versions = about.get("versions") if isinstance(about, dict) else None
     return versions if isinstance(versions, dict) else {}
 
 
 def _require_no_strays(folder: Path, plan: Plan) -> None:
-    """Refuse Parquet files that the census would be read with and is not made of."""
+    """Refuse Parquet files that are not part of the census but would be read with it."""
     ours = plan.files()
     for file in sorted(folder.glob("[!.]*.parquet")):
         if file.name in ours:
             continue
         if mark_of(file) == CENSUS_MARK:
-            # such as one under another name, or of another census
+            # such as a shard under another name, or of another census
             fault = "which is not part of this census"
             raise refused(file, Fault("another table", fault))
         raise XorMiError(

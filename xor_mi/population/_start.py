@@ -1,4 +1,4 @@
-"""What the seed decides: the signs a network starts from, against where training takes it."""
+"""What the seed decides: the signs of a network's first weights, against where training ends."""
 
 from collections.abc import Sequence
 
@@ -8,24 +8,26 @@ from jaxtyping import Float
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_kind, whole_number
+from xor_mi.finding import count_text
 from xor_mi.population._census import census, counted_as, require_census, share_columns
 from xor_mi.training import Population, starting_weights
 
 
 def outcome_by_initial_signs(networks: pd.DataFrame, layer_sizes: Sequence[int]) -> pd.DataFrame:
-    """A census -> where its networks end, by how many units start with weights of both signs.
+    """A census -> where training ends, by how many units start with weights of both signs.
 
-    Only the first hidden layer counts. Such a unit begins by comparing inputs, the others by adding
-    them up. For each number of such units there is one line per family.
+    Only the first hidden layer counts. A unit with weights of both signs begins by comparing
+    inputs, the others begin by adding them up. There is one line per number of comparing units and
+    family.
 
     Columns: n_comparing_units; n_networks, n_solved, rate, ci_low, ci_high (95 % Clopper-Pearson)
-    of all networks that start so; family; n_in_family, how many of them end in it. Unsolved
-    networks are the family 'not_computing', and those of which no circuit is proved as far as was
-    required one of their own, as in `family_shares`.
+    of all networks that start with this number; family; n_in_family, how many of them end in this
+    family. Unsolved networks have the family 'not_computing'; networks of which no circuit is
+    proved to the required level count as in `family_shares`.
     """
     weight = _first_weights_of_census(networks, layer_sizes)
     compares = (weight > 0).any(2) & (weight < 0).any(2)  # [seed, unit]
-    # with the table's own index, so that groupby matches line to line
+    # with the table's own index, so that groupby matches the lines
     n_comparing = pd.Series(compares.sum(1).tolist(), index=networks.index)
     networks = networks.assign(family=counted_as(networks))
     families = sorted(networks["family"].unique())
@@ -46,24 +48,24 @@ def outcome_by_sign_pattern(
     *,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Where networks end, by the signs that the first layer's weights start with.
+    """Where training ends, by the signs that the first layer's weights start with.
 
-    A pattern has the signs of each unit's weights, in the order of the inputs, and the units sorted
-    by them, since a network is the same in any order of its units: "+- -+" starts with a unit that
-    compares x0 with x1 and one that compares x1 with x0. Biases do not count.
+    A pattern has the signs of each unit's weights, in the order of the inputs. The units are sorted
+    by them, because their order does not matter to a network. A network with "+- -+" starts with a
+    unit that compares x0 with x1 and one that compares x1 with x0. Biases do not count.
 
-    Columns: pattern; n_networks, pattern_share, how many of all networks start so; outcome, their
-    family as in `family_shares`, "not_computing" for those that fail; n_in_outcome, share, ci_low,
-    ci_high (95 % Clopper-Pearson), how many of those that start so end so. Frequent patterns and
-    outcomes come first.
+    Columns: pattern; n_networks, pattern_share, how many of all networks start with it; outcome,
+    the family as in `family_shares`, "not_computing" for networks that fail; n_in_outcome, share,
+    ci_low, ci_high (95 % Clopper-Pearson), how many of the networks with this pattern end in this
+    outcome. Frequent patterns and outcomes come first.
 
     Args:
         networks: a census, or a population, whose networks are identified first.
-        layer_sizes: of a census, the widths of its networks, such as (2, 2, 1).
+        layer_sizes: the widths of the networks, such as (2, 2, 1); only with a census.
         progress: show a bar when identifying takes over two seconds.
 
     Raises:
-        XorMiError: a census without widths, or widths beside a population.
+        XorMiError: a census without layer_sizes, or a population with layer_sizes.
 
     >>> from xor_mi import train_population
     >>> found = outcome_by_sign_pattern(train_population("XOR", 8))
@@ -72,12 +74,17 @@ def outcome_by_sign_pattern(
     """
     if isinstance(networks, Population):
         if layer_sizes is not None:
-            raise XorMiError("a population has its own widths; leave layer_sizes out")
+            raise XorMiError(
+                "layer_sizes was given with a population, which has its own widths; leave it out"
+            )
         (weight, _), *_ = networks.start
         networks = census(networks, progress=progress)
     else:
         if layer_sizes is None:
-            raise XorMiError("a census does not say its widths; give layer_sizes=(2, 2, 1), say")
+            raise XorMiError(
+                "a census does not say the widths of its networks; give layer_sizes, such as (2, "
+                "2, 1)"
+            )
         weight = _first_weights_of_census(networks, layer_sizes)
     ends = counted_as(networks).to_numpy()
     counted = pd.DataFrame({"pattern": sign_patterns(weight), "outcome": ends})
@@ -120,7 +127,10 @@ def _first_weights_of_census(
     require_kind("layer_sizes", layer_sizes, (list, tuple), give="widths, such as (2, 2, 1)")
     widths = [whole_number("a width", width, at_least=1) for width in layer_sizes]
     if len(widths) < 2:
-        raise XorMiError(f"layer_sizes has {len(widths)} widths; give (2, 2, 1), for example")
+        raise XorMiError(
+            f"layer_sizes has {count_text(len(widths), 'width')}; give at least two, such as (2, "
+            "2, 1)"
+        )
     seeds = torch.tensor(networks["seed"].to_list())
     weight, _ = starting_weights(widths, seeds)[0]
     return weight

@@ -1,9 +1,9 @@
 """a network that fails -> what it is stuck in, and the smallest move of one weight that frees it.
 
-What networks fail by when they are trained to the end is read off their hidden units: if no readout
-of them computes the target, the words of `STUCK_KINDS` say why. Two kinds of nudge are looked for.
-After one that "computes" every row is decided right at once: its size is in closed form, as in
-`slack_to_flip`. After one that "frees", training that begins there ends solved: that is tried.
+The hidden units of a network that fails show why: if no readout of them computes the target, one of
+`STUCK_KINDS` gives the reason. Two kinds of nudge are looked for. A nudge that "computes" makes
+every row right at once; its size is known in closed form, as in `slack_to_flip`. A nudge that
+"frees" is a new start from which training ends solved; that is tried.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_kind, whole_number
-from xor_mi.finding import Finding, in_words, number_text
+from xor_mi.finding import Finding, count_text, in_words, number_text
 from xor_mi.handmade._edits import Entry, entries
 from xor_mi.kinds import Rows, Target
 from xor_mi.margins._slack import MovedWeight, WatchedRows
@@ -39,27 +39,27 @@ from xor_mi.training._train import train_each
 from xor_mi.truth import row_name
 
 NudgeKind = Literal["computes", "frees"]
-"""What a network does after a weight is moved: it computes, or training from there on does."""
+"""What a moved weight achieves: the network computes its target at once, or after more training."""
 
 PAST = 1e-5
-"""A nudge goes so far past the place where something changes, as a share of it or of 1."""
+"""How far a nudge goes past the place where something changes, as a share of it or of 1."""
 
 BENDS_DOWN = 1e-4
 """At a saddle the smallest eigenvalue of the second derivatives is below minus this."""
 
 MOST_TRIED = 100
-"""At most so many nudges of one network are tried by training, from the smallest on."""
+"""The most nudges of one network that are tried by training, from the smallest on."""
 
 
 @dataclass(frozen=True)
 class Nudge:
-    """One weight, moved.
+    """A move of one weight.
 
     Attributes:
-        value: the weight as it is.
-        move: by how much it moves at least. Of a nudge that computes every move a little larger
-            does, and none smaller.
-        new_value: a value just past that.
+        value: the weight before the move.
+        move: the least distance that it moves, with its sign. For a nudge that computes, every
+            slightly larger move computes too, and no smaller one does.
+        new_value: a value just past that move.
         kind: "computes" or "frees".
     """
 
@@ -92,20 +92,21 @@ class Stuck(Finding):
         target: the name of what it should compute.
         rows: the rows it is judged on, and trained on where a nudge is tried.
         kind: one of `STUCK_KINDS`.
-        wrong_rows: those decided wrong or not at all.
+        wrong_rows: the rows that are decided wrong or not at all.
         dead: names of the hidden units that are constant on every row.
-        merged: pairs of rows that differ in the target and are one to the hidden units.
-        readout_computes: whether a readout of the hidden units as they are would compute.
+        merged: pairs of rows that differ in the target but give all hidden units the same values.
+        readout_computes: whether some readout of the unchanged hidden units would compute the
+            target.
         loss, gradient_norm: of the mean loss on these rows, without penalties.
-        smallest_curvature: the smallest eigenvalue of the loss's second derivatives: where the
-            gradient is nearly zero, clearly below zero at a saddle.
-        nudges: of each weight that can, the smallest move after which every row is decided right,
-            in order of size.
-        frees: the smallest move found after which training ends solved; None where none was found,
-            or nothing was tried.
-        n_tried: how many nudges were trained from, up to that one.
-        is_freed_by_training_on: whether training from here on, with nothing moved and an optimiser
-            that begins anew, ends solved; None where it was not tried.
+        smallest_curvature: the smallest eigenvalue of the loss's second derivatives. If the
+            gradient is nearly zero and this is clearly below zero, the network is at a saddle.
+        nudges: for each weight that can make every row right, its smallest move that does, in order
+            of size.
+        frees: the smallest move found after which training ends solved; None if none was found or
+            nothing was tried.
+        n_tried: how many nudges were tried by training: all up to `frees`, or all if none frees it.
+        is_freed_by_training_on: whether more training from here, with no weight moved and a fresh
+            optimiser, ends solved; None if it was not tried.
     """
 
     model: HookedMLP = field(repr=False)
@@ -131,12 +132,12 @@ class Stuck(Finding):
 
     @property
     def is_saddle(self) -> bool:
-        """Whether the loss has no slope here, and bends downwards in some direction."""
+        """Whether the loss has no slope here and curves downwards in some direction."""
         is_flat = self.gradient_norm <= PLATEAU_GRADIENT
         return is_flat and self.smallest_curvature < -BENDS_DOWN
 
     def head(self) -> dict[str, object]:
-        """What was found beside the nudges."""
+        """What was found besides the nudges."""
         return {
             "target": self.target,
             "rows": list(self.rows),
@@ -165,7 +166,7 @@ class Stuck(Finding):
         return "; ".join([f"stuck short of {self.target}: {self._why()}", *self._ways_out()])
 
     def _why(self) -> str:
-        """The kind, with what shows it in this network."""
+        """The kind, with the evidence for it in this network."""
         if self.kind == "dead_units":
             are = "is" if len(self.dead) == 1 else "are"
             return f"dead units ({', '.join(self.dead)} {are} constant)"
@@ -179,17 +180,17 @@ class Stuck(Finding):
         return words
 
     def _ways_out(self) -> Iterator[str]:
-        """What was found that frees it."""
+        """Clauses on what frees the network."""
         if self.computes is None:
             yield "no single weight makes it compute"
         else:
             yield f"computes after {self.computes}"
         if self.is_freed_by_training_on:
-            yield "training on frees it"
+            yield "more training frees it"
         elif self.frees is not None:
             yield f"freed by {self.frees}, number {self.n_tried} of the nudges tried"
         elif self.is_freed_by_training_on is not None:
-            yield f"none of {self.n_tried} nudges frees it"
+            yield f"no nudge frees it ({count_text(self.n_tried, 'nudge')} tried)"
 
 
 @torch.no_grad()
@@ -202,41 +203,43 @@ def stuck_in(
     retrain: bool = True,
     progress: bool = True,
 ) -> Stuck:
-    """What a network that does not compute its target is stuck in, by its weights.
+    """Find out from its weights what a network that does not compute its target is stuck in.
 
-    The kind is the first of these that is so, hence exactly one. "The hidden units" are those of
-    the last hidden layer. Values of a unit that differ by at most a thousandth of its range
-    (`MERGED`) count as one: a readout would need weights a thousand times that range.
+    If several kinds apply, the first in this list counts. "The hidden units" are those of the last
+    hidden layer. Values of a unit that differ by at most a thousandth of its range (`MERGED`) count
+    as equal: to tell them apart, a readout would need weights a thousand times as large as that
+    range.
 
     - "dead_units": a hidden unit, of any layer, is constant on every row, and no readout (weights
-      and bias of the last layer) of the hidden units as they are decides every row right.
-    - "one_sided": no readout does, and all hidden units order the rows alike or the other way
-      round, as two that both compute x0>x1: in effect there is one.
+      and bias of the last layer) of the unchanged hidden units decides every row right.
+    - "one_sided": no readout does, and all hidden units order the rows in the same way or in the
+      reverse way, like two units that both compute x0>x1: in effect there is only one unit.
     - "merged_rows": no readout does, and two rows that differ in the target have the same values of
-      all hidden units. The loss cannot fall below that of an even guess on both.
+      all hidden units. On both rows the loss stays at least that of an even guess.
     - "straight": no readout does, and every hidden unit is affine in the inputs on these rows (no
-      ReLU bends between them): so is the output.
+      ReLU bends between them), so the output is affine too.
     - "plateau": none of these, and the norm of the gradient is at most 0.001 (`PLATEAU_GRADIENT`).
-    - "still_falling": none of these, and it is larger: the steps ran out.
+    - "still_falling": none of these, and the norm is larger: the steps ran out.
 
-    Networks with weights that are not finite are refused here; `stuck_shares` counts them as
+    `stuck_in` refuses networks with weights that are not finite; `stuck_shares` counts them as
     "diverged".
 
-    The nudge that frees is looked for among moves of one weight just past a place where something
+    Candidates for the nudge that frees are moves of one weight just past a place where something
     discrete changes: a decision on a row, or the sign of the pre-activation of the weight's own
-    unit on a row. They are ordered by size; at most 100 (`MOST_TRIED`) are trained from, and before
-    them the network as it is. What is named was trained, and ended solved.
+    unit on a row. Training is tried first from the unchanged network, then from the candidates in
+    order of size, at most 100 of them (`MOST_TRIED`). The nudge that is returned was trained from,
+    and training ended solved.
 
     Args:
-        target: what it should compute; by default the target in its config.
+        target: the function it should compute; by default the target in its config.
         rows: the rows it is judged on and was trained on; all by default.
-        config: how it was trained. Conventions, such as act_fn, are the network's own.
+        config: how it was trained. Conventions such as act_fn are taken from the network.
         retrain: look for the nudge that frees.
         progress: show a bar when it takes over two seconds.
 
     Raises:
-        XorMiError: a network that computes its target, or has none; weights that are not finite;
-            batches of more rows than there are; or what `slack_to_flip` refuses.
+        XorMiError: a network that computes its target or has no target; weights that are not
+            finite; batches of more rows than there are; or a network that `slack_to_flip` refuses.
 
     >>> from xor_mi import HookedMLP
     >>> both_say_x0_beyond_x1 = [([[1, -1], [2, -2]], [0, 0]), ([[1, 1]], [-0.5])]
@@ -255,8 +258,8 @@ def stuck_in(
     state = stage.state_of(flat[:, None])
     if not state.is_wrong[0]:
         raise XorMiError(
-            f"this network computes {function.name} on these rows, so it is stuck in nothing; "
-            "identify_circuit(model) says how it does"
+            f"this network computes {function.name} on these rows, so it is not stuck; "
+            "identify_circuit(model) says how it computes it"
         )
     search = _Search.of(model, stage, progress=progress)
     freed = _freed([search], config=config, progress=progress)[0] if retrain else _NOT_TRIED
@@ -295,12 +298,12 @@ def _merged_names(stage: Stage, state: StuckState) -> tuple[tuple[str, str], ...
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """One network's nudges.
+    """The nudges of one network.
 
     Attributes:
-        computing: of each weight that can, the smallest move that makes it compute.
+        computing: for each weight that can, the smallest move that makes the network compute.
         tried: moves past which something discrete changes, the smallest first, as kind "frees".
-        places: where in the flat parameters the weight of each of them is.
+        places: for each of `tried`, the place of its weight in the flat parameters.
     """
 
     model: HookedMLP
@@ -312,7 +315,7 @@ class _Search:
 
     @classmethod
     def of(cls, model: HookedMLP, stage: Stage, *, progress: bool) -> "_Search":
-        """All weights of the network moved, one by one."""
+        """Move all weights of the network, one by one."""
         watched = WatchedRows.of(model, stage.rows)
         is_wrong = (watched.decided != stage.wanted).any(1)
         computing, tried = [], []
@@ -322,7 +325,7 @@ class _Search:
             computing += _computing(moved, entry, stage)
             tried += _candidates(moved, entry, n_layers=model.cfg.n_layers)
         tried.sort(key=lambda nudge: abs(nudge.move))
-        # entries come in the order of the flat parameters
+        # entries are in the order of the flat parameters
         place_of = {entry.name: place for place, entry in enumerate(every)}
         del tried[MOST_TRIED:]
         return cls(
@@ -335,7 +338,7 @@ class _Search:
         )
 
     def starts(self) -> Float[Tensor, "start parameter"]:
-        """The network as it is, and then after each nudge, as `Population.flat` has them."""
+        """The unchanged network, and then the network after each nudge, as in `Population.flat`."""
         flat = flat_parameters(self.model.float64_layers())
         starts = flat.repeat(1 + len(self.tried), 1)
         for number, (nudge, place) in enumerate(zip(self.tried, self.places, strict=True)):
@@ -344,7 +347,7 @@ class _Search:
 
 
 def _computing(moved: MovedWeight, entry: Entry, stage: Stage) -> list[Nudge]:
-    """The smallest move of one weight after which every row is decided right: one or none."""
+    """The smallest move of one weight after which every row is decided right, in a list; or []."""
     ways = [_nearest_end(low, high) for low, high in moved.moves_to(stage.wanted)]
     if not ways:
         return []
@@ -356,30 +359,30 @@ def _computing(moved: MovedWeight, entry: Entry, stage: Stage) -> list[Nudge]:
 
 
 def _nearest_end(low: float, high: float) -> tuple[float, float]:
-    """An interval of moves without 0 inside -> its nearer end, and how far it goes on from it."""
+    """An interval of moves without 0 inside -> its nearer end, and the distance to the other."""
     return (low, high - low) if low >= 0 else (high, low - high)
 
 
 def _candidates(moved: MovedWeight, entry: Entry, *, n_layers: int) -> Iterator[Nudge]:
-    """Moves just past the places where a decision changes, or the sign of the unit's value."""
+    """Moves just past the places where a decision or the sign of a pre-activation changes."""
     places = moved.changes.t
     if entry.layer < n_layers:
         places = np.concatenate([places, moved.at_no_value])
     for move in np.unique(places[np.isfinite(places)]).tolist():
         step = PAST * max(1.0, abs(moved.value + move))
-        # at a place where it is already, either way leads past it
+        # if the weight is at such a place already, either direction leads past it
         sides = (-1, 1) if move == 0 else (int(np.sign(move)),)
         for side in sides:
             new_value = moved.value + move + side * step
             yield Nudge(entry.name, moved.value, move, new_value, "frees")
 
 
-# training on
+# more training
 
 
 @dataclass(frozen=True)
 class _Freed:
-    """What training showed: by nothing at all, by which nudge, and how many were tried."""
+    """What frees a network: more training alone, or which nudge, and how many were tried."""
 
     by_training_on: bool | None
     nudge: Nudge | None
@@ -390,14 +393,14 @@ _NOT_TRIED = _Freed(by_training_on=None, nudge=None, n_tried=0)
 
 
 def _freed(searches: Sequence[_Search], *, config: TrainConfig, progress: bool) -> list[_Freed]:
-    """Each network trained on, from itself and from all its nudges, all at once."""
+    """Train each network again, from itself and from all its nudges, all at once."""
     if not searches:
         return []
     stage, shared = searches[0].stage, searches[0].model.cfg
     starts = [search.starts() for search in searches]
     lengths = [len(each) for each in starts]
     own_seeds = torch.tensor([search.model.cfg.seed for search in searches])
-    # numbers of half the length are too coarse to learn with
+    # float16 is too coarse to train with
     dtype = torch.float64 if shared.dtype == torch.float64 else torch.float32
     trained = train_each(
         torch.cat(starts),
@@ -415,7 +418,7 @@ def _freed(searches: Sequence[_Search], *, config: TrainConfig, progress: bool) 
 
 
 def _first_freed(search: _Search, solved: list[bool]) -> _Freed:
-    """What training from each of `starts` came to -> the first nudge that it is solved after."""
+    """Whether training from each of `starts` ended solved -> the first nudge after which it did."""
     by_training_on, *after_nudge = solved
     for number, is_solved in enumerate(after_nudge):
         if is_solved:
@@ -429,26 +432,27 @@ def _first_freed(search: _Search, solved: list[bool]) -> _Freed:
 def stuck_shares(
     population: Population, *, n_nudged: int = 100, seed: int = 0, progress: bool = True
 ) -> pd.DataFrame:
-    """What those networks of a population are stuck in that do not compute their target.
+    """Count what the failing networks of a population are stuck in.
 
-    They are judged on the rows that they were trained on. Kinds are those of `stuck_in`, of all
-    networks that fail; nudges are looked for in some of each kind, drawn at random.
+    A network fails if it does not compute its target on the rows it was trained on. All that fail
+    are sorted into the kinds of `stuck_in`; nudges are looked for in some of each kind, drawn at
+    random.
 
     Columns: kind (only those that occur, most frequent first); n_networks, share (of those that
-    fail), ci_low, ci_high (95 % Clopper-Pearson); n_nudged, in how many of them nudges were looked
-    for, and of these: n_computes, how many a single weight can make compute, and median_computes,
-    the median size of the smallest such move (in units of the weights); n_train_on, how many more
-    training from where they are ends solved; n_frees, how many a nudge tried frees, those included
-    that training on does, and median_frees, the median of these moves, of those that training on
-    does not free. NaN where there is nothing to take the median of.
+    fail), ci_low, ci_high (95 % Clopper-Pearson); n_nudged, how many networks of this kind were
+    searched for nudges. Of these: n_computes, how many a single weight can make compute, and
+    median_computes, the median size of the smallest such move (in units of the weights);
+    n_train_on, how many more training frees without a nudge; n_frees, how many more training or a
+    nudge frees, and median_frees, the median size of the nudge over those that only a nudge frees.
+    A median of no networks is NaN.
 
     Args:
-        n_nudged: in so many networks of each kind nudges are looked for, at most; 0 for none.
-        seed: draws them.
+        n_nudged: the most networks of each kind to search for nudges; 0 for none.
+        seed: draws these networks.
         progress: show bars when it takes over two seconds.
 
     Raises:
-        XorMiError: a population that does not say how it was trained, where nudges are to be tried.
+        XorMiError: a population that does not say how it was trained, if nudges are to be tried.
 
     >>> from xor_mi import train_population
     >>> population = train_population("XOR", 64)
@@ -501,7 +505,7 @@ STUCK_COLUMNS = [
 def _nudge_columns(
     population: Population, stage: Stage, numbers: list[int], *, progress: bool
 ) -> dict[str, object]:
-    """Nudges of some networks of a population, summed up."""
+    """The columns on nudges, for these networks of a population."""
     bar = progress_bar(numbers, doing="nudging", unit="network", progress=progress)
     searches = [_Search.of(population[number], stage, progress=False) for number in bar]
     config = TrainConfig.of(population.config)
@@ -522,5 +526,5 @@ def _nudge_columns(
 
 
 def _median(numbers: list[float]) -> float:
-    """NaN of none."""
+    """The median; NaN for no numbers."""
     return float(np.median(numbers)) if numbers else nan

@@ -1,6 +1,6 @@
 """weights of networks that fail -> what each of them is stuck in, and the slope of its loss.
 
-All networks at once, in float64, along a last axis `seed`.
+All networks are computed at once, in float64, along a last axis `seed`.
 """
 
 from collections.abc import Sequence
@@ -32,21 +32,23 @@ StuckKind = Literal[
     "plateau",
     "still_falling",
 ]
-"""What a network is stuck in; `STUCK_KINDS` says what each of them is."""
+"""A kind of being stuck; `STUCK_KINDS` explains each."""
 
 STUCK_KINDS: dict[StuckKind, str] = {
-    "diverged": "a weight is not a finite number any more",
+    "diverged": "a weight is no longer a finite number",
     "dead_units": "a hidden unit is constant on every row, and no readout of the others computes",
-    "one_sided": "the hidden units order the rows alike, up to sign, and no readout computes",
-    "merged_rows": "two rows that differ in the target are one to the hidden units",
+    "one_sided": (
+        "the hidden units order the rows in one way or its reverse, and no readout computes"
+    ),
+    "merged_rows": "two rows that differ in the target give all hidden units the same values",
     "straight": "every hidden unit is affine in the inputs on these rows, and no readout computes",
     "plateau": "none of these, and the loss has no slope",
     "still_falling": "none of these, and the loss has a slope: the steps ran out",
 }
-"""What networks are stuck in: the first of these that is so."""
+"""Kind -> its meaning. If several kinds apply, the first in this order counts."""
 
 MERGED = 1e-3
-"""Values of a unit nearer to each other than this share of its range count as one.
+"""Values of a unit that are nearer to each other than this share of its range count as equal.
 
 A readout would need weights a thousand times as large as the unit's range to tell them apart.
 """
@@ -55,18 +57,18 @@ PLATEAU_GRADIENT = 1e-3
 """The loss has no slope where the norm of its gradient is at most this."""
 
 HESSIAN_STEP = 1e-5
-"""Second derivatives are differences of the gradient over twice this."""
+"""The step of the central differences that give second derivatives."""
 
 
 @dataclass(frozen=True, eq=False)
 class StuckState:
-    """What many networks are stuck in, and what it was decided by.
+    """What many networks are stuck in, and the facts that decide it.
 
     Attributes:
-        is_wrong: whether a row is decided otherwise than the target says, or not at all.
+        is_wrong: whether some row is decided against the target, or not at all.
         dead: which hidden units, layer by layer, are constant on every row.
-        merged: which pairs of rows that differ in the target are one to what the readout reads.
-        readout_computes: whether some readout of the hidden units as they are computes the target.
+        merged: which pairs of rows that differ in the target give the readout the same values.
+        readout_computes: whether some readout of the unchanged hidden units computes the target.
         losses, gradient_norms: of the mean loss over these rows, without penalties.
     """
 
@@ -81,7 +83,7 @@ class StuckState:
 
 
 class Stage:
-    """The rows, the target and the shape that networks share: what their weights are judged on."""
+    """The rows, the target and the shape that all networks share."""
 
     def __init__(self, cfg: HookedMLPConfig, rows: Sequence[tuple[int, ...]]) -> None:
         assert cfg.target is not None
@@ -95,10 +97,10 @@ class Stage:
         self.wanted: Int[ndarray, "row decision"] = table_of(cfg.target)[numbers].numpy()
 
     def state_of(self, flat: Float[Tensor, "parameter seed"]) -> StuckState:
-        """What these networks are stuck in. Of one that computes, what it would be."""
+        """What these networks are stuck in; for a network that computes, the kind means nothing."""
         flat = flat.double().contiguous()
         is_finite = flat.isfinite().all(0).numpy()
-        # any numbers do for those that are not looked at
+        # networks that are not looked at may have any numbers
         flat = torch.where(torch.from_numpy(is_finite), flat, 0.0)
         values = self.task.values(self.task.views(flat))
         losses, gradient = self.gradient(flat)
@@ -144,7 +146,8 @@ class Stage:
     def smallest_curvature(self, flat: Float[Tensor, " parameter"]) -> float:
         """The smallest eigenvalue of the loss's second derivatives at one network's parameters.
 
-        Central differences of the gradient; at a kink of a unit they are of both its sides.
+        They are central differences of the gradient, which at a kink of a unit mix both of its
+        sides.
         """
         step = HESSIAN_STEP * torch.eye(len(flat), dtype=torch.float64)
         at = flat.double()[:, None]
@@ -154,25 +157,25 @@ class Stage:
         return float(torch.linalg.eigvalsh((hessian + hessian.T) / 2)[0])
 
     def is_wrong(self, flat: Float[Tensor, "parameter seed"]) -> Bool[ndarray, " seed"]:
-        """Networks that decide a row otherwise than the target does, or not at all."""
+        """Which networks decide some row against the target, or not at all."""
         outputs = self.task.values(self.task.views(flat.double().contiguous()))[-1].post
         if self.cfg.loss_fn == "bce" and self.cfg.out_act_fn == "sigmoid":
-            # the loss is taken before the sigmoid, and the rule after it
+            # the loss is computed before the sigmoid, and the decision after it
             outputs = torch.sigmoid(outputs)
         decided = self.cfg.rule.decide(outputs.movedim(2, 0)).numpy()
         return ~(decided == self.wanted).all((1, 2))
 
     def _readout_computes(self, hidden: "_Hidden") -> Bool[ndarray, " seed"]:
-        """Whether some readout decides every row right, of the levels that the units have."""
+        """Whether some readout of the units' levels decides every row right."""
         computes = np.array(~hidden.merged.any(0))
         for seed in np.nonzero(computes)[0]:
             computes[seed] = self._some_readout_computes(hidden.points(int(seed)))
         return computes
 
     def _some_readout_computes(self, points: Float[ndarray, "row source"]) -> bool:
-        """Whether weights and biases exist that decide every row right, of what is read there."""
+        """Whether weights and biases exist that decide every row right from these values."""
         if self.cfg.rule.name == "threshold" or self.cfg.n_decisions == 1:
-            # of two outputs that compete the difference is one unit
+            # the difference of two competing outputs is one unit
             every_unit = [separating_weights(points, bits) for bits in self.wanted.T]
             return all(unit is not None for unit in every_unit)
         apart = _winner_minus_rivals(points, self.wanted)
@@ -184,7 +187,7 @@ class Stage:
 def levels_on_rows(
     stage: Stage, flat: Float[Tensor, "parameter seed"]
 ) -> list[Int[ndarray, "row _ seed"]]:
-    """Of each hidden layer's units, their values on the rows as levels, counted from 0."""
+    """The values of each hidden layer's units on the rows as levels, counted from 0."""
     values = stage.task.values(stage.task.views(flat.double().contiguous()))
     posts = [layer.post.numpy() for layer in values[:-1]]
     return [_levels(post, _is_constant(post)) for post in posts]
@@ -193,7 +196,7 @@ def levels_on_rows(
 def _winner_minus_rivals(
     points: Float[ndarray, "row source"], wanted: Int[ndarray, "row output"]
 ) -> Float[ndarray, "difference parameter"]:
-    """What multiplies a readout's weights and biases in each winner's lead over each rival.
+    """The coefficients of a readout's weights and biases in each winner's lead over each rival.
 
     Kesler's construction: a choice between several outputs as one linear inequality per rival.
     """
@@ -210,13 +213,14 @@ def _winner_minus_rivals(
 
 @dataclass(frozen=True, eq=False)
 class _Hidden:
-    """What the hidden units give on the rows.
+    """The values of the hidden units on the rows.
 
     Attributes:
-        dead: of all hidden layers; the other attributes are about the last one.
-        levels: of each unit, counted from 0, in order of its values; all 0 for a dead one.
-        values: of each unit, between 0 and 1, one for all rows of a level.
-        beside: the inputs that the readout reads too, with direct connections.
+        dead: the constant units of all hidden layers; the other attributes are about the last one.
+        levels: the level of each unit on each row, counted from 0 in order of its values; all 0 for
+            a dead unit.
+        values: each unit's levels as numbers from 0 to 1; rows of one level have the same number.
+        beside: the inputs that the readout reads too, if there are direct connections.
     """
 
     dead: Bool[ndarray, "unit seed"]
@@ -261,14 +265,14 @@ class _Hidden:
 
 
 def _is_constant(post: Float[ndarray, "row unit seed"]) -> Bool[ndarray, "unit seed"]:
-    """Units that have one value on all rows, up to rounding."""
+    """Which units have one value on all rows, up to rounding."""
     return np.ptp(post, axis=0) <= DISTINCT * np.abs(post).max(0)
 
 
 def _levels(
     post: Float[ndarray, "row unit seed"], is_dead: Bool[ndarray, "unit seed"]
 ) -> Int[ndarray, "row unit seed"]:
-    """Each unit's values, as levels in their order; neighbours nearer than `MERGED` are one."""
+    """Each unit's values as levels in order; neighbours nearer than `MERGED` share a level."""
     order = np.argsort(post, axis=0, kind="stable")
     in_order = np.take_along_axis(post, order, axis=0)
     steps_up = np.diff(in_order, axis=0) > MERGED * np.ptp(post, axis=0)
@@ -281,7 +285,7 @@ def _levels(
 def _values_of_levels(
     post: Float[ndarray, "row unit seed"], levels: Int[ndarray, "row unit seed"]
 ) -> Float[ndarray, "row unit seed"]:
-    """The mean of each level, from 0 for a unit's lowest to 1 for its highest."""
+    """The mean of each level, scaled to 0 for a unit's lowest value and 1 for its highest."""
     is_same = levels[:, None] == levels[None]  # [row, row, unit, seed]
     means = (is_same * post[None]).sum(1) / is_same.sum(1)
     reach = np.ptp(means, axis=0)
@@ -304,7 +308,7 @@ def _merged(
 def _order_alike(
     levels: Int[ndarray, "row unit seed"], is_dead: Bool[ndarray, "unit seed"]
 ) -> Bool[ndarray, " seed"]:
-    """Where units vary, and all that do order the rows alike or the other way round."""
+    """Networks in which some units vary, and all of these order the rows one way or its reverse."""
     first = np.argmax(~is_dead, axis=0)
     of_first = np.take_along_axis(levels, first[None, None], axis=1)
     is_same = (levels == of_first).all(0)
@@ -317,7 +321,7 @@ def _is_affine(
     inputs: Float[ndarray, "row d_in"],
     is_dead: Bool[ndarray, "unit seed"],
 ) -> Bool[ndarray, " seed"]:
-    """Where what every unit gives is a sum of the inputs, up to `MERGED` of its range."""
+    """Networks in which every unit is affine in the inputs, up to `MERGED` of its range."""
     with_one = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
     explained = with_one @ np.linalg.pinv(with_one)
     left = post - np.einsum("ij,jus->ius", explained, post)
@@ -328,5 +332,5 @@ def _is_affine(
 def pair_names(
     rows: Sequence[tuple[int, ...]], pairs: Sequence[tuple[int, int]]
 ) -> tuple[tuple[str, str], ...]:
-    """Pairs of numbers of rows -> of their names."""
+    """Pairs of row numbers -> pairs of row names."""
     return tuple((row_name(rows[i]), row_name(rows[j])) for i, j in pairs)

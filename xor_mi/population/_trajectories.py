@@ -1,4 +1,4 @@
-"""many networks -> when what happened to each while it trained; and what they were on the way."""
+"""many networks -> what happened to each while it trained, and when; their circuits over time."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -30,7 +30,7 @@ from xor_mi.training import Population, replay
 from xor_mi.training._population import solved_by
 
 BYTES_AT_ONCE = 2**27
-"""So many networks are looked at together that what is known of all their steps takes no more."""
+"""Bytes: as many networks are looked at together as need no more for all their steps."""
 
 UNTRIED = Summary(
     verdict=None,
@@ -39,7 +39,7 @@ UNTRIED = Summary(
     n_circuits_single=None,
     n_circuits_joint=None,
 )
-"""Of a network whose weights are not finite."""
+"""The summary of a network whose weights are not finite."""
 
 _ASKED_OF: dict[str, Callable[[Summary], str]] = {
     "family": attrgetter("family"),
@@ -47,7 +47,7 @@ _ASKED_OF: dict[str, Callable[[Summary], str]] = {
     "gates": attrgetter("gate_set"),
     "signature": attrgetter("signature"),
 }
-"""What `gates_over_time` counts -> how it is asked of a summary."""
+"""What `gates_over_time` counts -> how to get it from a summary."""
 
 
 def trajectories(
@@ -60,30 +60,30 @@ def trajectories(
     overwrite: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """One line per network and event: when what happened to it while it trained.
+    """One line per network and event: what happened to it while it trained, and when.
 
-    All are trained again, bit for bit, and looked at at every step, as `trajectory` looks at one.
-    Every network has at least one line, its end: 'finished' or 'out_of_steps'.
+    All networks are trained again, bit for bit, and every step is looked at, as `trajectory` does
+    for one network. Every network has at least one line, its end: 'finished' or 'out_of_steps'.
 
-    Columns: seed; solved, steps and family of the finished network, as `census` has them; event
-    (one of `EVENTS`), unit ("h0.1"; "" for the whole network), step (optimiser steps taken),
-    before, after; see `Event`. The events of a network follow each other in the order of steps.
+    Columns: seed; solved, steps and family of the finished network, as in `census`; event (one of
+    `EVENTS`), unit ("h0.1"; "" for the whole network), step (optimiser steps taken), before, after;
+    see `Event`. The events of a network follow each other in the order of steps.
 
     Args:
         population: what `train_population` returned.
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
-        every_step: as in `trajectory`: identify every step also of networks that are identified one
-            by one.
-        directory: a folder to leave them in, one Parquet file for every 1,000 networks; made if
-            missing. Called again with the same networks, or with more from the same seed on, it
-            does only what is missing, after every byte that is there was checked.
-        overwrite: replace damaged files in that folder, and write beside files of others.
+        every_step: as in `trajectory`: identify every step, even of networks that are identified
+            one by one.
+        directory: a folder for the table, with one Parquet file for every 1,000 networks; made if
+            missing. A call with the same networks, or with more from the same first seed, checks
+            every byte that is there and makes only what is missing.
+        overwrite: replace damaged files in that folder, and write beside foreign files.
         progress: show a bar when it takes over two seconds.
 
     Raises:
-        XorMiError: a population that does not say how it was trained, or whose engine is not here;
-            a folder that cannot be written, or that holds other trajectories, a damaged part or
-            files that xor-mi did not write.
+        XorMiError: a population that does not say how it was trained, or whose engine this machine
+            does not have; a folder that cannot be written, or that holds other trajectories, a
+            damaged part or files that xor-mi did not write.
 
     >>> from xor_mi.training import train_population
     >>> happened = trajectories(train_population("XOR", 8, engine="torch"))
@@ -122,8 +122,9 @@ def _found(
     """The table of these networks, part by part.
 
     Args:
-        find: the lines of the first networks of these, and of how many.
-        report: called with how many more are done.
+        find: numbers of networks -> the lines of the first of them, and how many networks these
+            are.
+        report: called with the number of networks just done.
     """
     lines: list[_Line] = []
     while numbers:
@@ -142,9 +143,9 @@ def _lines_of(
     min_margin: float,
     every_step: bool,
 ) -> tuple[list[_Line], int]:
-    """The lines of as many of these networks as are looked at together, and how many those are."""
+    """The lines of as many of these networks as are looked at together, and their number."""
     numbers = numbers[: _at_once(population)]
-    # a network that ended before the last one needs no step after that
+    # the last step that any of these networks needs
     last = int(population.steps[list(numbers)].max())
     again = replay(population, numbers, checkpoints=range(last + 1), progress=False)
     paths = Paths.of(again)
@@ -162,7 +163,7 @@ def _lines_of(
     trained = trained_rows_of(population)
     happened = events_of_all(paths, facts, codes, identities.known, trained=trained)
     families = [identities.known[code].family for code in codes[paths.last]]
-    # as `census` has it of a network that cannot be identified
+    # as in `census` for a network that cannot be identified
     is_finite = again.flat.isfinite().all(1).numpy()
     ends = zip(
         again.seeds.tolist(),
@@ -182,7 +183,7 @@ def _at_once(population: Population) -> int:
     """How many networks are looked at together."""
     cfg = population.cfg
     n_values = 2**cfg.d_in * sum(cfg.d_hidden)
-    # per state: weights where they were kept and as a path, ranks of both kinds, rows, a code
+    # per state: its weights twice (checkpoint and path), ranks of both kinds, rows, a code
     n_bytes = 3 * population.flat.element_size() * population.flat.shape[1]
     n_bytes += 4 * n_values + 2**cfg.d_in + sum(cfg.d_hidden) + 16
     n_states = max(1, int(population.steps.max())) + 1
@@ -198,11 +199,11 @@ def gates_over_time(
     min_margin: float = MIN_MARGIN,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """What share of the networks is of each family, checkpoint by checkpoint.
+    """The share of the networks that have each family, checkpoint by checkpoint.
 
-    All are trained again, bit for bit. A network that has finished stands at later checkpoints as
-    it finished. Networks that decide some row wrong at a checkpoint count as 'not_computing', and
-    those of which no circuit is proved as far as was required as in `family_shares`.
+    All networks are trained again, bit for bit. A network that has finished keeps its weights at
+    later checkpoints. Networks that decide some row wrong at a checkpoint count as 'not_computing';
+    networks of which no circuit is proved to the required level count as in `family_shares`.
 
     Columns: step; `by`; n_networks; share (of all networks); ci_low, ci_high (95 %
     Clopper-Pearson). Every value that occurs at some checkpoint has a line at each.
@@ -210,13 +211,13 @@ def gates_over_time(
     Args:
         population: what `train_population` returned.
         checkpoints: the steps to look at: their numbers, "log" or "every 10".
-        by: "family", "verdict", "gates" (sets of them) or "signature".
+        by: what to count: "family", "verdict", "gates" (sets of them) or "signature".
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
         progress: show a bar when it takes over two seconds.
 
     Raises:
-        XorMiError: a population that does not say how it was trained, no such checkpoints, or
-            nothing of that name to count.
+        XorMiError: a population that does not say how it was trained, checkpoints that do not
+            exist, or a `by` that is none of these.
 
     >>> from xor_mi.training import train_population
     >>> population = train_population("XOR", 8, engine="torch")
@@ -237,7 +238,7 @@ def gates_over_time(
     # [checkpoint, value]
     counts = np.stack([np.bincount(codes[one], minlength=len(values)) for one in numbers])
     lines = []
-    # what occurs at no checkpoint is of the summaries that stand for all
+    # values that occur at no checkpoint come from summaries that stand for all networks
     for value, of_value in zip(values, counts.T, strict=True):
         if not of_value.any():
             continue
@@ -249,7 +250,7 @@ def gates_over_time(
 
 
 def _counted(summaries: Sequence[Summary], by: str) -> pd.Series:
-    """What each of these counts as."""
+    """What each of these summaries counts as."""
     of_all = {
         "verdict": [one.verdict or NOT_TRIED for one in summaries],
         by: [_ASKED_OF[by](one) for one in summaries],
@@ -258,7 +259,7 @@ def _counted(summaries: Sequence[Summary], by: str) -> pd.Series:
 
 
 def _asked(population: Population, checkpoints: CheckpointSteps) -> CheckpointSteps:
-    """The checkpoints as step numbers, where the population says how many steps there are."""
+    """The checkpoints as step numbers, if the population says how many steps there are."""
     config = population.config
     return checkpoints if config is None else steps_of(checkpoints, config)
 
@@ -266,10 +267,10 @@ def _asked(population: Population, checkpoints: CheckpointSteps) -> CheckpointSt
 def _at_checkpoints(
     population: Population, require: ProofLevel, min_margin: float, *, progress: bool
 ) -> tuple[Int[np.ndarray, "checkpoint network"], list[Summary]]:
-    """What each network is at each checkpoint: the number of a summary, and the summaries.
+    """The number of each network's summary at each checkpoint, and the summaries.
 
-    A network that decides some row wrong needs no identification, nor does one that has finished a
-    second time.
+    A network that decides some row wrong is not identified, and a finished network is identified
+    only once.
     """
     kept, cfg = population.checkpoints, population.cfg
     before = torch.tensor([-1, *kept.steps[:-1]])

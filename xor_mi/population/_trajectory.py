@@ -1,8 +1,8 @@
 """target + seed -> how the circuit forms while the network trains: checkpoints and events.
 
-Training is replayed bit for bit, so every step can be looked at: what needs no identification is
-read at each, and the circuit where it may have changed (`_identified`). What comes out at the end
-is the network that `train` gives, or the one of the population with that engine.
+Training is replayed bit for bit, so every step can be looked at: facts that need no identification
+at each step, and the circuit wherever it may have changed (`_identified`). The finished network is
+the one that `train` returns, or that `train_population` returns with the same engine.
 """
 
 from collections import Counter
@@ -59,14 +59,14 @@ class Moment(NamedTuple):
     Attributes:
         step: optimiser steps taken.
         loss: the mean loss over the rows trained on.
-        n_rows_right, n_trained_right, n_held_out_right: how many rows are decided right: of all,
-            of those trained on, of the others.
-        verdict: as `census` has it.
-        family: the circuit's; without one what `census` has in its place.
-        gates: one text per hidden unit: its gate, "idle" for one that no output depends on, ""
-            without a circuit.
-        dead: one per hidden unit, whether it has the same value on all rows.
-        margin: the smallest of a live unit's reading; None without a circuit.
+        n_rows_right, n_trained_right, n_held_out_right: how many rows are decided right: of all
+            rows, of those trained on, of the others.
+        verdict: as in `census`.
+        family: the family of the circuit, or what `census` has in its place.
+        gates: one text per hidden unit: its gate, or "idle" for a unit that no output depends on;
+            "" without a circuit.
+        dead: for each hidden unit, whether it has the same value on all rows.
+        margin: the smallest margin of a live unit's reading; None without a circuit.
         slack: the smallest distance of a decision to its threshold, in the output's units;
             negative where it is on the wrong side.
     """
@@ -89,7 +89,7 @@ class Moment(NamedTuple):
 
 
 class AtStep(NamedTuple):
-    """What is known of a network at every step, checkpoint or not; see `Moment` for each."""
+    """The facts about a network at one step, checkpoint or not; see `Moment` for each."""
 
     n_rows_right: int
     n_trained_right: int
@@ -101,23 +101,23 @@ class AtStep(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Trajectory(Finding):
-    """How one network came to be what it is.
+    """How one network and its circuit formed while it trained.
 
     Attributes:
-        target: what it was trained to.
-        seed: that it was trained from.
+        target: the function it was trained to compute.
+        seed: the seed it was trained from.
         networks: step -> the network at that checkpoint.
-        moments: what it was at each checkpoint.
-        happened: every event, each at the exact step.
-        by_step: what it was at every step, up to the one at which training ended.
+        moments: the facts about it at each checkpoint.
+        happened: all events, each with its exact step.
+        by_step: the facts about it at every step, up to the one at which training ended.
         losses: the loss at each of these steps.
         trained_rows: names of the rows that it was trained on.
         model: the finished network.
         config: how it was trained.
-        circuit: of the finished network; None where it cannot be identified.
-        why_not: why it cannot, else "".
-        every_step: whether every step was identified at which all rows are right, or only as many
-            as it takes to find the changes.
+        circuit: the circuit of the finished network; None if it cannot be identified.
+        why_not: why it cannot be identified, otherwise "".
+        every_step: whether every step with all rows right was identified, or only as many steps as
+            it takes to find the changes.
     """
 
     target: BooleanFunction
@@ -158,7 +158,7 @@ class Trajectory(Finding):
         """One line per checkpoint and inequality that decides a row, with its slack.
 
         Columns step, and row, place, kind, inequality, numbers, value, slack, satisfied, pattern as
-        `margins.conditions` has them of the network at that checkpoint.
+        `margins.conditions` returns them for the network at that checkpoint.
         """
         return self._conditions.copy()
 
@@ -173,22 +173,23 @@ class Trajectory(Finding):
 
     @cached_property
     def stuck(self) -> Stuck | None:
-        """What the finished network is stuck in, on the rows that it was trained on.
+        """What the finished network is stuck in, on the rows that it was trained on; or None.
 
-        Found out when this is first read, by training from up to a hundred nudges. None where it
-        decides these rows right, and of networks that `stuck_in` refuses: smooth ones, as of tanh,
-        whose output stays at the threshold along a whole stretch of a weight.
+        It is computed at the first access, by training from up to a hundred nudges, with a bar if
+        that takes over two seconds. None if the network decides these rows right, or if `stuck_in`
+        refuses it: a smooth network, as with tanh, whose output stays at the threshold along a
+        whole stretch of a weight.
         """
         return self._stuck_in(retrain=True)
 
     @cached_property
     def _stuck_kind(self) -> str:
-        """The kind of what it is stuck in, which takes no training; "" where it is not."""
+        """The kind of what it is stuck in, without any training; "" if it is not stuck."""
         stuck = self._stuck_in(retrain=False)
         return "" if stuck is None else stuck.kind
 
     def _stuck_in(self, *, retrain: bool) -> Stuck | None:
-        """What it is stuck in, with or without the nudge that frees it."""
+        """What it is stuck in; with `retrain` also the nudge that frees it."""
         if self._is_fitted():
             return None
         try:
@@ -197,13 +198,13 @@ class Trajectory(Finding):
                 rows=self.trained_rows,
                 config=self.config,
                 retrain=retrain,
-                progress=False,
+                progress=retrain,
             )
         except XorMiError:
             return None
 
     def _is_fitted(self) -> bool:
-        """Whether the finished network decides the rows right that it was trained on."""
+        """Whether the finished network is right on the rows that it was trained on."""
         goal = torch.tensor(self.target.tables).T  # [row, decision]
         numbers = [row_number(as_row(row, self.target.n_inputs)) for row in self.trained_rows]
         return bool((decisions(self.model, self.trained_rows) == goal[numbers]).all())
@@ -220,14 +221,14 @@ class Trajectory(Finding):
         }
 
     def step_of(self, event: str, unit: str | None = None) -> int | None:
-        """The first step at which something happened; None where it never did.
+        """The first step at which something happened; None if it never did.
 
         Args:
             event: one of `EVENTS`.
             unit: the hidden unit that it happened to, such as "h0.1"; by default any.
 
         Raises:
-            XorMiError: no such event, or no such unit.
+            XorMiError: an event or a unit that does not exist.
         """
         if not isinstance(event, str) or event not in EVENTS:
             raise unknown("event", event, EVENTS, where="events are")
@@ -271,29 +272,29 @@ class Trajectory(Finding):
         n_rows = 2**self.target.n_inputs
         if self.happened[-1].after != f"{n_rows} of {n_rows} rows":
             return (
-                f"{trained}all rows right at step {first.step}, and no more from step "
+                f"{trained}all rows right at step {first.step}, but not from step "
                 f"{by_step[-1].step} on; {end}"
             )
         again = f", lost {count_text(lost, 'time')} since, and right at the end" if lost else ""
         return f"{trained}all rows right at step {first.step}{again}; {end}"
 
     def _of_unit(self, unit: str) -> str:
-        """What became of a unit: what it is read as at the end, and since when."""
+        """What a unit is read as at the end, and since when."""
         own = {one.event: one for one in self.happened if one.unit == unit}
         parts = []
         if "reading_last_changes" in own:
             settled, first = own["reading_last_changes"], own["reading_first_holds"]
-            parts.append(f"acts as {settled.after} from step {settled.step} on")
-            if first.step < settled.step:
-                parts.append(f"for the first time at step {first.step}")
+            earlier = f" (first at step {first.step})" if first.step < settled.step else ""
+            parts.append(f"acts as {settled.after} from step {settled.step} on{earlier}")
             if "reading_appears" in own:
+                step = own["reading_appears"].step
                 parts.append(
-                    f"its values separate the rows so at step {own['reading_appears'].step}"
+                    f"its values first separate the rows like {settled.after} at step {step}"
                 )
         dies, revives = own.get("unit_dies"), own.get("unit_revives")
         if dies is not None and (revives is None or revives.step < dies.step):
             parts.append(f"is {dies.after} from step {dies.step} on")
-        return ", ".join(parts)
+        return "; ".join(parts)
 
 
 _OF_ROWS = ("first_solved", "solution_lost", "solved_again")
@@ -316,30 +317,30 @@ def trajectory(
     progress: bool = True,
     **settings: Unpack[TrainSettings],
 ) -> Trajectory:
-    """How one network comes to be what it is: its circuit at checkpoints, and events step by step.
+    """Train one network and follow it: its circuit at checkpoints, each event at its exact step.
 
-    It is trained as `train` trains it, by the engine "numba" as `train_population` does, and looked
-    at on the way: the finished network is bit for bit theirs. What events there are is in `EVENTS`.
-    Each has the exact step at which it happens: what a unit's values are is read at every step, and
-    the circuit at every step at which all rows are right. Networks that are identified one by one
-    (wide ones, those with direct connections) are looked at where that may have changed: at both
-    ends of every stretch of steps in which no decision and no order of a unit's values changes,
-    every 16 steps within one, and where two of these differ at the step between them at which they
-    part, which halving finds. There a circuit that is another for fewer than 16 steps, while all
-    orders stay, can be missed; with `every_step` nothing is.
+    The finished network is bit for bit the one that `train` returns, or with the engine "numba" the
+    one that `train_population` returns. `EVENTS` lists the events. Each has the exact step at which
+    it happens: the values of units are looked at at every step, and the circuit at every step at
+    which all rows are right. Networks that are identified one by one (wide ones, those with direct
+    connections) are identified at fewer steps: at both ends of every stretch of steps in which no
+    decision and no order of a unit's values changes, and every 16 steps within it; if two of these
+    differ, halving finds the step of the change. A circuit that differs for fewer than 16 steps,
+    while all orders stay, can be missed there; `every_step` misses nothing.
 
     Args:
-        target, hidden, rows, n_inputs, init: as `train` takes them.
+        target, hidden, rows, n_inputs, init: as in `train`.
         engine: "torch", or "numba" for the networks that it trains.
         checkpoints: the steps to look at: their numbers, "log" or "every 10", as in `train`. Events
-            do not hang on them.
+            do not depend on them.
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
-        every_step: identify every step at which all rows are right, also one by one.
+        every_step: identify every step at which all rows are right, even if networks are identified
+            one by one.
         progress: show a bar when it takes over two seconds.
         settings: any setting of a `TrainConfig`, in place of that of `config`.
 
     Raises:
-        XorMiError: as `train`, no such checkpoints, or a run that diverged.
+        XorMiError: as in `train`; checkpoints that do not exist; a run that diverged.
 
     >>> found = trajectory("XOR", seed=29)
     >>> found.step_of("first_solved"), found.step_of("reading_appears", "h0.0")
@@ -381,11 +382,11 @@ def trajectory(
         )
     trained = trained_rows_of(population)
     (happened,) = events_of_all(paths, facts, codes, identities.known, trained=trained)
-    # a network that is finished stands there as it finished
+    # a finished network keeps its weights at later checkpoints
     states = np.minimum(steps, paths.last[0])
     at_checkpoints = paths.networks(states)
     circuit, why_not = _circuit(population[0], require, min_margin, progress=progress)
-    # it was just trained
+    # not None: it was just trained
     assert population.cfg.target is not None
     assert population.rows is not None
     return Trajectory(
@@ -424,7 +425,7 @@ def steps_of(checkpoints: object, config: TrainConfig) -> tuple[int, ...]:
     """The checkpoints as step numbers.
 
     Raises:
-        XorMiError: none, or a function, which is for `train`.
+        XorMiError: an empty list, or a function, which only `train` takes.
     """
     if not isinstance(checkpoints, str | Iterable):
         raise XorMiError(
@@ -438,14 +439,14 @@ def steps_of(checkpoints: object, config: TrainConfig) -> tuple[int, ...]:
 
 
 def require_every_step(every_step: object) -> None:
-    """Refuse what is neither yes nor no."""
+    """Refuse anything but True and False."""
     if not isinstance(every_step, bool):
         raise XorMiError(f"every_step is {shown(every_step)}; give True or False")
 
 
 def trained_rows_of(population: Population) -> Bool[np.ndarray, " row"] | None:
     """Which of all rows the networks were trained on; None for all."""
-    assert population.rows is not None  # it says how it was trained
+    assert population.rows is not None  # not None: the population says how it was trained
     trained = np.zeros(2**population.cfg.d_in, dtype=bool)
     trained[[row_number(row) for row in population.rows]] = True
     return None if trained.all() else trained
@@ -454,7 +455,7 @@ def trained_rows_of(population: Population) -> Bool[np.ndarray, " row"] | None:
 def _circuit(
     model: HookedMLP, require: ProofLevel, min_margin: float, *, progress: bool
 ) -> tuple[Circuit | None, str]:
-    """The circuit of the finished network, or why it cannot be identified."""
+    """The circuit of the finished network, or None and why it cannot be identified."""
     try:
         found = identify_circuit(model, require=require, min_margin=min_margin, progress=progress)
     except XorMiError as error:
@@ -474,11 +475,11 @@ def _moments(
     min_margin: float,
     progress: bool,
 ) -> Listed[Moment]:
-    """What the network was at each checkpoint.
+    """The facts about the network at each checkpoint.
 
     Args:
-        states: where it stands in `paths` at each of these steps.
-        networks: the same as networks.
+        states: its state in `paths` at each of these steps.
+        networks: the same states as networks.
     """
     summaries = identify_many(
         networks.__getitem__,
@@ -507,7 +508,7 @@ def _moments(
 def _counts_of(
     right: Bool[np.ndarray, "state row"], trained: Bool[np.ndarray, " row"] | None
 ) -> tuple[list[int], list[int], list[int]]:
-    """How many rows are right: of all, of those trained on, of the others."""
+    """How many rows are right: of all rows, of those trained on, of the others."""
     is_trained = np.ones(right.shape[1], dtype=bool) if trained is None else trained
     parts = (right, right[:, is_trained], right[:, ~is_trained])
     of_all, of_trained, of_others = (part.sum(1).tolist() for part in parts)
@@ -517,7 +518,7 @@ def _counts_of(
 def _at_every_step(
     facts: Facts, identities: Sequence[Identity], trained: Bool[np.ndarray, " row"] | None
 ) -> tuple[AtStep, ...]:
-    """What one network was at every step."""
+    """The facts about one network at every step."""
     columns = zip(
         *_counts_of(facts.right, trained),
         [identity.family for identity in identities],
@@ -529,7 +530,7 @@ def _at_every_step(
 
 
 def _smallest_margin(summary: Summary) -> float | None:
-    """The smallest margin of a live unit's reading; None without one."""
+    """The smallest margin of a live unit's reading; None without a circuit."""
     if not has_circuit(summary):
         return None
     margins = zip(summary.margins, summary.live, strict=True)

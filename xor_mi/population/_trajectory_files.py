@@ -1,8 +1,7 @@
 """trajectories of many networks <-> Parquet: one file, or a folder with one for every thousand.
 
-A folder is kept as that of a census (`_plan`, `_parquet`): its plan says of which networks it is, a
-shard counts as done where every byte of it is right, and the same call goes on with what is
-missing.
+A folder is kept like that of a census (`_plan`, `_parquet`): its plan says which networks it holds,
+a shard counts as done if every byte of it is right, and the same call makes what is missing.
 """
 
 from collections.abc import Callable, Mapping
@@ -48,7 +47,7 @@ TRAJECTORY_COLUMNS = (
 """The columns of a table of trajectories, in their order."""
 
 TRAJECTORIES_FORMAT = 1
-"""Raised whenever a column is renamed, or an event means something else."""
+"""Increased whenever a column is renamed or an event changes its meaning."""
 
 TRAJECTORIES = TableKind(
     name="table of trajectories",
@@ -57,8 +56,10 @@ TRAJECTORIES = TableKind(
     format=TRAJECTORIES_FORMAT,
     columns=TRAJECTORY_COLUMNS,
     has_a_line_each=False,
-    if_damaged="remove it and the same call makes it anew, or give overwrite=True",
-    if_of_another_version="remove it and the same call makes it anew, or choose another folder",
+    if_damaged="remove it and repeat the call, which makes it anew, or give overwrite=True",
+    if_of_another_version=(
+        "remove it and repeat the call, which makes it anew, or choose another folder"
+    ),
     again="call trajectories again",
     makes="trajectories()",
 )
@@ -67,7 +68,7 @@ SHARD_SIZE = 1000
 """Networks in a file; at most so many are lost when a run is killed."""
 
 LOCK_FILE = ".trajectories.lock"
-"""Says who works in the folder, while somebody does."""
+"""The file that names the process working in the folder, while there is one."""
 
 
 def write_trajectories(
@@ -77,19 +78,19 @@ def write_trajectories(
     about: Mapping[str, object] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a table of trajectories as one Parquet file: complete or not at all.
+    """Write a table of trajectories as one Parquet file: the file is complete or absent.
 
     Args:
         happened: what `trajectories` returned.
         about: JSON-ready values kept in the file's metadata, such as the configuration.
-        overwrite: replace a file that is not a table of trajectories.
+        overwrite: replace an existing file that is not a table of trajectories.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
-        XorMiError: another table, a file that cannot be written, or one of that name that holds
-            something else.
+        XorMiError: another table, a file that cannot be written, or an existing file of that name
+            that holds something else.
     """
     require_kind("happened", happened, pd.DataFrame, give="a table, as trajectories() returns it")
     return write_table(happened, path, kind=TRAJECTORIES, about=about, overwrite=overwrite)
@@ -98,11 +99,11 @@ def write_trajectories(
 def read_trajectories(path: PathLike) -> pd.DataFrame:
     """A Parquet file, or a folder that `trajectories` filled -> the table, in the order of seeds.
 
-    Every byte is checked. A folder in which shards are missing is refused: the call that began it
-    goes on with it.
+    Every byte is checked. A folder in which shards are missing is refused; repeat the call that
+    began it to make them.
 
     Raises:
-        XorMiError: nothing there, or files that are damaged, foreign or missing.
+        XorMiError: nothing at this path, or files that are damaged, foreign or missing.
 
     >>> import tempfile
     >>> from xor_mi.population import trajectories
@@ -120,12 +121,14 @@ def read_trajectories(path: PathLike) -> pd.DataFrame:
         if missing:
             raise XorMiError(
                 f"of the trajectories in '{path}' {len(missing)} of {len(plan.shards())} shards "
-                f"are missing (the first is {missing[0].name}); the call that began it makes them"
+                f"are missing (the first is {missing[0].name}); repeat the call that began it to "
+                "make them"
             )
         return _read(path, plan)
     if not path.is_file():
         raise XorMiError(
-            f"no trajectories at '{path}'; trajectories(population, directory=...) makes some"
+            f"no trajectories at '{path}'; trajectories(population, directory=...) makes a folder "
+            "of them"
         )
     return _table_in(path)
 
@@ -138,17 +141,17 @@ def in_folder(
     overwrite: bool,
     progress: bool,
 ) -> pd.DataFrame:
-    """The trajectories of a plan, those that are not in the folder made by networks' numbers.
+    """The trajectories of a plan; `make` gets the numbers of networks that are not in the folder.
 
     Raises:
         XorMiError: a folder that holds other trajectories, a damaged part or foreign files, that
-            cannot be written, or in which another process works.
+            cannot be written, or that another process works in.
     """
     plan = _grown(folder, plan)
     _missing(folder, plan, overwrite=overwrite, progress=progress)
     require_writable(folder, plan.files(), overwrite=overwrite)
     with working_alone(folder, LOCK_FILE, doing="trajectories"):
-        # and again, alone: another process may have gone on with it
+        # checked again under the lock: another process may have continued
         plan = _grown(folder, plan)
         missing = _missing(folder, plan, overwrite=overwrite, progress=False)
         if stored_plan(folder, TRAJECTORIES) != plan:
@@ -172,10 +175,10 @@ def in_folder(
 def plan_of(
     population: Population, *, require: ProofLevel, min_margin: float, every_step: bool
 ) -> Plan:
-    """What a folder of the trajectories of these networks is.
+    """The plan of a folder with the trajectories of these networks.
 
     Raises:
-        XorMiError: networks whose seeds do not follow each other, or that do not say how they were
+        XorMiError: networks whose seeds are not consecutive, or that do not say how they were
             trained.
     """
     config, rows, engine = population.config, population.rows, population.engine
@@ -187,8 +190,8 @@ def plan_of(
     seeds = population.seeds.tolist()
     if seeds != list(range(seeds[0], seeds[0] + len(seeds))):
         raise XorMiError(
-            "a folder holds networks whose seeds follow each other, and those of this population "
-            "do not; leave directory out and write the table with write_trajectories"
+            "a folder holds networks with consecutive seeds, and the seeds of this population are "
+            "not consecutive; leave directory out and write the table with write_trajectories"
         )
     return Plan(
         settings={
@@ -213,7 +216,7 @@ def plan_of(
 
 
 def _digest(population: Population) -> str | None:
-    """What tells the weights apart that all networks started from; None where seeds draw them."""
+    """A digest of the weights that all networks started from; None if seeds draw the weights."""
     if population.init is None:
         return None
     flat = flat_parameters([(weight[0], bias[0]) for weight, bias in population.init])
@@ -221,10 +224,11 @@ def _digest(population: Population) -> str | None:
 
 
 def _grown(folder: Path, asked: Plan) -> Plan:
-    """The plan in the folder, with as many networks as are asked; or the one asked.
+    """The plan in the folder, extended to the networks asked for, or else the plan asked for.
 
     Raises:
-        XorMiError: the folder holds trajectories of other networks, of more, or by other versions.
+        XorMiError: the folder holds trajectories of other networks, of more networks, or by other
+            versions.
     """
     there = stored_plan(folder, TRAJECTORIES)
     if there is None:
@@ -232,7 +236,7 @@ def _grown(folder: Path, asked: Plan) -> Plan:
     fewer = asked.n_networks < there.n_networks
     otherwise = difference(_compared(there, fewer), _compared(asked, fewer))
     if otherwise:
-        hint = "more networks can come to it, not fewer; " if fewer else ""
+        hint = "a folder can be extended, not shortened; " if fewer else ""
         raise XorMiError(
             f"'{folder}' holds other trajectories ({otherwise}); {hint}choose another folder, or "
             "ask for those"
@@ -247,13 +251,13 @@ def _grown(folder: Path, asked: Plan) -> Plan:
 
 
 def _compared(plan: Plan, with_number: bool) -> dict[str, object]:
-    """What two plans of the same networks have in common."""
+    """The settings that two plans of the same networks have in common."""
     found = {**plan.settings, "seed": plan.seed, "shard_size": plan.shard_size}
     return {**found, "n_networks": plan.n_networks} if with_number else found
 
 
 def _missing(folder: Path, plan: Plan, *, overwrite: bool, progress: bool) -> list[Shard]:
-    """The shards that are to be made.
+    """The shards that are still to be made.
 
     Raises:
         XorMiError: a file that is not a shard of the plan.
@@ -277,7 +281,7 @@ def _missing(folder: Path, plan: Plan, *, overwrite: bool, progress: bool) -> li
 
 
 def _read(folder: Path, plan: Plan) -> pd.DataFrame:
-    """All shards of a plan, one after the other."""
+    """The table of all shards of a plan, in their order."""
     tables = [_table_in(shard.file(folder)) for shard in plan.shards()]
     found = pd.concat(tables, ignore_index=True)
     found.attrs[ENGINE] = plan.engine

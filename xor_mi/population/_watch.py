@@ -1,7 +1,7 @@
-"""one network while it trains -> each thing that happens to it, in a sentence, as it happens.
+"""one network while it trains -> a sentence for each event, at the step at which it happens.
 
-What is said at a step is what `trajectory(every_step=True)` finds there, as far as it can be known
-before the end: which reading is the last one, only the end says.
+The lines of a step are the events that `trajectory(every_step=True)` finds there, as far as they
+can be known before the end: only the end shows which reading is the last one.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,13 +26,13 @@ from xor_mi.training._population import flat_parameters
 from xor_mi.truth import row_number
 
 AT_ONCE = ("first_fitted", "first_solved", "solution_lost", "unit_dies", "unit_revives")
-"""The events that the step at which they happen and the one before it tell."""
+"""The events that can be told from their step and the step before."""
 FIRST = ("first_fitted", "first_solved")
-"""Those that happen once."""
+"""The events that happen only once."""
 READING = "reading"
-"""What a change of a unit's reading is called while nobody knows whether it is the last."""
+"""The name of a change of a unit's reading before it is known whether it is the last."""
 FIRST_SILENCE = 100
-"""So many steps without an event are told of, and then each time as many steps more as went by."""
+"""So many silent steps bring a line on progress; later, a doubling of the number of steps."""
 
 
 def watch(
@@ -49,21 +49,22 @@ def watch(
     say: Callable[[str], object] = print,
     **settings: Unpack[TrainSettings],
 ) -> TrainResult:
-    """Train one network, as `train` does, and say what happens to it at the step at which it does.
+    """Train one network, as `train` does, and report each event at the step at which it happens.
 
-    A line is said when rows come right or are lost, when a unit dies or comes back, and whenever
-    the circuit reads a unit otherwise; the circuit is identified at every step at which all rows
-    are right. Where nothing happens for long, a line says how far training is. Afterwards
-    `trajectory` with the same arguments has all of it as a finding.
+    There is a line when all rows are right or one is lost again, when a unit dies or comes back,
+    and whenever the circuit reads a unit differently; the circuit is identified at every step at
+    which all rows are right. If nothing happens for long, a line reports the loss and the right
+    rows. Afterwards `trajectory` with the same arguments returns the events as a finding.
 
     Args:
-        target, seed, hidden, rows, n_inputs, init: as `train` takes them.
+        target, seed, hidden, rows, n_inputs, init: as in `train`.
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
-        say: what is called with each line.
+        say: the function that is called with each line.
         settings: any setting of a `TrainConfig`, in place of that of `config`.
 
     Raises:
-        XorMiError: as `train`, no such level of proof or margin, or nothing that can be called.
+        XorMiError: as in `train`; a level of proof or a margin that does not exist; a `say` that is
+            not a function.
 
     >>> said = []
     >>> result = watch("XOR", seed=29, say=said.append)
@@ -72,9 +73,11 @@ def watch(
     """
     require, min_margin = Required.of(require, min_margin)
     if not callable(say):
-        raise XorMiError(f"say is {shown(say)}; give a function that takes a line, such as print")
+        raise XorMiError(
+            f"say is {shown(say)}; give a function that takes a line of text, such as print"
+        )
     if isinstance(rows, Iterable):
-        # they are read at every step, and what is given may be walked through but once
+        # kept, because they are read at every step and an iterator can be read only once
         rows = list(rows)
     watcher = _Watcher(say, rows=rows, require=require, min_margin=min_margin)
     result = train(
@@ -94,7 +97,7 @@ def watch(
 
 
 class _Watcher:
-    """Sees the network at every step, and says in what it differs from the step before."""
+    """Sees the network at every step, and reports how it differs from the step before."""
 
     def __init__(
         self,
@@ -114,18 +117,18 @@ class _Watcher:
         self._failure: Exception | None = None
 
     def see(self, step: int, model: HookedMLP) -> None:
-        """One step of the training, in order."""
+        """Look at the network after a step; steps must come in order."""
         try:
             self._see(step, model)
-        # training goes on without whoever watches it; `finish` raises it again
+        # training continues without the watcher; `finish` raises the error
         except Exception as error:
             self._failure = self._failure or error
 
     def finish(self, result: TrainResult) -> None:
-        """After the last step.
+        """Report the end of training.
 
         Raises:
-            Exception: what went wrong while somebody watched.
+            Exception: the error that ended the watching.
         """
         if self._failure is not None:
             raise self._failure
@@ -140,7 +143,7 @@ class _Watcher:
         identity = self._identity(flat, facts, model.cfg)
         events = list(self._events(step, facts, identity, model))
         if any(event.event == "solution_lost" for event in events):
-            # with the rows all readings are lost, which goes without saying
+            # when a row is wrong again, all readings are lost: no line for each
             events = [event for event in events if event.event != READING]
         lines = [sentence(event, model.cfg) for event in events]
         n_right, n_rows = int(facts.right.sum()), facts.right.size
@@ -156,7 +159,7 @@ class _Watcher:
         self._before = facts, identity
 
     def _identity(self, flat: torch.Tensor, facts: Facts, cfg: HookedMLPConfig) -> Identity:
-        """What the network's circuit is at this step; that of none where some row is wrong."""
+        """The network's circuit at this step, if all rows are right; otherwise no circuit."""
         n_units = sum(cfg.d_hidden)
         if not facts.right.all():
             return Identity.of(WRONG, n_units)
@@ -174,7 +177,7 @@ class _Watcher:
     def _events(
         self, step: int, facts: Facts, identity: Identity, model: HookedMLP
     ) -> Iterator[Event]:
-        """What is otherwise than at the step before; at step 0, what is so from the start."""
+        """The events since the step before; at step 0, what is true from the start."""
         names = unit_names(model.cfg)
         seen = [(facts, identity)] if self._before is None else [self._before, (facts, identity)]
         told = Told(
@@ -190,7 +193,7 @@ class _Watcher:
             if event.event not in AT_ONCE or event.step < len(seen) - 1:
                 continue
             name = event.event
-            # of two steps alone the first one at which all rows are right is not known
+            # two steps do not show whether all rows were right before
             if name == "first_solved" and name in self._happened:
                 name = "solved_again"
             if name not in self._happened:
@@ -210,7 +213,7 @@ class _Watcher:
 
 
 def sentence(event: Event, cfg: HookedMLPConfig) -> str:
-    """What happened, in plain words.
+    """An event in plain words.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> sentence(Event(131, "reading", "h0.1", "XNOR", "NOR"), textbook_xor().cfg)
@@ -233,7 +236,7 @@ def sentence(event: Event, cfg: HookedMLPConfig) -> str:
     if event.event == "unit_revives":
         return f"{unit} varies again (it was {before})"
     if not event.after:
-        return f"{unit} is read as nothing any more: there is no circuit (it was {before})"
+        return f"{unit} is no longer read as a gate: there is no circuit (it was {before})"
     now = "is idle: no output depends on it" if event.after == IDLE else f"acts as {after}"
     if not event.before:
         return f"{unit} {now}"

@@ -1,4 +1,4 @@
-"""Why two hidden units? How often training solves the task, width by width."""
+"""Why two hidden units? How often training solves the task, for each width."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -23,8 +23,8 @@ PUBLISHED: dict[tuple[str, str], dict[int, float]] = {
 }
 """(act_fn, optimizer) -> hidden width -> share of random starts that converge on XOR.
 
-2-h-1 networks, full batch: Swirszcz, Czarnecki and Pascanu 2016, arXiv 1611.06310, table 1. They
-initialise otherwise and take another learning rate and number of steps: compare the trend, not the
+2-h-1 networks, full batch: Swirszcz, Czarnecki and Pascanu 2016, arXiv 1611.06310, table 1. Their
+initialisation, learning rate and number of steps differ from ours: compare the trend, not the
 numbers.
 """
 
@@ -41,15 +41,16 @@ def width_study(
     engine: EngineName | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Train n networks at each width and count those that decide every row as the target.
+    """Train n networks at each width and count those that decide every row as the target does.
 
     Columns: act_fn, width, engine (that trained them), n_networks, n_solved, rate, ci_low, ci_high
-    (95 % Clopper-Pearson), published (`PUBLISHED`; NaN where there is none, and for other targets,
-    losses, noise, weight decay or any option that the published networks were trained without).
-    That one unit is never enough is not a matter of luck: see `threshold_functions`.
+    (95 % Clopper-Pearson), published (`PUBLISHED`; NaN if no share is published for this width, or
+    if the target, the loss or any option such as noise or weight decay differs from that of the
+    published networks). That one unit is never enough for XOR is not a matter of luck: see
+    `threshold_functions`.
 
     Args:
-        engine: as `train_population` takes it.
+        engine: as in `train_population`.
 
     Raises:
         XorMiError: settings that cannot be trained.
@@ -87,7 +88,7 @@ def width_study(
 
 def _published(population: Population, config: TrainConfig) -> dict[int, float]:
     """Width -> published share, for networks trained as the published ones were."""
-    # in all else they are as by default
+    # in all else they have the defaults
     alike = TrainConfig(
         lr=config.lr,
         max_steps=config.max_steps,

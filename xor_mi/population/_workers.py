@@ -1,6 +1,6 @@
-"""The processes of a census: they end when the one that started them does, and say nothing then.
+"""The processes of a census: they end silently when the process that started them ends.
 
-What a killed process leaves in shared memory is removed by a process of joblib's own.
+A process that joblib starts removes what a killed process leaves in shared memory.
 """
 
 import os
@@ -10,18 +10,19 @@ import time
 from functools import cache
 
 SECONDS_BETWEEN_LOOKS = 1.0
-"""A worker asks so often whether the process that started it is still there."""
+"""Seconds between a worker's checks whether the process that started it is still there."""
 
 _NO_WARNING = "ignore:resource_tracker:UserWarning"
-"""As after Python's -W: of what begins with this word."""
+"""A filter as after Python's -W: ignore warnings that begin with this word."""
 
 
-@cache  # once in each process
+@cache  # called once in each process
 def end_with(parent: int) -> None:
-    """End this process when the one that started it is gone, even where that was killed.
+    """End this process when the one that started it is gone, even if that was killed.
 
-    Without this, a worker waits minutes for work that nobody sends any more. It does nothing in the
-    process that runs the census, and in workers that were not started by it, as on a cluster.
+    Without this, a worker waits minutes for work that nobody sends any more. The function does
+    nothing in the process that runs the census and in workers that this process did not start, as
+    on a cluster.
     """
     if os.name == "nt" or os.getppid() != parent:
         return
@@ -35,14 +36,14 @@ def end_with(parent: int) -> None:
 
 
 def clean_up_silently() -> None:
-    """Start the process of joblib's that removes what is left of a killed run, without its warning.
+    """Start joblib's process that removes what is left of a killed run, with its warning silenced.
 
-    It lists all that it removes as "leaked", on the terminal of whoever killed the run. One that
-    runs already, because the caller has used joblib before, is left as it is.
+    That process lists all that it removes as "leaked", on the terminal of whoever killed the run.
+    If it runs already, because the caller has used joblib before, nothing is changed.
     """
     from joblib.externals.loky.backend.resource_tracker import ensure_running
 
-    # it is started with the options of this process
+    # it starts with the options of this process
     sys.warnoptions.append(_NO_WARNING)
     try:
         ensure_running()
