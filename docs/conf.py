@@ -6,6 +6,7 @@ for each room with everything it exports.
 """
 
 import os
+import re
 import shutil
 import socket
 import sys
@@ -15,7 +16,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 from _docstrings import plain  # noqa: E402 (found beside this file)
-from _reference import places, write_reference  # noqa: E402 (found beside this file)
+from _reference import exported, places, write_reference  # noqa: E402 (found beside this file)
 from sphinx.application import Sphinx  # noqa: E402
 
 import xor_mi  # noqa: E402
@@ -119,9 +120,49 @@ def copy_notebooks() -> None:
 copy_notebooks()
 write_reference(HERE / "reference")
 
+IN_SOURCES = re.compile(r"\[([^\]]+)\]\((?:\.\./)+xor_mi/(\w+)(?:\.py)?\)")
+"""A link into the package: the words, and the room."""
+TERM = re.compile(r"^\*\*([^*]+)\*\*: ", flags=re.M)
+"""The terms of the glossary that are explained together, at the head of their paragraph."""
+TO_NOTEBOOK = re.compile(r"\]\((?:\.\./)+notebooks/")
+
+
+def link_to_reference(words: str, room: str) -> str:
+    """A link to a room's sources, as a page of the site has it: to what is in its reference."""
+    if not words.startswith("`"):
+        return f"[{words}](/reference/{room}.rst)"
+    name = words.strip("`")
+    of_room = name.removeprefix("xor_mi.").removeprefix(room).removeprefix(".")
+    if of_room and of_room in exported(room):
+        return f"{{py:obj}}`{name} <xor_mi.{room}.{of_room}>`"
+    return f"[`{name}`](/reference/{room}.rst)"
+
+
+def anchor_of(terms: str) -> str:
+    """What a link to a paragraph of the glossary ends with: its first term, such as
+    `joint-interchange`.
+    """
+    first = terms.split(",")[0].split(" (")[0]
+    return re.sub(r"\W+", "-", first.lower()).strip("-")
+
+
+def read_page(_app: Sphinx, name: str, texts: list[str]) -> None:
+    """Links that lead somewhere in the repository, where a page is read on its own, lead to the
+    same on the site.
+    """
+    if name.startswith(("notebooks/", "reference/")):
+        return
+    linked = IN_SOURCES.sub(lambda found: link_to_reference(found[1], found[2]), texts[0])
+    texts[0] = TO_NOTEBOOK.sub("](/notebooks/", linked)
+    if name == "glossary":
+        texts[0] = TERM.sub(lambda found: f"{{#{anchor_of(found[1])}}}\n{found[0]}", texts[0])
+
 
 def setup(app: Sphinx) -> None:
-    """Have docstrings read as plain text, before their sections are found."""
+    """Have docstrings read as plain text, before their sections are found, and pages with the links
+    of the site.
+    """
+    app.connect("source-read", read_page)
     app.connect(
         "autodoc-process-docstring",
         lambda _app, _what, _name, _thing, _options, lines: lines.__setitem__(
