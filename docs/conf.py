@@ -53,8 +53,10 @@ html_css_files = ["site.css"]
 # a notebook is shown as it was stored: it was executed when it was committed, and its tests run it
 nb_execution_mode = "off"
 nb_merge_streams = True
-# of a figure the still picture is shown; its other form is for Jupyter
-# a name of an axis in an annotation, such as "gate" or "row", is not a name of the reference
+# the builder that follows links asks for a kind of output as well; it shows none
+nb_mime_priority_overrides = [("linkcheck", "image/png", 0)]
+# of a figure the still picture is shown, its other form is for Jupyter; and a name of an axis in an
+# annotation, such as "gate" or "row", is not a name of the reference
 suppress_warnings = ["mystnb.unknown_mime_type", "ref.python"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "attrs_block"]
 myst_heading_anchors = 4
