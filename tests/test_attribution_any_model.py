@@ -535,7 +535,7 @@ def test_the_score_of_a_decision_is_the_metric():
     assert torch.equal(asked, attribute(model, pairs, site, metrics=first).scores)
     scored = score_methods(model, pairs, site, decide=by_first).frame()
     assert set(scored["metric"]) == {"output 0"}
-    with pytest.raises(XorMiError, match="metrics and decide are given"):
+    with pytest.raises(XorMiError, match="metrics and decide are both given"):
         attribute(model, pairs, site, decide=by_first, metrics=first)
     with pytest.raises(XorMiError, match="has no score to take a gradient of"):
         score_methods(model, pairs, site, decide=lambda outputs: outputs[:, 0] > 0)

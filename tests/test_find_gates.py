@@ -711,7 +711,7 @@ def test_the_model_and_the_random_state_stay(transformer):
     [
         ({"decide": None}, r"nothing says what this model decides by its outputs \[40, 1\]; give"),
         ({"decide": 3}, "decide is 3; give a function of the outputs"),
-        ({"output": 1}, "output=1 is read by nothing"),
+        ({"output": 1}, "output=1 has no effect"),
         ({"hooks": None}, "give hooks="),
         ({"hooks": "hook_unit"}, "did you mean 'hook_units'"),
         ({"inputs": None}, "give inputs=, a tensor"),

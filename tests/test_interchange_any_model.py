@@ -574,7 +574,7 @@ AT = {"either": Site("hook_hidden", 0)}
         (OwnXor(), AT, {"decide": None}, r"by its outputs \[4, 1\]; give decide="),
         (OwnXor(), AT, {"decide": by_argmax()}, "no output 1"),
         (OwnXor(), AT, {"decide": lambda out: out}, "decide gives"),
-        (OwnXor(), AT, {"output": 1}, "output=1 is read by nothing"),
+        (OwnXor(), AT, {"output": 1}, "output=1 has no effect"),
         (OwnXor(), AT, {"max_runs": 0}, "max_runs must be a whole number of at least 1"),
         (OwnXor(), {"either": Site("hook_hidden", 3)}, {}, "an axis of 3 has no 3"),
         (OwnXor(), {"either": Site("hook_hidden", (0, 0))}, {}, "the index has 2 axes"),
@@ -600,7 +600,7 @@ def test_das_needs_a_score_with_a_slope():
         return (out[:, 0] > 0).long()
 
     ask = functools.partial(das_accuracy, OwnXor(), OR_AND, "either", "hook_hidden", epochs=2)
-    with pytest.raises(XorMiError, match="shows its 0 and 1 alone; give metrics.by_threshold"):
+    with pytest.raises(XorMiError, match="gives only 0 and 1; give metrics.by_threshold"):
         ask(**{**SAID, "decide": alone})
     alone.score = lambda out: out[:, 0]
     assert ask(**{**SAID, "decide": alone}).n_agreed == ask(**SAID).n_agreed
@@ -642,7 +642,7 @@ def test_an_untrained_model_of_ones_own_is_a_control():
         wide.hidden, wide.last = nn.Linear(2, 5), nn.Linear(5, 1)
     places = {"either": Site("hook_hidden", 0), "both": Site("hook_hidden", 1)}
     without = interchange_accuracy(model, OR_AND, places, **SAID, controls=True)
-    assert "give untrained=, such a model as it was before training" in without.why_not[UNTRAINED]
+    assert "give untrained=, the same model before its training" in without.why_not[UNTRAINED]
     found = interchange_accuracy(model, OR_AND, places, **SAID, controls=True, untrained=fresh)
     alone = interchange_accuracy(fresh, OR_AND, places, **SAID)
     assert UNTRAINED not in found.why_not

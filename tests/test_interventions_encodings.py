@@ -290,7 +290,7 @@ def test_argmax_over_three_is_one_hot():
             assert score.patched[site, pair].item() == pytest.approx(margin)
             assert sweep.decisions[site, pair].item() == int(outputs.argmax() == k)
     table = score_methods(network).frame().set_index("method")["why_not"]
-    assert "direct_logit is about a logit itself" in table["direct_logit"]
+    assert "direct_logit measures a logit itself" in table["direct_logit"]
     assert (table.drop("direct_logit") == "").all()
 
 

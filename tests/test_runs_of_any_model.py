@@ -84,7 +84,7 @@ def test_ready_made_decisions_are_those_of_numpy(dtype):
         (lambda: metrics.by_threshold()(drawn(4, 5, 6)), "say which position is read"),
         (lambda: metrics.by_tokens(3, 1, position=5)(drawn(4, 5, 6)), "no position 5; the outputs"),
         (lambda: metrics.by_argmax(one=7)(drawn(4, 5)), "no output 7; this network has 5"),
-        (lambda: metrics.by_argmax(one=0)(drawn(4, 1)), "one class alone, which always wins"),
+        (lambda: metrics.by_argmax(one=0)(drawn(4, 1)), "only one class, which always wins"),
     ],
 )
 def test_decisions_that_cannot_be_say_why(call, says):
@@ -540,7 +540,7 @@ def test_a_decision_that_was_not_made_says_how():
     model, pairs = Written(centred), inputs_of(3)
     with pytest.raises(XorMiError, match=r"call it: by_argmax\(\)"):
         patch_sweep(model, pairs, [Site("hook_h")], decide=metrics.by_argmax)
-    with pytest.raises(XorMiError, match="output=1 is read by nothing"):
+    with pytest.raises(XorMiError, match="output=1 has no effect"):
         patch_sweep(model, pairs, [Site("hook_h")], decide=metrics.by_argmax(), output=1)
     bridge = native_transformer(d_model=16, d_head=4, n_ctx=6, d_mlp=24, d_vocab=11, seed=0)
     with pytest.raises(XorMiError, match="gives no number to measure; give metrics="):

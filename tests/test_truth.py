@@ -378,5 +378,7 @@ def test_the_monotone_activations_are_all_that_never_fall():
 @pytest.mark.parametrize("n_inputs", [0, 4, True, "2"])
 def test_threshold_functions_of_another_width_are_refused(n_inputs):
     """They are listed for one to three inputs."""
-    with pytest.raises(XorMiError, match="the functions of 1 to 3 inputs are listed"):
+    with pytest.raises(
+        XorMiError, match="the functions of 1 to 3 inputs are listed: ask threshold_proof"
+    ):
         threshold_functions(n_inputs)

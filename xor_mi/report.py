@@ -217,7 +217,7 @@ def find_out(
         target: what the network should compute: a gate, a formula or a `BooleanFunction`. Default:
             `model.cfg.target`, and where that is None too, whatever the network decides.
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
-        progress: a bar, where a station takes over two seconds.
+        progress: a bar, if a station takes over half a second.
 
     Raises:
         XorMiError: more than `MOST_INPUTS_DRAWN` inputs: every pair of inputs is patched and drawn;
@@ -360,7 +360,7 @@ def write_report(
             is.
         overwrite: replace files of the report's names that xor-mi did not write, and write beside
             others. Nothing else is touched.
-        progress: a bar, where a station takes over two seconds.
+        progress: a bar, if a station takes over half a second.
 
     Raises:
         XorMiError: no model, a folder without one, nowhere to write, a folder that holds files

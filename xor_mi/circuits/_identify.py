@@ -72,7 +72,7 @@ def identify_circuit(
         with_evidence: also measure what `Circuit.evidence` holds (a few milliseconds).
         n_controls: how many untrained networks and shuffled targets to run the same pipeline on,
             for two more claims; see `control_rates`.
-        progress: show a bar where the work takes over two seconds.
+        progress: show a bar if the work takes over half a second.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> circuit = identify_circuit(textbook_xor())

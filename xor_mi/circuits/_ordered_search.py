@@ -561,7 +561,7 @@ def ordered_circuits(
         min_margin: circuits with a live unit whose smaller gap is a smaller part of its range are
             left out.
         max_readings: refuse to list more joint readings than this.
-        progress: show a bar where the work takes over two seconds.
+        progress: show a bar if the work takes over half a second.
 
     The majority of three, by a unit that counts two of them, at -1, 0 and 1:
 

@@ -68,7 +68,7 @@ def promising_choices(
         levels: per variable, what its places are replaced by under each of its readings,
             [reading, row, place].
         variables: per variable, the units that are its places.
-        progress: a bar, where the work takes over two seconds.
+        progress: a bar, if the work takes over half a second.
 
     Raises:
         TooManyReadings: more beginnings than are held, or an activation that falls somewhere.

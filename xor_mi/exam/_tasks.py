@@ -93,7 +93,7 @@ class Task(Finding):
             n_networks: how many.
             seed: the first that is tried; trained networks that do not solve the task are passed
                 over, so the seeds have gaps.
-            progress: show a bar when it takes over two seconds.
+            progress: show a bar if it takes over half a second.
 
         >>> networks = task("XOR 2-2-1 relu").networks(2)
         >>> list(networks)

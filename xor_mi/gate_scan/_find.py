@@ -120,7 +120,7 @@ def find_gates(
         n_permutations: of the scan.
         seed: of the scan's permutations, of the pairs drawn, and of the control.
         max_batch_bytes: what one forward may take.
-        progress: bars, where the work takes over two seconds.
+        progress: bars, if the work takes over half a second.
 
     Raises:
         XorMiError: as `scan_gates`; what has no default on a model that is no HookedMLP; too many

@@ -85,7 +85,7 @@ def scan_gates(
             margins do not.
         scores: whether `GateScan.scores` is worked out too, which takes most of the time.
         max_batch_bytes: what one forward may take, as in `patch_sweep`.
-        progress: bars, where the work takes over two seconds.
+        progress: bars, if the work takes over half a second.
 
     Raises:
         XorMiError: features that are not bits, too many, of another length, or not decided by the

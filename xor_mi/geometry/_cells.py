@@ -182,7 +182,7 @@ def regions(model: HookedMLP, *, bounds: Bounds | None = None, progress: bool = 
     Args:
         bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default half the
             distance between the input levels more on each side: (-0.5, 1.5) for 0 and 1.
-        progress: a bar, where the work takes over two seconds.
+        progress: a bar, if the work takes over half a second.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> [(region.area, region.weight.tolist()) for region in regions(textbook_xor())]

@@ -122,7 +122,7 @@ def boundary(
             distance between the input levels more on each side: (-0.5, 1.5) for 0 and 1.
         n_points: grid lines each way, for hidden units that are not piecewise linear; not used
             otherwise.
-        progress: a bar, where the work takes over two seconds.
+        progress: a bar, if the work takes over half a second.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> boundary(textbook_xor(), bounds=(0, 1)).segments.tolist()

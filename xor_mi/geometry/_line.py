@@ -177,7 +177,7 @@ def path(
         start, end: inputs as bits in a text ('01'), or as the real numbers that the network takes,
             one per input; any number of inputs.
         n_points: how many evenly spaced points are evaluated besides.
-        progress: a bar, where the work takes over two seconds.
+        progress: a bar, if the work takes over half a second.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> walk = path(textbook_xor(), "00", "11")

@@ -335,7 +335,7 @@ def follow(
     Args:
         inputs: the network's inputs on the same lines, for direct connections.
         error: how far off rounding may have put the offsets and slopes of `pre`.
-        progress: a bar, where the work takes over two seconds.
+        progress: a bar, if the work takes over half a second.
 
     Raises:
         XorMiError: more pieces of so wide layers than there is memory for.

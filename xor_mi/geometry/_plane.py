@@ -95,7 +95,7 @@ def input_plane(
         bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default half the
             distance between the input levels more on each side: (-0.5, 1.5) for 0 and 1.
         n_points: grid points a side.
-        progress: a bar, where the work takes over two seconds.
+        progress: a bar, if the work takes over half a second.
 
     Raises:
         XorMiError: other than two inputs, empty bounds, fewer than 2 points or more than there is

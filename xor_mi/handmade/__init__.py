@@ -1,7 +1,7 @@
 """gates, netlists and formulas -> networks whose every unit is known; and weights edited by hand.
 
-What the notebook this package grew out of did last: change weights by hand until they compute XOR,
-and look again.
+This package grew out of a notebook whose last step was this: change weights by hand until they
+compute XOR, and look again.
 """
 
 from xor_mi.handmade._compiled import HasNetlist as HasNetlist

@@ -1,4 +1,4 @@
-"""a netlist or a formula -> weights. The way back of `identify_circuit`.
+"""a netlist or a formula -> weights: the opposite of `identify_circuit`.
 
 Every unit is a threshold of its parents' bits with pre-activation at least 1 on its ones and at
 most -1 on its zeros, so a heaviside or sign unit is the gate exactly. With sigmoid or tanh units
@@ -32,10 +32,10 @@ from xor_mi.truth import (
 )
 
 SATURATING_GAIN = 800.0
-"""What pre-activations of smooth units are multiplied by.
+"""The factor on pre-activations of smooth units.
 
 A sigmoid is exactly 0 below -746. With less gain a unit that is off on all rows would have several
-tiny values there, as if it varied.
+tiny values, as if it varied.
 """
 
 LEVELS: dict[TwoLevelActivation, tuple[float, float]] = {
@@ -49,11 +49,11 @@ LEVELS: dict[TwoLevelActivation, tuple[float, float]] = {
 
 @runtime_checkable
 class NetlistGate(Protocol):
-    """What one unit computes from the layer before, as a `circuits.LocalGate` says it."""
+    """What one unit computes from the layer before; a `circuits.LocalGate` is one."""
 
     @property
     def unit(self) -> Unit:
-        """Whose gate this is."""
+        """The unit whose gate this is."""
         ...
 
     @property
@@ -63,7 +63,7 @@ class NetlistGate(Protocol):
 
     @property
     def table(self) -> tuple[int | None, ...]:
-        """The bit on every combination of the parents; None where there is none."""
+        """The bit on every combination of the parents; None for a combination without a bit."""
         ...
 
 
@@ -81,10 +81,10 @@ class HasNetlist(Protocol):
 class HasReadings(Protocol):
     """A `Circuit`, or one of its `CandidateCircuit`s, whose own netlist leaves idle units out."""
 
-    # units have readings too, so a `JointReading` is told apart by this
+    # units have readings too, so a `JointReading` is recognised by lacking this
     @property
     def proof_level(self) -> str | None:
-        """How far it is proved."""
+        """The level of proof that it has."""
         ...
 
     @property
@@ -122,17 +122,17 @@ def from_netlist(
     n_inputs: int = 2,
     input_levels: Levels = (0.0, 1.0),
 ) -> HookedMLP:
-    """A circuit back into weights: one unit per unit, one local gate each.
+    """A circuit -> a network with its gates: for each unit of the circuit one unit with its gate.
 
     Identifying the result gives the same signature.
 
     Args:
-        netlist: a `Circuit` (its primary reading; where it is approximate, that of the closest
-            circuit, which the compiled network then is), one of `Circuit.circuits` (its first
+        netlist: a `Circuit` (its primary reading; if it is approximate, the reading of the closest
+            circuit, which the compiled network then computes), one of `Circuit.circuits` (its first
             reading), a `JointReading`, or layers of gates from the first hidden layer to the
             outputs, each over the layer before: [["OR", "AND"], ["x0 & ~x1"]].
         act_fn: heaviside or sign, or sigmoid or tanh with a large gain.
-        n_inputs: for layers of gates only.
+        n_inputs: the number of inputs, only for layers of gates.
         input_levels: the numbers that stand for bit 0 and bit 1.
 
     >>> from xor_mi import identify_circuit
@@ -143,8 +143,8 @@ def from_netlist(
 
     Raises:
         XorMiError: a circuit without a reading, one whose outputs read the inputs directly or
-            whose units have three levels, a gate that no single unit can be (XOR; `from_formula`
-            takes several), another act_fn.
+            whose units have three levels, a gate that no single unit can compute (XOR;
+            `from_formula` uses several units), another act_fn.
     """
     _require_two_levels(act_fn)
     layers = _gate_layers(netlist, n_inputs)
@@ -154,7 +154,7 @@ def from_netlist(
     for gates in layers:
         points = np.array(truth_rows(gates[0].n_inputs), dtype=float)
         compiled.append([_as_threshold(gate, points) for gate in gates])
-        # A gate's table [row of the layer before, gate], read at the rows that do occur.
+        # A gate's table [row of the layer before, gate], read at the rows that occur.
         bits = np.array([gate.bits for gate in gates]).T[row_numbers(bits)]
     target = BooleanFunction(d_in, tuple(map(tuple, bits.T.tolist())))
     return _network(compiled, act_fn, target, as_levels(input_levels))
@@ -169,16 +169,16 @@ def from_formula(
 ) -> HookedMLP:
     """A formula -> a network that decides it; several outputs are separated by commas.
 
-    A subformula that one unit can be over the inputs is one unit; one that occurs again, also
-    written otherwise or negated, is not built again. AND and OR of k parts are one unit; XOR of k
-    parts is k units, "at least 1, 2, ... of them", read with alternating signs (for parity this is
-    the network of Minsky and Papert, 1969). Units are handed on unchanged where a later layer needs
-    them.
+    A subformula that one unit can compute from the inputs is one unit; if it occurs again, also
+    negated or written in another way, it is not built again. AND and OR of k parts are one unit;
+    XOR of k parts is k units, "at least 1, 2, ... of them", read with alternating signs (for parity
+    this is the network of Minsky and Papert, 1969). Units are handed on unchanged if a later layer
+    needs them.
 
     Args:
         formula: as `BooleanFunction.from_formula` reads it, 1 to 12 inputs.
         act_fn: heaviside or sign, or sigmoid or tanh with a large gain.
-        n_inputs: where the formula does not name the last of them.
+        n_inputs: the number of inputs, if the formula does not name the last of them.
         input_levels: the numbers that stand for bit 0 and bit 1.
 
     >>> from_formula("x0 ^ x1 ^ x2").layer_sizes
@@ -255,7 +255,8 @@ def _measured_layers(netlist: Sequence[NetlistGate]) -> list[list[BooleanFunctio
 
 
 def _as_function(gate: NetlistGate) -> BooleanFunction:
-    """A gate of a circuit; a combination without a bit becomes 0, as in `LocalGate.bits`."""
+    """A gate of a circuit as a function; a combination without a bit is 0, as in
+    `LocalGate.bits`."""
     return BooleanFunction(len(gate.parents), (tuple(bit or 0 for bit in gate.table),))
 
 
@@ -297,7 +298,7 @@ def _network(
 
 @dataclass(frozen=True)
 class _Signal:
-    """A node or an input, named by its bits on all rows; negated where its complement is meant."""
+    """A node or an input, named by its bits on all rows; negated if its complement is meant."""
 
     table: bytes
     is_negated: bool = False
@@ -325,7 +326,7 @@ class _Node:
 class _Nodes:
     """The nodes that carry a formula's parts.
 
-    Each function over the inputs is there once, itself or its complement.
+    Each function over the inputs has one node, for the function or for its complement.
     """
 
     def __init__(self, n_inputs: int) -> None:
@@ -353,7 +354,7 @@ class _Nodes:
         return self._at_least(len(signals) if tree.kind == "and" else 1, signals)
 
     def _known(self, table: Int8[ndarray, " row"]) -> _Signal | None:
-        """The signal that already carries this function, itself or negated."""
+        """The signal that already carries this function or its complement."""
         for is_negated in (False, True):
             name = (table ^ is_negated).astype(np.int8).tobytes()
             if name in self.inputs or name in self.nodes:
@@ -361,7 +362,7 @@ class _Nodes:
         return None
 
     def _add(self, table: Int8[ndarray, " row"], gate: ThresholdGate[bytes]) -> _Signal:
-        """A new node: over the inputs alone where one unit can be it there, else as given."""
+        """A new node: over the inputs only, if one unit can compute it from them, else as given."""
         name = table.tobytes()
         gate = self._over_inputs(table) or gate
         depth = 1 + max((self.depth_of(parent) for parent in gate.weights), default=0)
@@ -369,7 +370,7 @@ class _Nodes:
         return _Signal(name)
 
     def _over_inputs(self, table: Int8[ndarray, " row"]) -> ThresholdGate[bytes] | None:
-        """The function as one unit over the inputs; None if no unit is it."""
+        """The function as one unit over the inputs; None if no unit computes it."""
         if not _is_unate(table, len(self.inputs)):
             return None
         weights = separating_weights(self.rows.astype(float), table)
@@ -380,7 +381,7 @@ class _Nodes:
         return ThresholdGate({name: weight for name, weight in named if weight}, bias)
 
     def _at_least(self, least: int, signals: Sequence[_Signal]) -> _Signal:
-        """At least so many of the signals are 1."""
+        """Whether at least this many of the signals are 1."""
         total = np.sum([signal.bits for signal in signals], axis=0)
         table = np.asarray(total >= least, dtype=np.int8)
         known = self._known(table)
@@ -391,7 +392,7 @@ class _Nodes:
 
     def _parity(self, signals: Sequence[_Signal]) -> _Signal:
         """Whether an odd number of the signals are 1."""
-        # a ^ a = 0, and a negation comes out in front: what is left are different plain signals.
+        # a ^ a = 0, and a negation moves to the front: the rest are different plain signals.
         n_times: dict[bytes, int] = {}
         for signal in signals:
             n_times[signal.table] = n_times.get(signal.table, 0) + 1
@@ -405,7 +406,8 @@ class _Nodes:
             # 1 - 1 + 1 ... over "at least 1, 2, ... of them" is 1 for an odd number of ones.
             counts = [self._at_least(least, plain) for least in range(1, len(plain) + 1)]
             signs = [2.0 if least % 2 else -2.0 for least in range(1, len(plain) + 1)]
-            # Of parts that exclude each other "at least 1" is the parity: by now it may be known.
+            # If the parts exclude each other, "at least 1" is the parity, which may be known by
+            # now.
             parity = self._known(table) or self._add(table, _weighted_sum(counts, signs, -1.0))
         return parity.complement() if is_negated else parity
 
@@ -428,25 +430,26 @@ def _weighted_sum(
 def _in_layers(nodes: _Nodes, outputs: Sequence[_Signal]) -> list[list[ThresholdGate[int]]]:
     """The nodes that the outputs need, layer by layer; the outputs come last.
 
-    Each is handed on to the last layer that reads it.
+    Each node is handed on up to the last layer that reads it.
     """
     deepest = max(nodes.depth_of(signal.table) for signal in outputs)
     last = max(2, deepest)  # a network has a hidden layer, whatever the formula
     readouts = [_readout(nodes, signal, last) for signal in outputs]
     until = _needed_until(nodes, readouts, last)
     layers: list[list[ThresholdGate[int]]] = []
-    position = nodes.inputs  # of every table that the layer before gives
+    position = nodes.inputs  # the position of every table that the layer before gives
     for layer in range(1, last):
         tables = [name for name, end in until.items() if nodes.depth_of(name) <= layer <= end]
         units = [_in_layer(nodes, table, layer) for table in tables]
-        # Constant outputs read nothing, but a layer has a unit: one that is always 0.
+        # Constant outputs read nothing, but a layer needs a unit: one that is always 0.
         layers.append(_placed(units, position) or [ThresholdGate({}, -1.0)])
         position = {table: number for number, table in enumerate(tables)}
     return [*layers, _placed(readouts, position)]
 
 
 def _in_layer(nodes: _Nodes, table: bytes, layer: int) -> ThresholdGate[bytes]:
-    """What carries this table in a layer: the node itself where it stands, a copy after that."""
+    """The gate that carries this table in a layer: first the node itself, in later layers a
+    copy."""
     if nodes.depth_of(table) == layer:
         return nodes.nodes[table].gate
     return ThresholdGate({table: 2.0}, -1.0)
@@ -477,7 +480,7 @@ def _needed_until(
 def _placed(
     gates: Sequence[ThresholdGate[bytes]], position: Mapping[bytes, int]
 ) -> list[ThresholdGate[int]]:
-    """Gates over tables -> the same over the positions of these tables in the layer before."""
+    """Gates over tables -> the same gates over the positions of the tables in the layer before."""
     placed: list[ThresholdGate[int]] = []
     for gate in gates:
         weights = {position[parent]: weight for parent, weight in gate.weights.items()}
@@ -486,9 +489,9 @@ def _placed(
 
 
 def _is_unate(table: Int[ndarray, " row"], n_inputs: int) -> bool:
-    """Whether every input moves the function one way only.
+    """Whether every input moves the function in only one direction.
 
-    A threshold of the inputs must, and this is quicker to see.
+    Every threshold function is like that, and this is quicker to check.
     """
     cube = table.astype(np.int8).reshape((2,) * n_inputs)
     steps = [np.diff(cube, axis=axis) for axis in range(n_inputs)]

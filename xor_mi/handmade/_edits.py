@@ -1,4 +1,4 @@
-"""a network + a change of weights -> another network; and the entries that weights are made of."""
+"""a network + a change of weights -> another network; and single weights and biases by name."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ class Entry:
         layer: its linear layer, counted from 0.
         unit: the unit of that layer it belongs to.
         source: which of `model.sources` of that layer the weight multiplies; None for a bias.
-        direct_input: of a direct connection the input that is its source, else None.
+        direct_input: for a direct connection, the input that is its source; else None.
 
     >>> Entry(layer=0, unit=0, source=1).name, Entry(layer=0, unit=0, source=None).name
     ('fc1.weight[0, 1]', 'fc1.bias[0]')
@@ -41,14 +41,14 @@ class Entry:
 
     @property
     def tensor(self) -> str:
-        """The parameter it is in, such as 'fc1.weight'."""
+        """The parameter that it belongs to, such as 'fc1.weight'."""
         if self.direct_input is not None:
             return "direct.weight"
         return f"fc{self.layer + 1}.{'bias' if self.source is None else 'weight'}"
 
     @property
     def index(self) -> tuple[int, ...]:
-        """Where it is in that parameter."""
+        """Its index in that parameter."""
         if self.direct_input is not None:
             return (self.unit, self.direct_input)
         return (self.unit,) if self.source is None else (self.unit, self.source)
@@ -66,7 +66,7 @@ class Entry:
 
 @torch.no_grad()
 def edit(model: HookedMLP, changes: Mapping[SomePlace, Number | Numbers]) -> HookedMLP:
-    """A new model with some weights replaced; the given one is left alone.
+    """A new model with some weights replaced; the given model is not changed.
 
     Args:
         changes: parameter -> its new value. A parameter is an entry, "fc1.weight[0, 1]" or
@@ -122,7 +122,7 @@ def _every_entry(model: HookedMLP) -> Iterator[Entry]:
 
 
 def _as_value(value: Number | Numbers, before: Tensor, parameter: str) -> Tensor:
-    """What a parameter is to become, checked to be finite numbers of the shape it has."""
+    """The new value of a parameter, checked to be finite numbers of its shape."""
     try:
         read = read_numbers(value)
     except (TypeError, ValueError, RuntimeError):

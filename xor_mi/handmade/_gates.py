@@ -1,4 +1,4 @@
-"""gates -> a network written by hand, so that what every unit does is known beforehand.
+"""gates -> a network written by hand, in which the gate of every unit is known in advance.
 
 A gate is one unit exactly when a plane separates its ones from its zeros (14 of the 16 gates of two
 inputs; XOR and XNOR are the other two). `from_gates` takes the smallest weights whose
@@ -28,8 +28,8 @@ def textbook_xor(*, input_levels: Levels = (0.0, 1.0)) -> HookedMLP:
     decided at 0.5.
 
     Args:
-        input_levels: the numbers that stand for bit 0 and bit 1. With others than the book's 0 and
-            1 the first layer's weights are those that make the same of them.
+        input_levels: the numbers that stand for bit 0 and bit 1. With other levels than the book's
+            0 and 1, the first layer's weights are changed so that it computes the same.
     """
     levels = as_levels(input_levels)
     first = over_levels(np.array([[1.0, 1.0], [1.0, 1.0]]), np.array([0.0, -1.0]), levels)
@@ -52,25 +52,25 @@ def from_gates(
     n_inputs: int = 2,
     input_levels: Levels = (0.0, 1.0),
 ) -> HookedMLP:
-    """Any two-level netlist: an n-k-m network whose unit i is gates[i], read by the outputs.
+    """A network n-k-m from any two-level netlist: hidden unit i computes gates[i].
 
-    The outputs decide `target` at 0.
+    The outputs read the hidden units and decide `target` at 0.
 
     Args:
         gates: 1 to 12 gates of n_inputs inputs, each a name, a formula or a `BooleanFunction`.
         target: what to decide, with one or several outputs; the gates must determine it.
-        act_fn: by default relu where relu units can carry these gates, else heaviside. For XOR two
-            pairs need the latter, {OR, NAND} and {x0>=x1, x1>=x0}: relu is convex, so both units
+        act_fn: by default relu if relu units can carry these gates, else heaviside. For XOR two
+            pairs need heaviside, {OR, NAND} and {x0>=x1, x1>=x0}: relu is convex, so both units
             grow towards opposite corners and their sum is largest there.
-        n_inputs: of the gates and of the network.
+        n_inputs: the number of inputs of the gates and of the network.
         input_levels: the numbers that stand for bit 0 and bit 1.
 
     >>> from_gates(["OR", "AND"]).fc1.weight.tolist()
     [[2.0, 2.0], [2.0, 2.0]]
 
     Raises:
-        XorMiError: a gate that no single unit can be, gates that do not determine the target, or a
-            readout that no plane separates.
+        XorMiError: a gate that no single unit can compute, gates that do not determine the target,
+            or hidden values that no plane separates.
     """
     functions = _as_gates(gates, n_inputs)
     is_known = isinstance(act_fn, str) and act_fn in ACTIVATIONS
@@ -108,7 +108,7 @@ def from_gates(
 
 
 def as_levels(input_levels: Levels) -> tuple[float, float]:
-    """The numbers for bit 0 and bit 1, checked as the config of a network checks them."""
+    """The numbers for bit 0 and bit 1, checked as in a network's config."""
     return HookedMLPConfig(input_levels=input_levels).input_levels
 
 
@@ -121,19 +121,19 @@ def over_levels(
     low, high = levels
     # a bit is (number - low) / (high - low)
     scale = high - low
-    # adding zero: no weight is written -0.0
+    # adding zero, so that no weight is written -0.0
     return weight / scale + 0.0, bias - weight.sum(1) * low / scale + 0.0
 
 
 def unit_weights(
     gate: BooleanFunction, points: Float[ndarray, "row d_in"]
 ) -> tuple[Float[ndarray, " d_in"], float]:
-    """The weights and the bias of one unit that is this gate on these points.
+    """The weights and the bias of one unit that computes this gate on these points.
 
-    One point per row of the gate's table.
+    There is one point per row of the gate's table.
 
     Raises:
-        XorMiError: there are none.
+        XorMiError: no single unit computes the gate.
     """
     weights = separating_weights(points, np.array(gate.bits))
     if weights is None:
@@ -192,7 +192,7 @@ def _readout(
 def _require_determined(
     names: str, gates: Sequence[BooleanFunction], target: BooleanFunction
 ) -> None:
-    """Rows on which all gates agree must not differ in the target."""
+    """Refuse gates that are equal on two rows on which the target differs."""
     first_row_of: dict[tuple[int, ...], int] = {}
     rows = target.rows()
     for number, row in enumerate(rows):
@@ -211,7 +211,7 @@ def _two_levels(
 ) -> Float[ndarray, "row unit"]:
     """Each unit replaced by the mean of its values where its bit is 0 and where it is 1.
 
-    A network of gates must survive this, or no reading of it would be faithful.
+    A network of gates must compute the same afterwards, or no reading of it would be faithful.
     """
     levels = hidden
     for bit in (0, 1):

@@ -1,4 +1,4 @@
-"""points and the side of each -> the weights of one unit that separates them, or that none does.
+"""points and the side of each -> the weights of one unit that separates them, or None.
 
 A linear program: the least total |weight| + |bias| for which w.x + b is at least 1 on the ones and
 at most -1 on the zeros. On 0/1 points such weights are small, mostly whole numbers. HiGHS decides
@@ -11,17 +11,17 @@ from numpy import ndarray
 from scipy.optimize import linprog
 
 SAME_VERTEX = 1e-7
-"""HiGHS is this precise: a fraction nearer to a vertex than this may be what it stands for.
+"""The precision of HiGHS: a fraction nearer to a vertex than this may be the exact solution.
 
-An absolute number, as HiGHS' own are: callers give points whose coordinates are of size 1, and the
-distance of 1 that is asked for is the program's unit.
+It is absolute, as HiGHS' own tolerances are: callers give points whose coordinates are of size 1,
+and the distance of 1 that is asked for is the program's unit.
 """
 
 SEPARATES_WITHIN = 1e-9
-"""The fractions themselves must do better: only their sums may be rounded. A part of that 1."""
+"""Fractions meet the conditions this closely, in parts of that 1: only their sums are rounded."""
 
 LARGEST_DENOMINATOR = 6
-"""A vertex of the program is rational; it is looked for among fractions of these denominators."""
+"""A vertex of the program is rational; it is searched among fractions with these denominators."""
 
 
 def separating_weights(
@@ -51,13 +51,13 @@ def separating_weights(
     if program.x is None:
         return None
     vertex = _as_fractions(program.x[:n] - program.x[n:], sides)
-    return vertex[:-1] + 0.0, float(vertex[-1])  # + 0.0: no weight is written -0.0
+    return vertex[:-1] + 0.0, float(vertex[-1])  # + 0.0, so that no weight is written -0.0
 
 
 def _as_fractions(
     vertex: Float[ndarray, " n"], sides: Float[ndarray, "point n"]
 ) -> Float[ndarray, " n"]:
-    """A vertex as the fractions it stands for, where that loses nothing."""
+    """A vertex as exact fractions, if these meet the conditions too."""
     for denominator in range(1, LARGEST_DENOMINATOR + 1):
         rounded = np.round(vertex * denominator) / denominator
         still_separates = (sides @ rounded <= -1 + SEPARATES_WITHIN).all()

@@ -10,8 +10,8 @@ every part of an AND). The two are not mirror images (Heimersheim and Nanda 2024
 Results are laid out [metric, site, pair], so the first metric alone is [site, pair], and of
 ablation [site, row].
 
-Nothing of the model is changed: hooks are TransformerLens' own, gone afterwards also when one
-raises; weights, mode, the user's own hooks and the caller's tensors stay as they were. Raw effects
+Nothing of the model is changed: hooks are TransformerLens' own and are removed afterwards, also if
+one raises; weights, mode, the user's own hooks and the caller's tensors do not change. Raw effects
 come first. The usual recovered fraction, (patched - corrupted) / (clean - corrupted), has no
 meaning where clean and corrupted are decided alike, as 00 and 11 under XOR: there it is empty and
 `why_no_fraction` says so. Values outside [0, 1] are not a mistake.

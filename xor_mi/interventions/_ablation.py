@@ -53,24 +53,25 @@ from xor_mi.values import own_score_scale
 VALUES = ("zero", "mean", "resample")
 
 SUBSET_SIZES: dict[SubsetRule, int | None] = {"single": 1, "pairs": 2, "all": None}
-"""How many sites are ablated together under each rule; None is any number."""
+"""How many sites are ablated together under each rule; None means any number."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AblationSweep(Finding):
-    """What every ablation left; `frame()` has one line per ablation and input row.
+    """The results of every ablation; `frame()` has one line per ablation and input row.
 
     Attributes:
         rows: names of the inputs.
         sites: the sets ablated together.
         value: "zero", "mean over ...", "resample from ... (seed ...)" or "given".
-        metrics: names, the first being the one that `after` and `effect` show.
+        metrics: names; `after` and `effect` show the first one.
         before: the metrics without ablation, [metric, row].
-        values: with it, [metric, site, row].
+        values: the metrics after each ablation, [metric, site, row].
         coordinates: what was intervened on and how.
-        decided: the decisions before and after; None where nothing says what a model decides.
-        labels: the right decision per row, where there is a target and every row is one of bits.
-        scale: the size of what a network's own score is made of, where that is the metric; else 0.
+        decided: the decisions before and after; None if nothing says what a model decides.
+        labels: the right decision per row, if there is a target and all rows are bits.
+        scale: the size of the numbers that a network's own score is made of, if that is the metric;
+            else 0.
     """
 
     rows: tuple[str, ...]
@@ -115,7 +116,7 @@ class AblationSweep(Finding):
         return words, effects_table(of_metrics, names, what="effect", others=others)
 
     def head(self) -> dict[str, object]:
-        """What was measured and how, beside the table."""
+        """The value that was written and the labels, which the table does not hold."""
         return {
             "value": self.value,
             "labels": self.labels,
@@ -230,19 +231,19 @@ def ablation_sweep(
 
     Args:
         sites: as in `patch_sweep`; on a HookedMLP all hidden units by default.
-        value: "zero", the number 0, whatever values the place takes (an input with the levels -1
-            and 1, or a unit after a sign, never has it); "mean" over the rows in `over` (whole
-            numbers have none: NaN at their sites, which a warning names);
-            "resample", each input gets the activation of another one (a random cyclic shift by
-            `seed`), or of a random one of `over`; a number; or a tensor of the hook's activation,
-            [...] for all inputs alike or [input, ...].
+        value: "zero" writes the number 0, even at a place that never has it (an input with the
+            levels -1 and 1, or a unit after a sign); "mean" takes the mean over the rows in `over`
+            (whole numbers have none: NaN at their sites, which a warning names); "resample" gives
+            each input the activation of another one (a random cyclic shift by `seed`), or of a
+            random one of `over`. Or give a number, or a tensor of the hook's activation, [...] for
+            all inputs alike or [input, ...].
         subsets: "single", "pairs" (exactly two together) or "all" (every non-empty subset).
         rows: inputs to run on: rows of bits or of other numbers that the network takes, or an array
             [input, ...] for other models. Default: all rows.
         over: the inputs the mean or the resampled activations are taken from; default: `rows`.
         metrics: as in `patch_sweep`; labels are those of the inputs that are run on.
         decide, output: what is decided, as in `patch_sweep`.
-        model_kwargs: as in `patch_sweep`, of the rows; of the inputs in `over` none can be given.
+        model_kwargs: as in `patch_sweep`, for the rows; the inputs in `over` cannot have any.
         row_names: what to call the inputs in frames and pictures, one text each.
         max_batch_bytes: as in `patch_sweep`.
 
@@ -253,9 +254,9 @@ def ablation_sweep(
     The first line is without the OR, the second without the AND.
 
     Raises:
-        XorMiError: an unknown value or subset rule, a mean at no site that has one, a number that
-            a hook of whole numbers cannot hold, `over` where no other inputs are averaged or
-            drawn from, too many subsets, and all that `patch_sweep` refuses.
+        XorMiError: an unknown value or subset rule, a mean if no site has one, a number that a hook
+            of whole numbers cannot hold, `over` with a value that uses no other inputs, too many
+            subsets, and all that `patch_sweep` refuses.
     """
     require_ready(model, "ablation")
     if not isinstance(subsets, str) or subsets not in SUBSET_SIZES:
@@ -264,8 +265,8 @@ def ablation_sweep(
     reads_over = isinstance(value, str) and value in ("mean", "resample")
     if over is not None and not reads_over:
         raise XorMiError(
-            f"over is read by nothing where the value is {shown(value)}; leave it out, or give "
-            "value='mean' or 'resample'"
+            f"over has no effect with value={shown(value)}; leave it out, or give value='mean' or "
+            "'resample'"
         )
     seed = whole_number("seed", seed, below=SEEDS_BELOW)
     read = _read_inputs(model, rows)
@@ -310,7 +311,7 @@ def ablation_sweep(
 
     value_name = _name_of_value(value, "the rows run on" if over is None else "given rows", seed)
     labels = None
-    # inputs between the levels have no right answer, nor has a decision of the caller's own
+    # inputs between the levels have no right answer, and neither has a caller's own decision
     if isinstance(model, HookedMLP) and decide is None:
         target = model.cfg.target
         if target is not None and read.bits is not None:
@@ -340,7 +341,7 @@ def _require_value(value: object) -> None:
 
 
 def _name_of_value(value: AblationValue, source: str, seed: int) -> str:
-    """The value as text, with where it comes from."""
+    """The value as text, with its source."""
     if not isinstance(value, str):
         return "given"
     if value == "mean":
@@ -353,7 +354,7 @@ def _joint_sets(model: HookedModel, sites: Sites | None, rule: SubsetRule) -> tu
     entries = site_sets(model, sites)
     if not entries:
         raise XorMiError("no sites given; an ablation needs at least one")
-    # Counted before anything is listed: 2^n of them would fill the memory first.
+    # Counted before anything is listed: 2^n sets would fill the memory.
     n, size = len(entries), SUBSET_SIZES[rule]
     count = 2**n - 1 if size is None else comb(n, size)
     if count > MAX_SUBSETS:
@@ -370,9 +371,9 @@ def _joint_sets(model: HookedModel, sites: Sites | None, rule: SubsetRule) -> tu
 def _where_a_mean_is(
     model: HookedModel, inputs: Examples, sets: Sequence[SiteSet]
 ) -> Sequence[int]:
-    """The numbers of the sets all of whose hooks carry numbers that have a mean of their kind.
+    """The numbers of the sets whose hooks all carry numbers that have a mean of their own kind.
 
-    The hooks of the others are named in a warning.
+    A warning names the hooks of the other sets.
 
     Raises:
         XorMiError: there is no such set.
@@ -403,20 +404,20 @@ def _where_a_mean_is(
 def _with_nan(
     values: Float[Tensor, "function tried row"], tried: Sequence[int], n_sets: int
 ) -> Float[Tensor, "function site row"]:
-    """What was read of the sets that were run, with NaN for those that were not."""
+    """The numbers of the sets that were run, with NaN for the sets that were not."""
     everyone = values.new_full((len(values), n_sets, values.shape[2]), nan)
     everyone[:, list(tried)] = values
     return everyone
 
 
 def _undecided_elsewhere(decided: Decided, tried: Sequence[int], n_sets: int) -> Decided:
-    """Decisions of the sets that were run, with undecided for those that were not."""
+    """Decisions of the sets that were run, and "undecided" for the sets that were not."""
     after = _with_nan(decided.after.unsqueeze(0), tried, n_sets)[0]
     return Decided(decided.before, after, partial(_or_undecided, decided.decisions_by))
 
 
 def _or_undecided(decisions_by: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-    """The decisions, -1 where there is nothing to decide by."""
+    """The decisions, -1 if there is no number to decide by."""
     is_known = ~values.isnan()
     known = decisions_by(torch.where(is_known, values, 0.0))
     return torch.where(is_known, known, UNDECIDED)
@@ -431,7 +432,7 @@ def _replaced(
     activation: Tensor,
     numbers: Tensor,
 ) -> Tensor:
-    """What the activations of these inputs are replaced by; those after them are the reference."""
+    """What these inputs' activations are replaced by; the inputs after them are the reference."""
     del hook_name
     reference = activation[n_inputs:] if has_reference else None
     return _replacement(value, activation[:n_inputs], reference, seed)[numbers]
@@ -485,7 +486,7 @@ def _resampled(activation: Tensor, reference: Tensor | None, seed: int) -> Tenso
         raise XorMiError(
             "resampling needs at least two inputs, so that each can get another one's activation"
         )
-    # A cyclic shift: nobody keeps its own activation, as somebody might in a shuffle.
+    # A cyclic shift: no input keeps its own activation, which could happen in a shuffle.
     shift = 1 + int(torch.randint(n - 1, (1,), generator=generator))
     return activation.roll(shift, 0)
 
@@ -501,7 +502,7 @@ def _read_inputs(model: HookedModel, rows: Inputs | None) -> NamedInputs:
         raise XorMiError("no rows given; an ablation needs at least one input")
     if isinstance(model, HookedMLP):
         return read_inputs(model, given)
-    # one number per input too, [input], as a model of one number takes it
+    # [input] counts too: a model that takes one number per input
     if is_array(rows) and getattr(rows, "ndim", 0) > 0:
         inputs = as_inputs(model, rows, "rows").clone()
         return NamedInputs(tuple([str(i) for i in range(len(inputs))]), inputs, None)

@@ -1,4 +1,4 @@
-"""how often a model and an algorithm decided alike under interchange: the result."""
+"""the result of interchanges: how often a model and an algorithm decided alike."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,32 +12,32 @@ from xor_mi.finding import Finding
 from xor_mi.interventions._sites import Coordinates
 
 JOINT = "(joint)"
-"""All aligned variables at once, each with a source of its own."""
+"""The name for all aligned variables at once, each with its own source."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class InterchangeAccuracy(Finding):
     """How often model and algorithm decide alike under interchange.
 
-    What was interchanged has a name: a variable of the algorithm, or "(joint)" for all of them at
-    once; of `das_accuracy` "das". Controls have names and counts of their own.
+    Each line is named after what was interchanged: a variable of the algorithm, or "(joint)" for
+    all of them at once; in `das_accuracy` it is "das". Controls have their own names and counts.
 
     Attributes:
         n_agreed: name -> interchanges decided alike.
         n_runs: name -> how many were tried.
-        n_possible: name -> how many there are: one per base input and source inputs. Where fewer
+        n_possible: name -> how many exist: one per base input and choice of source inputs. If fewer
             were tried, they are a sample.
         n_matched_value: name -> interchanges on which the output also *is* the predicted 0 or 1;
-            None where this is not measured, as by argmax, where no single output says 0 or 1.
-        sites: name -> where it was taken from the source.
-        n_inputs: the inputs that base and sources are taken from.
+            None if this is not measured, as by argmax, where no single output says 0 or 1.
+        sites: name -> the sites whose values were taken from the source.
+        n_inputs: how many inputs base and sources are taken from.
         n_differing: on how many of them model and algorithm decide differently before anything is
             interchanged.
         seed: of the samples, and of the controls.
-        controls: name -> which control it is; the names that are none are not in it.
-        why_not: control -> why it could not be had.
+        controls: name -> which control it is; names that are not controls are left out.
+        why_not: control -> why it could not be run.
         coordinates: what was intervened on and how.
-        subspace: an orthonormal basis of what DAS learned, [width, rank]; None elsewhere.
+        subspace: an orthonormal basis of what DAS learned, [width, rank]; None in other results.
     """
 
     n_agreed: dict[str, int]
@@ -55,7 +55,7 @@ class InterchangeAccuracy(Finding):
 
     @property
     def is_exhaustive(self) -> bool:
-        """Whether every interchange there is was tried, and no sample of them."""
+        """Whether all interchanges were tried, not only a sample of them."""
         return self.n_runs == self.n_possible
 
     def __str__(self) -> str:
@@ -67,7 +67,8 @@ class InterchangeAccuracy(Finding):
         return "\n".join([*lines, *self._notes()])
 
     def _notes(self) -> list[str]:
-        """What else is said: a sample, other decisions before, controls that could not be had."""
+        """What else to know: a sample, decisions that differ before, controls that could not be
+        run."""
         lines: list[str] = []
         if not self.is_exhaustive:
             sampled = [name for name, n in self.n_possible.items() if self.n_runs[name] < n]
@@ -110,7 +111,7 @@ class InterchangeAccuracy(Finding):
         By default of all variables jointly, or of the only one there is, controls apart.
 
         Raises:
-            XorMiError: a name that is not there, or none given where there are several.
+            XorMiError: a name that is not there, or no name if there are several.
         """
         if what is None:
             asked = [name for name in self.n_runs if name not in self.controls]

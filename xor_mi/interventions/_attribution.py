@@ -1,7 +1,7 @@
 """model, pairs, sites, one method -> a score per metric, site and pair.
 
-What is asked for is read and checked here as `patch_sweep` does it, also for `score_methods`, and
-so is what a method gives back. The methods themselves are in `_methods`.
+Arguments are read and checked here as in `patch_sweep`, also for `score_methods`, and so are the
+scores that a method returns. The methods themselves are in `_methods`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ LOOK_THEMSELVES = ("exact_patching", "shapley", "attribution_patching", "integra
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Attribution(Finding):
-    """One method's scores, in each metric's units; NaN at hooks without a gradient that it needs.
+    """One method's scores, in each metric's units; NaN at hooks without a gradient if it needs one.
 
     Attributes:
         pairs: (clean, corrupted) as text.
@@ -57,8 +57,8 @@ class Attribution(Finding):
         scores: [metric, site, pair].
         coordinates: what was intervened on and how.
         pair_names: what each pair is called; "clean -> corrupted" by default.
-        scale: the size of what the scores of the first metric are made of; 0 where that is not
-            known.
+        scale: the size of the numbers that the scores of the first metric are made of; 0 if that is
+            not known.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -109,7 +109,7 @@ class Attribution(Finding):
 
 @dataclass(frozen=True)
 class Request:
-    """What `attribute` and `score_methods` are asked, checked."""
+    """The checked arguments of `attribute` and `score_methods`."""
 
     pairs: tuple[tuple[str, str], ...]
     clean: Examples
@@ -140,16 +140,16 @@ def attribute(
     """One method's scores of every site for every pair.
 
     Args:
-        pairs, sites: as in `patch_sweep`, but single sites only.
-        method: one of `METHODS`, or a function with their signature. At a hook of whole numbers,
-            and wherever else a gradient is asked for and there is none, the score is NaN, as one
-            warning says.
+        pairs, sites: as in `patch_sweep`, but only single sites.
+        method: one of `METHODS`, or a function with their signature. The score is NaN at a hook of
+            whole numbers, and wherever else a method needs a gradient that does not exist; one
+            warning says so.
         metrics: as in `patch_sweep`.
         decide: a decision of `xor_mi.metrics`, such as `by_tokens(one, zero)`, whose score is the
             metric; in place of metrics.
         model_kwargs: as in `patch_sweep`; a function of your own gets none.
         pair_names: as in `patch_sweep`.
-        max_batch_bytes: as in `patch_sweep`; a function of your own sees to it itself.
+        max_batch_bytes: as in `patch_sweep`; a function of your own has to keep to it itself.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> scored = attribute(textbook_xor(), [("01", "11")], method="integrated_gradients")
@@ -157,8 +157,9 @@ def attribute(
     [-1.0, 2.0]
 
     Raises:
-        XorMiError: an unknown method or one that is not for this model, a set of sites, sites none
-            of which has a gradient that the method needs, and all that `patch_sweep` refuses.
+        XorMiError: an unknown method or one that does not work on this model, a set of sites, a
+            method that needs a gradient at sites that all have none, and all that `patch_sweep`
+            refuses.
     """
     metrics = metric_of(metrics, decide)
     given = metrics is not None
@@ -199,16 +200,16 @@ def attribute(
 
 
 def metric_of(metrics: Metrics | None, decide: ScoreAbove | None) -> Metrics | None:
-    """The metrics, or the score of a decision that is given in their place.
+    """The metrics, or the score of the decision that is given instead.
 
     Raises:
-        XorMiError: both of them, or a decision without a score.
+        XorMiError: both are given, or a decision without a score.
     """
     if decide is None:
         return metrics
     if metrics is not None:
         raise XorMiError(
-            "metrics and decide are given, and here the one stands in place of the other; give one"
+            "metrics and decide are both given, and each names the metric; give one of them"
         )
     if not isinstance(decide, ScoreAbove):
         raise XorMiError(
@@ -274,11 +275,11 @@ def _method(method: str | Method) -> tuple[str, Method]:
 
 
 class Scored(NamedTuple):
-    """What a method gave.
+    """The result of a method.
 
     Attributes:
         scores: [site, pair].
-        reasons: hook name -> why it has no gradient, and its scores are NaN.
+        reasons: hook name -> why it has no gradient, so that its scores are NaN.
     """
 
     scores: Tensor
@@ -291,11 +292,11 @@ def is_ours(method: Method) -> bool:
 
 
 def scores_by(method: Method, model: HookedModel, request: Request, metric: Metric) -> Scored:
-    """One method's scores [site, pair], checked to be laid out so.
+    """One method's scores, checked to be [site, pair].
 
     Raises:
-        XorMiError: a method that gives something else: transposed scores would be read as those of
-            other sites and pairs.
+        XorMiError: a method that gives another shape: transposed scores would be read as the scores
+            of other sites and pairs.
     """
     reasons: Mapping[str, str] = {}
     if is_ours(method):
@@ -306,7 +307,8 @@ def scores_by(method: Method, model: HookedModel, request: Request, metric: Metr
         if function in ESTIMATES:
             scores, reasons = ESTIMATES[function](*asked, **settings)
         else:
-            bounded: Any = function  # the package's own methods take the bound, others need not
+            # the package's own methods take the bound; others do not have to
+            bounded: Any = function
             scores = bounded(*asked, **settings)
     elif request.clean.each or request.clean.whole:
         raise XorMiError(
@@ -334,7 +336,7 @@ def _warn_of_scores(
     """Name the first score that is not finite, and say how many there are.
 
     Args:
-        without: hooks that have no gradient, of which it is known.
+        without: hooks that are known to have no gradient.
     """
     has_gradient = torch.tensor([site.hook_name not in without for site in request.sites])
     bad = (~scores.isfinite() & has_gradient.to(scores.device)[:, None]).nonzero()
@@ -349,7 +351,7 @@ def _warn_of_scores(
 
 
 def warn_of_work_in_place(model: HookedModel, request: Request, methods: Iterable[Method]) -> None:
-    """Warn where a method of the caller's own may read caches that the model has spoiled."""
+    """Warn if a caller's own method may read cached values that the model has changed since."""
     if isinstance(model, HookedMLP) or all(map(is_ours, methods)):
         return
     names = {site.hook_name for site in request.sites}

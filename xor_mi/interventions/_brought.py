@@ -1,4 +1,4 @@
-"""what a caller brings -> inputs, their bits and what is decided, of any hooked model.
+"""what a caller gives for any hooked model -> inputs, their bits, and how it decides.
 
 On a HookedMLP everything has a default: all rows, their bits, the network's own rule. Of another
 model the caller says what it is run on (`inputs=`), which bits these have (`features=`), and what
@@ -28,9 +28,10 @@ def brought_examples(
     """What the model is run on, with its keyword inputs.
 
     Raises:
-        XorMiError: none where there is no default, no numbers, or keyword inputs that do not fit.
+        XorMiError: no inputs if there is no default, inputs without numbers, or keyword inputs that
+            do not fit.
     """
-    # of a HookedMLP rows too, as text or as bits
+    # a HookedMLP takes rows too, as text or as bits
     if isinstance(model, HookedMLP) and not _is_table(inputs):
         values = read_inputs(model, inputs).values
     elif inputs is None:
@@ -59,7 +60,7 @@ def brought_features(
     """The bits of the inputs, by default those that a HookedMLP's inputs stand for.
 
     Raises:
-        XorMiError: features that are not one bit per input, or none where there is no default.
+        XorMiError: features that are not one bit per input, or no features if there is no default.
     """
     if features is not None:
         return read_features(features, len(examples), at_most=at_most)
@@ -93,7 +94,7 @@ def first_of_each(examples: Examples, rows: Sequence[str]) -> Int[Tensor, " inpu
     Raises:
         XorMiError: one input with two combinations of the features.
     """
-    # inputs of no numbers, as of a model that holds its own, are not told to be equal
+    # empty inputs, as of a model that holds its own, do not count as equal
     if not examples.inputs.numel():
         return torch.arange(len(examples))
     _, number_of = distinct_examples(_without_minus_zero(examples))
@@ -110,7 +111,7 @@ def first_of_each(examples: Examples, rows: Sequence[str]) -> Int[Tensor, " inpu
 
 
 def _without_minus_zero(examples: Examples) -> Examples:
-    """0.0 and -0.0 are one input here: they are not evidence of each other."""
+    """The inputs with 0.0 in place of -0.0: the two are one input here."""
     inputs = examples.inputs
     return Examples(inputs + 0.0 if inputs.is_floating_point() else inputs, examples.each)
 
@@ -118,11 +119,11 @@ def _without_minus_zero(examples: Examples) -> Examples:
 def brought_readers(
     model: HookedModel, examples: Examples, output: int, decide: Decide | None
 ) -> Readers:
-    """What reads the decision off the outputs, by default that of a HookedMLP's own rule.
+    """What reads the decision off the outputs, by default a HookedMLP's own rule.
 
     Raises:
-        XorMiError: a decision that the network does not make, or none where there is no default,
-            with the shape of the outputs.
+        XorMiError: a decision that the network does not make, or no decision if there is no
+            default; the message has the shape of the outputs.
     """
     if decide is None and not isinstance(model, HookedMLP):
         outputs = require_tensor(examples[:1].call(model), 1)

@@ -17,7 +17,8 @@ def effects_table(
 ) -> pd.DataFrame:
     """The table of a notebook cell: per site, each metric's mean effect over pairs and its range.
 
-    Of more sites than a cell shows, those with the largest effects on the first metric come first.
+    If there are more sites than a cell shows, those with the largest effects on the first metric
+    come first.
 
     Args:
         named: metric and its effects, [site, pair].
@@ -69,5 +70,5 @@ def flips_found(flipped: Tensor, sites: Sequence[str]) -> str:
 
 
 def mean_sizes(effects: Tensor) -> Tensor:
-    """The mean absolute effect of each site, [site]; what is not finite counts as nothing."""
+    """The mean absolute effect of each site, [site]; an effect that is not finite counts as 0."""
     return effects.detach().double().abs().nan_to_num(0.0, 0.0, 0.0).mean(dim=1).cpu()

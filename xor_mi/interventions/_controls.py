@@ -24,16 +24,16 @@ SHUFFLED, UNTRAINED, OTHER_ROLE = "shuffled sites", "untrained network", "anothe
 """The kinds of control of `interchange_accuracy`."""
 
 MOST_OF_A_REASON = 160
-"""So many characters of another package's message are quoted."""
+"""At most this many characters of another package's message are quoted."""
 
 MOST_DRAWS, MOST_TRIES = 10, 200
-"""So many different other places are drawn at most, and so often it is tried."""
+"""At most this many different other places are drawn, in at most this many tries."""
 
 Moves = Mapping[int, tuple[Sequence[int], Sequence[int]]]
-"""Axis of an activation -> its entries that go elsewhere, and those that they may go to."""
+"""Axis of an activation -> its entries that are moved, and the entries that they may move to."""
 
 Goes = Mapping[int, Mapping[int, int]]
-"""Axis of an activation -> where each of its used entries goes."""
+"""Axis of an activation -> where each of its used entries is moved."""
 
 Model = TypeVar("Model", bound=HookedModel)
 
@@ -41,11 +41,11 @@ Model = TypeVar("Model", bound=HookedModel)
 def require_hooked_alike(
     given: HookedModel | None, controls: bool, examples: Examples, shapes: Shapes
 ) -> None:
-    """Refuse an untrained model that nothing asks for, or that has other activations.
+    """Refuse an untrained model that no control uses, or that has other activations.
 
     Args:
-        given: as `untrained=` of the caller.
-        shapes: of the model's activations at the hooks that are written.
+        given: the caller's `untrained=`.
+        shapes: those of the model's activations at the hooks that are written.
 
     Raises:
         XorMiError: naming the hook.
@@ -77,24 +77,24 @@ def untrained_copy(model: Model, seed: int) -> Model:
 
     assert isinstance(model, nn.Module)  # every hooked model is one
     try:
-        # a bridge prints where it is moved to
+        # a bridge prints the device that it is moved to
         with redirect_stdout(StringIO()):
             fresh: Model = reinitialized(model, seed)  # pyright: ignore[reportAssignmentType]
     # whatever a model's own copying, or a reset_parameters, may raise
     except Exception as error:
         reason = cut_short(str(error) or type(error).__name__, at_most=MOST_OF_A_REASON)
         raise XorMiError(
-            f"this {type(model).__name__} cannot be given fresh weights; give untrained=, such a "
-            f"model as it was before training (TransformerLens says: {reason})"
+            f"this {type(model).__name__} cannot be given fresh weights; give untrained=, the "
+            f"same model before its training (TransformerLens says: {reason})"
         ) from None
     return fresh
 
 
 class Shuffled(NamedTuple):
-    """The variables at other places.
+    """The variables, moved to other places.
 
     Attributes:
-        draws: different ones; none has all variables where some have nowhere to go.
+        draws: different sets of places; a variable that cannot go elsewhere is in none of them.
         why_not: variable -> why it has no other place.
     """
 
@@ -105,9 +105,10 @@ class Shuffled(NamedTuple):
 def shuffled(aligned: Alignment, shapes: Shapes, seed: int) -> Shuffled:
     """The variables at entries of their own hooks that the alignment has no site at.
 
-    Of each hook the sites move along one axis: the last one that all of them have an index on and
-    that has enough other entries. A subspace gets random directions of its site. What was apart
-    stays apart. Up to `MOST_DRAWS` different ones are drawn by seed, fewer where there are fewer.
+    The sites of a hook move along one axis: the last axis that all of them have an index on and
+    that has enough other entries. A subspace gets random directions of its site. Places that did
+    not overlap still do not. Up to `MOST_DRAWS` different draws are made by seed, or fewer if no
+    more exist.
     """
     generator = torch.Generator().manual_seed(seed)
     places = list(chain.from_iterable(aligned.values()))
@@ -130,12 +131,12 @@ def shuffled(aligned: Alignment, shapes: Shapes, seed: int) -> Shuffled:
 
 
 def _identity(places: Sequence[Placed]) -> Hashable:
-    """What equal places have in common, in any order; no two random bases are equal."""
+    """A key that is the same for equal places in any order; no two random bases are equal."""
     return frozenset([place.site if place.basis is None else id(place) for place in places])
 
 
 def _why_not(place: Placed, moves_at: Mapping[str, Moves | None], shapes: Shapes) -> str:
-    """Why a place cannot go elsewhere; '' where it can."""
+    """Why a place cannot be moved; '' if it can."""
     site = place.site
     if place.basis is not None:
         is_whole = place.basis.shape[1] == width_of(site, shapes)
@@ -148,9 +149,9 @@ def _why_not(place: Placed, moves_at: Mapping[str, Moves | None], shapes: Shapes
 
 
 def _moves(places: Sequence[Placed], hook_name: str, shape: Sequence[int]) -> Moves | None:
-    """Which entries of a hook change, and to which they may go; None where there are too few.
+    """Which entries of a hook are moved, and to which others; None if there are too few others.
 
-    None of those is one that the alignment uses.
+    The alignment uses none of the others.
     """
     sites = [place.site for place in places if place.site.hook_name == hook_name]
     axes = [_indexed_axes(site, shape) for site in sites]
@@ -161,7 +162,7 @@ def _moves(places: Sequence[Placed], hook_name: str, shape: Sequence[int]) -> Mo
             return {axis: (used, free)}
     if common:
         return None
-    # Of sites with an index on different axes all of these move, so that they stay apart.
+    # If sites have indices on different axes, all of these move, so that the sites stay apart.
     moves = {axis: _used_and_free(sites, axis, shape) for axis in set(chain.from_iterable(axes))}
     has_room = all(len(used) <= len(free) for used, free in moves.values())
     return moves if has_room else None
@@ -170,7 +171,7 @@ def _moves(places: Sequence[Placed], hook_name: str, shape: Sequence[int]) -> Mo
 def _used_and_free(
     sites: Sequence[Site], axis: int, shape: Sequence[int]
 ) -> tuple[list[int], list[int]]:
-    """The numbers on an axis that the sites have, and the others."""
+    """The numbers on an axis that the sites use, and the other numbers."""
     indexed = [site for site in sites if axis in _indexed_axes(site, shape)]
     used = set(chain.from_iterable([site.axes(shape)[axis] for site in indexed]))
     return sorted(used), [number for number in range(shape[axis]) if number not in used]
@@ -201,7 +202,7 @@ def _draw(
 
 
 def _goes(moves: Moves, generator: torch.Generator) -> Goes:
-    """Where each used number of an axis goes, no two to one place."""
+    """Where each used number of an axis is moved, no two to the same place."""
     goes: dict[int, dict[int, int]] = {}
     for axis, (used, free) in moves.items():
         order = torch.randperm(len(free), generator=generator)[: len(used)].tolist()
@@ -210,13 +211,13 @@ def _goes(moves: Moves, generator: torch.Generator) -> Goes:
 
 
 def _indexed_axes(site: Site, shape: Sequence[int]) -> list[int]:
-    """The axes of which a site takes some entries and leaves some."""
+    """The axes on which a site has some of the entries, but not all."""
     named = site.axes(shape)
     return [axis for axis, numbers in enumerate(named) if len(numbers) < shape[axis]]
 
 
 def _moved(site: Site, shape: Sequence[int], goes: Goes) -> Site:
-    """A site with its entries gone to other places."""
+    """A site with its entries moved."""
     index: list[Entry] = list(site.index)
     numbers_of = site.axes(shape)
     for axis in _indexed_axes(site, shape):
@@ -230,10 +231,10 @@ def _moved(site: Site, shape: Sequence[int], goes: Goes) -> Site:
 def _random_bases(
     places: Sequence[Placed], shapes: Shapes, generator: torch.Generator
 ) -> dict[int, Tensor]:
-    """Random directions in place of each basis, by the identity of the basis.
+    """Random directions for each basis, by the identity of the basis.
 
-    Those of one site are perpendicular, as the bases are. Where they leave no direction of the site
-    out, there are no others.
+    Directions of one site are perpendicular, as the bases are. If the bases fill the site, there
+    are no other directions.
     """
     bases_at: dict[Site, list[Tensor]] = {}
     for place in places:

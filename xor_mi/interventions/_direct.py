@@ -1,11 +1,11 @@
-"""model, clean, corrupted, sites, metric -> what each site adds to the logits by itself.
+"""model, clean, corrupted, sites, metric -> what each site adds to the logits directly.
 
 On a HookedMLP it is read off the readout's weights. On a transformer it is direct logit
 attribution: what a site writes into the residual stream, times the direction of the metric there,
 with the last norm's scale frozen at the corrupted run (Elhage et al. 2021, "A Mathematical
-Framework for Transformer Circuits"; TransformerLens' `ActivationCache.logit_attrs`). That the
-stream is the sum of what is written into it, and that the logits are linear in it, is checked on
-the model's own numbers, and a model of which it is not true is refused.
+Framework for Transformer Circuits"; TransformerLens' `ActivationCache.logit_attrs`). That needs a
+stream that is the sum of what is written into it, and logits that are linear in it: both are
+checked on the model's own numbers, and other models are refused.
 """
 
 import warnings
@@ -39,10 +39,10 @@ from xor_mi.model import HookedMLP, warn
 from xor_mi.model._residual import Block, ResidualStream, residual_stream
 
 NEAR, ROUNDINGS = 1e-4, 16
-"""Two sums are the same up to this part of their largest term, or so many roundings of it."""
+"""Two sums are the same up to this fraction of their largest term, or this many roundings of it."""
 
 
-@torch.inference_mode(mode=False)  # the caller's own may be on, and has no gradients
+@torch.inference_mode(mode=False)  # the caller may have switched it on, and it has no gradients
 def direct_logit(
     model: HookedModel,
     clean: Tensor | Examples,
@@ -52,21 +52,22 @@ def direct_logit(
     *,
     max_batch_bytes: int | None = None,
 ) -> Float[Tensor, "site pair"]:
-    """Direct logit contribution: what a site itself adds to the logit, clean - corrupted.
+    """Direct logit contribution: what a site itself adds to the logit, clean - corrupted, [site,
+    pair].
 
-    0 for sites further back, which reach the logits only through others; of a transformer a
+    It is 0 for sites further back, which reach the logits only through others; on a transformer a
     warning names their hooks.
 
-    Of a HookedMLP without output activation, and a metric that is one of its outputs, or the
-    difference y1 - y0 that argmax over two decides by: readout weight times activation for units
-    and edges of the last hidden layer, and for inputs and edges of direct connections; the logit's
-    own difference for the output.
+    A HookedMLP must have no output activation, and the metric must be one of its outputs, or the
+    difference y1 - y0 by which argmax over two decides. Units and edges of the last hidden layer,
+    and inputs and edges of direct connections, then have readout weight times activation; the
+    output has the logit's own difference.
 
-    Of a transformer, and a metric that is linear in the logits: embeddings, outputs of attention
-    and of MLPs, heads (attn.hook_z) and neurons (mlp.hook_post), through the last norm with its
-    scale frozen at the corrupted run. Without a norm the contributions of all components sum to the
-    metric's whole change. A hook of the residual stream itself holds the sum of all that was
-    written before it, so its score is theirs together (the "logit lens"), and no part of its own.
+    On a transformer the metric must be linear in the logits. Embeddings, outputs of attention and
+    of MLPs, heads (attn.hook_z) and neurons (mlp.hook_post) are taken through the last norm, with
+    its scale frozen at the corrupted run. Without a norm the contributions of all components sum to
+    the metric's whole change. A hook of the residual stream itself holds the sum of all that was
+    written before it, so its score is the sum of their scores (the "logit lens").
 
     Raises:
         XorMiError: another model, a metric that is not linear in the logits, or a transformer whose
@@ -98,7 +99,7 @@ def _of_mlp(
     if shares is None or model.cfg.out_act_fn != "identity":
         argmax = ", or the difference of two by argmax" if model.rule.name == "argmax" else ""
         raise XorMiError(
-            f"direct_logit is about a logit itself; give a metric that is one output{argmax}, of "
+            f"direct_logit measures a logit itself; give a metric that is one output{argmax}, of "
             "a network without output activation"
         )
     readout = Unit(model.cfg.n_layers, 0, is_output=True)
@@ -135,12 +136,12 @@ def _of_mlp(
 
 
 def _shares_of_outputs(metric: Metric, model: HookedMLP) -> dict[int, float] | None:
-    """Output -> its share in this metric, where it is one output or argmax's difference of two."""
+    """Output -> its share in this metric, if that is one output or argmax's difference of two."""
     with torch.no_grad():
         outputs = model(model.rows())
     try:
         values = checked_metric(metric, outputs)
-    except XorMiError:  # one whose labels are those of the pairs is not an output itself
+    except XorMiError:  # a metric with labels for these pairs is not an output itself
         return None
     for k in range(model.cfg.d_out):
         if torch.equal(values, outputs[:, k]):
@@ -207,7 +208,7 @@ def _directions(
     frozen: Mapping[str, Tensor],
     at_outputs: Tensor,
 ) -> dict[str, Tensor]:
-    """What one more of each entry of a hook adds to the metric directly, [row, pair, ...].
+    """What adding 1 to each entry of a hook adds to the metric directly, [row, pair, ...].
 
     Hooks that reach the logits only through others have none.
     """
@@ -215,7 +216,7 @@ def _directions(
     beyond = [name for name in asked if name in stream.beyond]
     outputs_of: dict[str, list[Tensor]] = {stream.inside[name]: [] for name in through}
     with warnings.catch_warnings():
-        # A bridge says that a frozen scale takes its own arithmetic, which is what is wanted.
+        # A bridge warns that a frozen scale uses its own arithmetic, which is what is wanted here.
         warnings.simplefilter("ignore", UserWarning)
         run = run_with_graph(
             model, inputs, [stream.last, *through, *beyond], replaced=frozen, kept=outputs_of
@@ -235,7 +236,7 @@ def _directions(
     return directions
 
 
-# what makes contributions add up, checked on the model's own numbers
+# checks on the model's own numbers that contributions add up
 
 
 def _require_sums(
@@ -290,7 +291,7 @@ def _require_linear_metric(
     )
     if not (linear and same):
         raise XorMiError(
-            "direct_logit is about the logits themselves; give a metric that is linear in them, "
+            "direct_logit measures the logits themselves; give a metric that is linear in them, "
             "such as the difference of two logits"
         )
 
@@ -344,12 +345,12 @@ def _require_linear_map(
 
 
 def _is_sum_of(whole: Tensor, parts: Sequence[Tensor]) -> bool:
-    """Whether a tensor is the sum of others, but for rounding."""
+    """Whether a tensor is the sum of others, up to rounding."""
     terms = torch.stack([in_float32(part) for part in parts])
     return _is_near(in_float32(whole), terms.sum(0), terms.abs().amax(), whole.dtype)
 
 
 def _is_near(a: Tensor, b: Tensor, largest: Tensor, dtype: torch.dtype) -> bool:
-    """Whether two tensors are the same, but for rounding of terms as large as this."""
+    """Whether two tensors are the same, up to the rounding of terms as large as this."""
     allowed = max(NEAR, ROUNDINGS * torch.finfo(dtype).eps)
     return bool(((a - b).abs() <= allowed * largest).all())

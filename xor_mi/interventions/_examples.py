@@ -1,6 +1,6 @@
 """inputs and keyword inputs of a model -> examples that can be picked, repeated and run.
 
-A model may write into what it is given. So every forward gets copies.
+A model may write into its inputs, so every forward gets copies.
 """
 
 import inspect
@@ -19,12 +19,12 @@ from xor_mi.truth import ArrayLike, is_array
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """What a model is run on: inputs, with what its forward takes beside them.
+    """What a model is run on: inputs, and the keyword inputs of its forward.
 
     Attributes:
         inputs: [example, ...].
         each: keyword inputs with one entry per example, name -> [example, ...].
-        whole: keyword inputs that every forward gets as they are.
+        whole: keyword inputs that every forward gets unchanged.
     """
 
     inputs: Tensor
@@ -119,7 +119,8 @@ def pairs_of_examples(
 
 
 def _sides(value: object) -> list[Tensor]:
-    """A keyword input of the clean inputs and of the corrupted ones; empty where it has none."""
+    """A keyword input for the clean inputs and for the corrupted ones; empty if it is not per
+    pair."""
     if isinstance(value, Tensor):
         return [value, value]
     entries = value if isinstance(value, tuple) and len(value) == 2 else ()
@@ -128,7 +129,7 @@ def _sides(value: object) -> list[Tensor]:
 
 
 def read_kwargs(model: HookedModel, model_kwargs: ModelKwargs | None) -> dict[str, object]:
-    """The keyword inputs by name, none where nothing is given."""
+    """The keyword inputs by name; none if nothing is given."""
     if model_kwargs is None:
         return {}
     require_kind("model_kwargs", model_kwargs, Mapping, give="names and values of the forward")
@@ -147,7 +148,7 @@ def _require_taken(model: HookedModel, names: Iterable[str]) -> None:
     """Refuse keyword inputs that the model's forward does not take."""
     try:
         parameters = inspect.signature(getattr(model, "forward", model)).parameters.values()
-    except (TypeError, ValueError):  # one that cannot be read
+    except (TypeError, ValueError):  # a signature that cannot be read
         return
     if any(one.kind is one.VAR_KEYWORD for one in parameters):
         return
@@ -164,7 +165,7 @@ def _require_taken(model: HookedModel, names: Iterable[str]) -> None:
 
 
 def _as_tensors(name: str, value: object) -> object:
-    """An array as a tensor, and a tuple of two arrays as one of two tensors; all else as it is."""
+    """An array as a tensor, and two arrays as two tensors; anything else unchanged."""
     if isinstance(value, tuple) and len(value) == 2 and all(map(is_array, value)):
         return tuple([_as_tensors(name, side) for side in value])
     if isinstance(value, Tensor) or not is_array(value) or not getattr(value, "shape", ()):
@@ -212,7 +213,7 @@ def _require_batch_of(inputs: Tensor, name: str) -> Tensor:
 
 
 def require_finite_inputs(examples: Examples) -> None:
-    """Refuse inputs of which nothing can be said.
+    """Refuse inputs that are not finite.
 
     Raises:
         XorMiError: NaN or infinite entries.
@@ -226,8 +227,8 @@ def require_finite_inputs(examples: Examples) -> None:
 def distinct_examples(examples: Examples) -> tuple[Examples, Tensor]:
     """Examples -> those that differ, in order of appearance, and each one's number.
 
-    Equal is equal to the last bit, of the inputs and of the keyword inputs: 0.0 and -0.0 are two
-    inputs.
+    Examples are equal if their inputs and keyword inputs agree to the last bit: 0.0 and -0.0 are
+    two inputs.
 
     >>> distinct_examples(Examples(torch.tensor([[1.0], [0.0], [1.0]])))[1]
     tensor([0, 1, 0])
@@ -248,7 +249,7 @@ def distinct_inputs(inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _bytes_of_each(values: Tensor) -> list[bytes]:
-    """What each entry [entry, ...] is written as."""
+    """The bytes of each entry, [entry, ...]."""
     entries = values.detach().cpu().reshape(len(values), values[:1].numel()).contiguous()
     written = entries.view(torch.uint8)
     n_bytes, text = written.shape[1], written.numpy().tobytes()

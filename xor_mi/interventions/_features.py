@@ -29,8 +29,8 @@ def read_features(features: Features, n_inputs: int, *, at_most: int = MAX_INPUT
     """Features that a caller gives, checked to be one bit per input each.
 
     Raises:
-        XorMiError: no mapping or table of them, too many, or a feature that is not one bit per
-            input.
+        XorMiError: anything but a mapping or a table of features, too many of them, or a feature
+            that is not one bit per input.
     """
     if isinstance(features, pd.DataFrame):
         if len(set(map(str, features.columns))) < len(features.columns):

@@ -1,7 +1,7 @@
-"""a model and its inputs -> forwards, with a function at each hook, in as few as the bound allows.
+"""a model and its inputs -> as few forwards as the memory bound allows, a function at each hook.
 
-A model may work in place: change the activation that a hook point saw, or its own input. So every
-run gets a copy of the inputs, and what is kept of a hook is a copy made when it fires.
+A model may work in place and change the activation that a hook point saw, or its own input. So
+every run gets a copy of the inputs, and a hook's activation is copied when the hook fires.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ OnActivation = Callable[[Tensor], Tensor | None]
 """What happens at a hook: its activation -> a new one, or None to leave it."""
 
 MOST_INPUTS = 2**40
-"""More inputs than any memory holds, and a number that PyTorch can split by."""
+"""More inputs than any memory holds, and still a number that PyTorch can split by."""
 
 MLP_BATCH_BYTES, BATCH_BYTES = 2**24, 2**29
 """The default memory bound of one forward. A HookedMLP's larger batches leave the processor's cache
@@ -49,11 +49,11 @@ def cache_all(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """A plain run -> the outputs and what these hook points saw, by hook name.
 
-    In chunks where one batch would pass the memory bound.
+    It is run in chunks if one batch would exceed the memory bound.
 
     Raises:
-        XorMiError: a hook that did not fire exactly once or has no batch axis, or more than may be
-            held at once.
+        XorMiError: a hook that did not fire exactly once or has no batch axis, or activations that
+            need more memory than is allowed.
     """
     examples, hook_names = as_examples(inputs), set(hook_names)
     probed = None
@@ -73,7 +73,7 @@ def inputs_per_run(
     """How many inputs one forward may take, at least one.
 
     Args:
-        probed: what is known of the model's hooks, where it has been run already.
+        probed: what is known of the model's hooks, if it has been run already.
     """
     if max_batch_bytes is None:
         max_batch_bytes = MLP_BATCH_BYTES if isinstance(model, HookedMLP) else BATCH_BYTES
@@ -83,15 +83,16 @@ def inputs_per_run(
     else:
         probed = probe_hooks(model, inputs, warns=False) if probed is None else probed
         bytes_per_input = probed.bytes_per_example
-    # Twice, because an activation that is written on is a copy.
+    # Twice, because an activation that is written into is a copy.
     return max(1, min(max_batch_bytes // (2 * bytes_per_input), MOST_INPUTS))
 
 
 def bytes_per_row(model: HookedMLP) -> int:
-    """Known from the sizes, without a forward: every layer before and after its activation."""
+    """The bytes of every layer before and after its activation, from the sizes, without a
+    forward."""
     sizes = model.layer_sizes
     edges = sum(a * b for a, b in pairwise(sizes)) if model.cfg.use_edge_result else 0
-    # Direct connections: a term per edge where the edge hooks fire, else the outputs' sums.
+    # Direct connections: a term per edge if the edge hooks fire, else the outputs' sums.
     direct = sizes[-1] * (sizes[0] if model.cfg.use_edge_result else 1)
     numbers = 2 * sum(sizes) + edges + (direct if model.cfg.direct else 0)
     return numbers * bytes_per_number(model)
@@ -144,12 +145,12 @@ def run_plain(
 
 
 def _bytes_for(n_inputs: int, some: Tensor) -> int:
-    """The bytes that [input, ...] takes of all inputs, where it is known of some."""
+    """The bytes that [input, ...] takes for all inputs, from those of some inputs."""
     return n_inputs * some[0].numel() * some.element_size()
 
 
 def _empty_for(n_inputs: int, some: Tensor) -> Tensor:
-    """Room for [input, ...] of all inputs."""
+    """Memory for [input, ...] of all inputs."""
     return some.new_empty(n_inputs, *some.shape[1:])
 
 
@@ -187,7 +188,7 @@ def call_hooked(
 def _call(
     function: OnActivation, name: str, fired: Counter[str], activation: Tensor, hook: object
 ) -> Tensor | None:
-    """A function on an activation, as a hook of TransformerLens is called; and that it fired."""
+    """A function on an activation as a hook of TransformerLens, which counts that it fired."""
     del hook  # a TransformerBridge may call it by another name than the one asked for
     fired[name] += 1
     return function(activation)
@@ -207,9 +208,9 @@ def _keep(name: str, n_inputs: int, kept: list[Tensor], activation: Tensor) -> N
 def changed_in_place(
     model: HookedModel, inputs: Tensor | Examples, hook_names: Sequence[str]
 ) -> list[str]:
-    """Those of these hook points whose activation the model writes into after they fired.
+    """The hook points among these whose activation the model changes in place after they fired.
 
-    What another cache holds of them, without copies, is what was written.
+    A cache without copies holds the changed values.
     """
     seen: dict[str, list[tuple[Tensor, int]]] = {name: [] for name in hook_names}
     run_hooked(model, inputs, {name: partial(_keep_count, kept) for name, kept in seen.items()})

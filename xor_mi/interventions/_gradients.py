@@ -3,10 +3,10 @@
 It is taken in two steps, so that a missing gradient can be named: at the outputs first, where a
 metric that rounds or leaves torch has none, and from there back through the model to the hooks.
 
-Gradients are [row, input, ...]. There is one row where each input's metric reads its own outputs
-alone, which is the usual case. A metric that compares the inputs of a run, as one from which its
-mean is taken, has one row per input, the gradient of that input's metric at all the inputs:
-patching changes them all together, and a score has to add up what each of them does.
+Gradients are [row, input, ...]. There is one row if each input's metric reads only its own outputs,
+which is the usual case. A metric that compares the inputs of a run, as one from which its mean is
+taken, has one row per input, the gradient of that input's metric at all the inputs: patching
+changes them all together, and a score has to add up what each of them does.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,13 +28,13 @@ from xor_mi.interventions._sites import Site, entries_of
 from xor_mi.kinds import HookedModel, Metric
 
 WEIGHTS = 8
-"""Powers of two that tell the inputs of a run apart: a scaling by them rounds nothing."""
+"""Powers of two that tell the inputs of a run apart: scaling by one of them does not round."""
 
 INSTEAD = "use exact_patching"
 
 
 class NoGradientAt(XorMiError):
-    """Hooks at which no gradient is to be had, while others may have one.
+    """Hooks that have no gradient, while others may have one.
 
     Attributes:
         reasons: hook name -> why, in one sentence.
@@ -59,7 +59,7 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class NamedMetric:
-    """A metric under the caller's name for it, with the pairs as text: errors say both."""
+    """A metric under the caller's name for it, with the pairs as text, so that errors name both."""
 
     name: str
     metric: Metric
@@ -75,7 +75,7 @@ class NamedMetric:
 
 
 def pairs_of(metric: Metric) -> tuple[str, ...]:
-    """The pairs as text, where a metric comes with them."""
+    """The pairs as text, if a metric has them."""
     return metric.pairs if isinstance(metric, NamedMetric) else ()
 
 
@@ -96,13 +96,13 @@ def inputs_with_gradients(
     max_batch_bytes: int | None,
     probed: Probed | None = None,
 ) -> int:
-    """How many inputs one forward with gradients may take: they take as much memory again.
+    """How many inputs one forward with gradients may take; gradients double the memory of each.
 
     Args:
         probed: what is known of the model's hooks, where it has been run already.
 
     Raises:
-        XorMiError: weights that take part in no gradient.
+        XorMiError: weights that cannot take part in a gradient.
     """
     _require_ordinary_weights(model)
     return max(1, inputs_per_run(model, inputs, max_batch_bytes, probed) // 2)
@@ -120,10 +120,10 @@ def gradients_at(
 ) -> dict[str, Tensor]:
     """The gradient of a metric at each hook, [row, input, ...].
 
-    With at most `at_once` inputs in one forward. The metric sees the outputs of all of them.
+    One forward takes at most `at_once` inputs. The metric sees the outputs of all of them.
 
     Args:
-        n_pairs: the inputs are copies of so many, and the metric sees one copy after the other.
+        n_pairs: the inputs are this many pairs, copied; the metric sees one copy after the other.
         replaced: the activations that some hooks get instead of the model's own.
 
     Raises:
@@ -157,7 +157,7 @@ def gradients_where_any(
     groups: Iterable[Sequence[str]],
     seen: Mapping[str, Tensor],
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The gradients of those hooks that have one, by name, and why the others have none.
+    """The gradients of the hooks that have one, by name, and why the others have none.
 
     Args:
         gradients: hook names -> their gradients, as `gradients_at` gives them.
@@ -201,7 +201,7 @@ def times_difference(
         difference = in_float32(clean[name]) - in_float32(corrupted[name])
         products = gradients[name] * difference
         by_row = summed_over(site, products.flatten(0, 1)).view(products.shape[:2])
-        # With one row per pair, a row has what the change of each pair does to its metric.
+        # With one row per pair, a row holds what the change of each pair does to its metric.
         scores.append(by_row[0] if len(by_row) == 1 else by_row.sum(1))
     return torch.stack(scores)
 
@@ -223,7 +223,7 @@ def metric_gradients(metric: Metric, outputs: Tensor, n_pairs: int | None = None
     """The gradient of a metric at the outputs [input, ...], as [row, input, ...].
 
     Args:
-        n_pairs: the inputs are copies of so many, and the metric sees one copy after the other.
+        n_pairs: the inputs are this many pairs, copied; the metric sees one copy after the other.
 
     Raises:
         XorMiError: outputs or a metric without a gradient.
@@ -240,7 +240,7 @@ def metric_gradients(metric: Metric, outputs: Tensor, n_pairs: int | None = None
         with torch.enable_grad():
             values = _with_graph(metric, leaf)
         together = _weighted_gradient(values, leaf, torch.ones_like(values))
-        if alone is None:  # what the metric does to one copy it does to all
+        if alone is None:  # the metric treats all copies alike
             alone = _reads_alone(values, leaf, together)
         gradients.append(together.unsqueeze(0) if alone else _one_by_one(values, leaf))
     return gradients[0] if len(gradients) == 1 else torch.cat(gradients, dim=1)
@@ -262,7 +262,7 @@ def _with_graph(metric: Metric, outputs: Tensor) -> Tensor:
     """A metric's values, [input], of outputs that have a gradient."""
     try:
         values = metric(outputs)
-    except RuntimeError as error:  # it was fine without a gradient
+    except RuntimeError as error:  # the metric worked without a gradient
         raise XorMiError(
             f"this metric has no gradient ({_first_line(error)}); give one that is computed from "
             f"the outputs in torch, without changing them, or {INSTEAD}"
@@ -285,20 +285,21 @@ def _weighted_gradient(values: Tensor, leaf: Tensor, weights: Tensor) -> Tensor:
 
 
 def _reads_alone(values: Tensor, leaf: Tensor, together: Tensor) -> bool:
-    """Whether each input's metric reads its own outputs alone.
+    """Whether each input's metric reads only its own outputs.
 
-    Then a weight on its metric is that weight on its gradient.
+    If so, weighting its metric weights its gradient in the same way.
     """
     number = torch.arange(len(values), device=values.device)
     axes = [1] * (leaf.ndim - 1)
     step = 1
     while step < len(values):
-        # digit after digit of an input's number: no two have all of them alike
+        # by the digits of an input's number, one after the other: no two inputs have all digits
+        # alike
         exponents = (number // step) % WEIGHTS - WEIGHTS // 2
         weights = torch.ldexp(torch.ones_like(values), exponents)
         expected = together * weights.to(together).view(-1, *axes)
         weighted = _weighted_gradient(values, leaf, weights)
-        # a slope that is not finite is not a sign of another input
+        # a slope that is not finite does not show that another input is read
         if not torch.allclose(weighted, expected, rtol=0.0, atol=0.0, equal_nan=True):
             return False
         step *= WEIGHTS
@@ -345,7 +346,7 @@ def run_with_graph(
 def carried_back(outputs: Tensor, at_outputs: Tensor, places: Sequence[Tensor]) -> list[Tensor]:
     """A gradient at some tensor, [row, ...], as one at tensors before it, each [row, ...].
 
-    Zero where none of it is reached.
+    It is zero at tensors that the gradient does not reach.
     """
     if not outputs.requires_grad:
         return [place.new_zeros(len(at_outputs), *place.shape) for place in places]
@@ -395,7 +396,7 @@ def _require_no_change(
 ) -> None:
     """Refuse hooks that no gradient reaches although the metric changes with their activation.
 
-    A gradient that is zero, as at the kink of a ReLU, is one that reaches them.
+    A gradient of zero, as at the kink of a ReLU, counts as reaching them.
     """
     places = [run.added[name] for name in names]
     reached: Sequence[Tensor | None] = [None] * len(names)
@@ -436,10 +437,10 @@ def _add_zero(
     new: Tensor | None,
     activation: Tensor,
 ) -> Tensor | None:
-    """An activation, or another one in its place, with a zero added that is kept.
+    """An activation, or its replacement, with a zero added to it; the zero is kept.
 
-    The gradient of the zero is that of the activation, which itself stays untouched. Where there is
-    none, the reason is kept instead.
+    The gradient of the zero is that of the activation, which itself does not change. If there is no
+    gradient, the reason is kept instead.
     """
     hook_that_keeps(name, n_inputs, [])(activation)
     if not _has_gradient(activation):
@@ -457,7 +458,7 @@ def _add_zero(
 
 
 def _has_gradient(activation: Tensor) -> bool:
-    # PyTorch adds no numbers of 8 bits.
+    # PyTorch cannot add 8-bit numbers.
     return activation.is_floating_point() and activation.element_size() > 1
 
 
@@ -519,9 +520,9 @@ def _require_ordinary_weights(model: HookedModel) -> None:
 
 @contextmanager
 def in_one_sentence() -> Iterator[None]:
-    """torch's words on a gradient that it cannot take, as an error that says what to do.
+    """Turn torch's message on a gradient that it cannot take into an error that says what to do.
 
-    What else may go wrong in a model is not ours to answer.
+    Other errors of a model are passed on.
     """
     try:
         yield

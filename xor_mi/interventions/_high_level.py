@@ -1,7 +1,7 @@
-"""formulas over bits -> an algorithm that a network may implement.
+"""formulas over bits -> a high-level model: an algorithm that a network may implement.
 
-Variables computed from the inputs, and an output computed from them, and from inputs directly where
-it names them.
+Its variables are computed from the inputs. Its output is computed from the variables, and from
+inputs that its formula names.
 """
 
 import re
@@ -18,13 +18,13 @@ from xor_mi.truth import BooleanFunction, row_numbers
 WORD = re.compile(r"[A-Za-z_]\w*")
 
 NUMBERED = re.compile(r"x(0|[1-9]\d*)")
-"""x0, x1, ...: an input by its number, whatever else it is called."""
+"""x0, x1, ...: an input by its number, even if it also has a name."""
 
 LETTER = re.compile(r"[a-dx-z]", re.IGNORECASE)
-"""What stands for an input in a formula where inputs have no names of their own."""
+"""The words for an input in a formula if inputs have no names of their own."""
 
 OPERATORS = ("and", "or", "not", "xor")
-"""Words of a formula that are not variables."""
+"""Words of a formula that cannot name variables."""
 
 READ = (*OPERATORS, "nand", "nor", "xnor", "implies", "nimp", "true", "false")
 """Words that a formula may have beside its inputs."""
@@ -38,8 +38,8 @@ class HighLevelModel:
 
     Attributes:
         variables: name -> formula over the inputs, x0, x1, ... or by their names.
-        output: formula over the variables' names, and over inputs that it uses directly. Where a
-            variable is called by a letter, as a is one of x0, the variable is meant.
+        output: formula over the variables' names, and over inputs that it uses directly. A variable
+            called `a` hides the `a` that stands for x0.
         inputs: names of the inputs, in order; none by default. x0, x1, ... may be used as well.
 
     >>> HighLevelModel({"either": "x0 | x1", "both": "x0 & x1"}, "either & ~both").table(2)
@@ -48,8 +48,8 @@ class HighLevelModel:
     (0, 1, 1, 0)
 
     Raises:
-        XorMiError: no variables, an output that names another one, names of inputs or variables
-            that are not words or are there twice, or anything but text.
+        XorMiError: no variables, an output that uses an unknown variable, names of inputs or
+            variables that are not words or appear twice, or anything but text.
     """
 
     variables: Mapping[str, str]
@@ -57,7 +57,7 @@ class HighLevelModel:
     inputs: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        # what is empty is answered below
+        # an empty mapping is answered below
         if self.variables:
             either = "names with formulas, such as {'either': 'x0 | x1'}"
             require_kind("variables", self.variables, Mapping, give=either)
@@ -75,10 +75,10 @@ class HighLevelModel:
                 "an algorithm needs at least one variable, such as {'either': 'x0 | x1'}"
             )
         self._require_names()
-        _ = self.readout  # raises where the output names an unknown variable
+        _ = self.readout  # raises if the output names an unknown variable
 
     def _require_names(self) -> None:
-        """The names of the inputs are words, each of one input and of no variable."""
+        """The names of the inputs must be words, each for one input and for no variable."""
         names = self.inputs
         if isinstance(names, str) or not isinstance(names, Sequence):
             raise XorMiError(
@@ -132,7 +132,7 @@ class HighLevelModel:
             if word.lower() in OPERATORS:
                 return word
             number = self._number_of(word)
-            assert number is not None  # direct_inputs has looked at every word
+            assert number is not None  # direct_inputs has checked every word
             return f"x{len(places) + direct.index(number)}"
 
         formula = WORD.sub(lambda match: place(match[0]), self.output)
@@ -142,8 +142,8 @@ class HighLevelModel:
         """Every variable on every input row.
 
         Raises:
-            XorMiError: a formula that names an input that is not there, or a number of inputs other
-                than that of their names.
+            XorMiError: a formula that names an input that does not exist, or a number of inputs
+                that is not that of their names.
         """
         if self.inputs and n_inputs != len(self.inputs):
             raise XorMiError(
@@ -179,8 +179,8 @@ class HighLevelModel:
             inputs: the bits of the inputs, needed where the output uses some of them directly.
 
         Raises:
-            XorMiError: no tensor of bits with one entry per variable, or no inputs where the output
-                uses them.
+            XorMiError: anything but a tensor of bits with one entry per variable, or no inputs if
+                the output uses them.
         """
         n_variables = len(self.variables)
         _require_bits("bits", bits, n_variables, of="variable")
@@ -196,7 +196,7 @@ class HighLevelModel:
         return torch.tensor(self.readout.bits)[row_numbers(read)]
 
     def _number_of(self, word: str) -> int | None:
-        """The number of the input that a word names; None where it names none."""
+        """The number of the input that a word names; None if it names none."""
         if word in self.inputs:
             return list(self.inputs).index(word)
         is_numbered = NUMBERED.fullmatch(word) is not None
@@ -234,7 +234,7 @@ class HighLevelModel:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether this is a word that no formula takes for anything else."""
+    """Whether this is a word that has no other meaning in a formula."""
     is_word = WORD.fullmatch(name) is not None
     return is_word and not NUMBERED.fullmatch(name) and name.lower() not in OPERATORS
 

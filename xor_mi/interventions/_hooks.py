@@ -1,9 +1,10 @@
 """any hooked model + two of its inputs -> what each hook point carries, and which can be written.
 
-A hook point says nothing of itself: it may carry no tensor, be switched off, never be reached, hold
-its batch on another axis or on none, and nobody may read what is written there. So the model is run
-on one example and on two, and looked at. The same two runs show whether an example comes out alike
-alone and beside another one, which every batched intervention relies on.
+A hook point does not describe itself: it may carry no tensor, be switched off, never be reached, or
+hold its batch on another axis or on none, and perhaps nothing reads what is written there. So the
+model is run on one example and on two, and its hook points are looked at. The same two runs show
+whether an example gives the same alone and beside another one, which every batched intervention
+relies on.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,18 +24,18 @@ from xor_mi.model import warn
 T = TypeVar("T")
 
 SAME_OUTPUT = 2**10
-"""Outputs of one example count as the same up to so many roundings of the largest output; batches
-of different sizes are computed in different orders.
+"""Outputs of one example count as the same up to this many roundings of the largest output, because
+batches of different sizes are computed in different orders.
 """
 
 MOST_ROUNDING = 0.1
-"""In 16-bit numbers that would be more than all of it; this part of the largest is the most."""
+"""In 16-bit numbers that would exceed the output itself; at most this fraction of the largest."""
 
 NOISE_SEED, NOISE_SCALES = 0, (1.0, 100.0)
-"""Noise is normal, so many times as large as the largest number of the activation, or than 1."""
+"""Noise is normal; its scale is this many times the activation's largest number, or 1."""
 
 LISTENING = 10**9
-"""The level at which hooks of this module are added, so that they alone are taken away."""
+"""The level at which hooks of this module are added, so that only these are removed."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ class HookFacts:
 
     Attributes:
         n_fired: how often it is reached in one forward.
-        shape: of one example's activation; None where there is no tensor with a batch axis.
-        dtype: of the activation; None likewise.
+        shape: of one example's activation; None if there is no tensor with a batch axis.
+        dtype: of the activation; None in the same case.
         n_bytes: of one example's activation.
-        why_not: why it cannot be read and written per example, and '' where it can.
+        why_not: why it cannot be read and written per example; '' if it can.
     """
 
     n_fired: int
@@ -62,7 +63,7 @@ class Probed:
 
     Attributes:
         hooks: hook name -> what it carries, in the model's order.
-        bytes_per_example: of all different activations and the outputs together.
+        bytes_per_example: the bytes of all different activations and the outputs together.
         changed: names of hooks whose activation the model writes into after they fired.
         alone: the first input by itself.
     """
@@ -87,12 +88,12 @@ class _Alone:
 
 @dataclass(frozen=True)
 class _Seen:
-    """One activation as a hook point saw it: what it is, without a copy of its numbers.
+    """One activation that a hook point saw, without a copy of its numbers.
 
     Attributes:
         value: the tensor itself; while it is held, its address is no other activation's.
         version: how often it had been written into, as PyTorch counts it.
-        copy: its numbers as they were, of a hook that is asked for.
+        copy: a copy of its numbers at that time, for the hooks that are asked for.
     """
 
     kind: str
@@ -105,7 +106,7 @@ class _Seen:
 
     @property
     def is_changed(self) -> bool:
-        """Whether it has been written into since."""
+        """Whether something has written into it since."""
         return self.value is not None and n_writes(self.value) != self.version
 
 
@@ -122,15 +123,15 @@ def _seen(value: object, *, copied: bool) -> _Seen:
 
 
 def n_writes(value: Tensor) -> int:
-    """How often a tensor was written into; PyTorch does not count it of inference tensors."""
+    """How often a tensor was written into; PyTorch does not count this for inference tensors."""
     return 0 if value.is_inference() else value._version
 
 
 def require_bytes(max_batch_bytes: int | None) -> None:
-    """Refuse a bound that is not a number of bytes.
+    """Refuse a memory bound that is not a number of bytes.
 
     Raises:
-        XorMiError: with one that is.
+        XorMiError: naming what was given.
     """
     if max_batch_bytes is None:
         return
@@ -154,11 +155,11 @@ def probe_hooks(
 
     Args:
         inputs: what the model is run on; the first two are used.
-        warns: whether a model that couples the examples of a batch, or draws random numbers, is
-            warned of.
+        warns: whether to warn of a model that couples the examples of a batch or draws random
+            numbers.
         asked: names of hooks whose own rows must not be coupled either.
-        max_batch_bytes: the bound of later runs; where each of them then takes one example alone,
-            examples that are coupled are not warned of.
+        max_batch_bytes: the bound of later runs; if it leaves one example to each run, there is no
+            warning of coupled examples.
 
     Raises:
         XorMiError: no inputs.
@@ -168,7 +169,7 @@ def probe_hooks(
     if not len(examples):
         raise XorMiError("there are no inputs; give at least one")
     two, is_coupled = _two_of(examples), False
-    # each hook point once: a bridge lists some under two names
+    # each hook point once: a bridge lists some of them under two names
     hooks = model.hook_dict  # once: a bridge makes it anew every time
     points = {id(point): point for point in hooks.values()}
     names = {id(hooks[name]): name for name in asked if name in hooks}
@@ -178,13 +179,13 @@ def probe_hooks(
         seen = _seen(value, copied=point in names)
         runs[-1].setdefault(point, []).append(seen)
 
-    # a model that draws random numbers leaves the caller's generator as it was
+    # the caller's generator is restored, even if the model draws random numbers
     with torch.random.fork_rng(devices=[]):
         with _listening(points, look):
             try:
                 one_output = _looked_at(model, two[:1], runs)
             except Exception as error:
-                # what the model refuses of two as well is its own to say
+                # if the model refuses two examples as well, its own error is passed on
                 _looked_at(model, two, runs)
                 raise XorMiError(
                     f"this model takes two inputs and not one alone ({type(error).__name__}: "
@@ -202,7 +203,7 @@ def probe_hooks(
             is_coupled = _warn_of_coupling(
                 model, two, one_output, two_outputs, other_output, is_alone=is_alone
             )
-            # alone, no example has another one beside it
+            # if examples run alone, none has another one beside it
             is_coupled |= is_alone
             if not is_coupled:
                 is_coupled = _warn_of_coupled_hooks(model, two, names, runs)
@@ -214,13 +215,13 @@ def probe_hooks(
     first = {
         name: copy for point, name in names.items() if (copy := _copy_of(of_one, point)) is not None
     }
-    # of a model that is coupled nothing more is to be found out
+    # a coupled model has been warned of already
     alone = _Alone(examples[:1], {} if is_coupled else first)
     return Probed(hooks, bytes_per_example, frozenset(names_changed), alone)
 
 
 def _bytes_per_example(facts_of: Mapping[int, HookFacts], seen: _Run, output: object) -> int:
-    """What all different activations and the outputs take, of one example."""
+    """The bytes of all different activations and the outputs for one example."""
     # by address: one tensor may pass through several hook points
     sizes: dict[int, int] = {}
     for point, facts in facts_of.items():
@@ -233,7 +234,7 @@ def _bytes_per_example(facts_of: Mapping[int, HookFacts], seen: _Run, output: ob
 
 
 def _copy_of(run: _Run, point: int) -> Tensor | None:
-    """What a hook point saw in a run, where it fired once with a tensor."""
+    """What a hook point saw in a run, if it fired once with a tensor."""
     seen = run.get(point, [])
     return seen[0].copy if len(seen) == 1 else None
 
@@ -251,10 +252,10 @@ def require_hooks(model: HookedModel, probed: Probed, hook_names: Iterable[str])
 
 
 def why_not_writable(model: HookedModel, probed: Probed, name: str) -> str:
-    """Why a hook cannot be read and written per example, and '' where it can.
+    """Why a hook cannot be read and written per example; '' if it can.
 
-    Of a hook that never fires the model is asked only here: that takes as long as a run, for all
-    hooks of a transformer that are switched off.
+    Only here the model is asked why a hook never fires: that takes as long as a run for all the
+    switched-off hooks of a transformer.
     """
     facts = probed.hooks[name]
     if not facts.why_not or facts.n_fired:
@@ -285,7 +286,8 @@ def warn_of_unread(
 ) -> None:
     """Warn of hook points at which noise changes neither the outputs nor any later activation.
 
-    Small noise and large, on two examples: what nothing reads has an effect of zero whatever it is.
+    Small and large noise is tried on two examples: if nothing reads an activation, its effect is
+    always zero.
     """
     names = sorted(hook_names)
     if not names:
@@ -304,18 +306,18 @@ def warn_of_unread(
 def _changes_nothing(
     model: HookedModel, two: Examples, name: str, scale: float, untouched: Mapping[str, Tensor]
 ) -> bool:
-    """Whether noise of this scale at a hook leaves everything else as it was."""
+    """Whether noise of this scale at a hook changes nothing else."""
     try:
         noisy = _values_at(model, two, name, scale)
-    except Exception:  # whatever it was that the model could not take, it has read it
+    except Exception:  # the model failed on the noise, so it has read it
         return False
     return _same_values(untouched, noisy, besides=name)
 
 
 def _two_of(examples: Examples) -> Examples:
-    """The first example and the first that differs from it; where there is none, it twice.
+    """The first example and the first that differs from it; if none differs, the first one twice.
 
-    Only inputs that the caller gave: a model may not take others.
+    Both are inputs that the caller gave, because a model may not accept others.
     """
     first = examples[:1]
     differs = torch.zeros(len(examples), dtype=torch.bool, device=examples.device)
@@ -329,7 +331,7 @@ def _two_of(examples: Examples) -> Examples:
 
 @contextmanager
 def _listening(points: Mapping[T, Any], listen: Callable[[T, object], None]) -> Iterator[None]:
-    """Inside: what comes to each hook point is told, before the caller's own hooks are called."""
+    """In this block each hook point reports its activation, before the caller's own hooks run."""
     for key, point in points.items():
         point.add_hook(partial(_tell, listen, key), level=LISTENING, prepend=True)
     try:
@@ -385,7 +387,7 @@ def _not_writable(n_fired: int, why_not: str) -> HookFacts:
 
 
 def _why_switched_off(model: HookedModel, name: str) -> str:
-    """What TransformerLens says of a hook that a setting of the model switches off, or ''."""
+    """TransformerLens' reason if a setting of the model switches a hook off, or ''."""
     try:
         with model.hooks(fwd_hooks=[(name, _nothing)]):
             return ""
@@ -394,7 +396,7 @@ def _why_switched_off(model: HookedModel, name: str) -> str:
 
 
 def _nothing(activation: object, hook: object) -> None:
-    """A hook that leaves everything as it is."""
+    """A hook that changes nothing."""
     del activation, hook
 
 
@@ -425,7 +427,7 @@ def _warn_of_coupling(
     *,
     is_alone: bool,
 ) -> bool:
-    """Warn where one of two examples comes out otherwise beside the other than alone.
+    """Warn if one of two examples gives another output beside the other one than alone.
 
     Args:
         is_alone: whether examples run alone, so that only random numbers are warned of.
@@ -449,8 +451,8 @@ def _warn_of_coupling(
 
 _COUPLED = (
     "this model gives other outputs for an input beside another one than alone: the examples "
-    "of a batch are coupled, and interventions, which share batches, are not what they would "
-    "be one by one; give max_batch_bytes=1 to run every example alone"
+    "of a batch are coupled, so interventions, which share batches, differ from single runs; "
+    "give max_batch_bytes=1 to run every example alone"
 )
 
 
@@ -528,9 +530,9 @@ def require_one_shape(name: str, one: Tensor, other: Tensor) -> None:
 def _warn_of_steady(
     model: HookedModel, example: Examples, coupled: Sequence[str], before: _Run
 ) -> bool:
-    """Warn of those of the hooks that hold the same numbers each time an example is run alone.
+    """Warn of the hooks among these that hold the same numbers each time an example is run alone.
 
-    What differs each time is drawn at random, and says nothing of other examples.
+    Numbers that differ each time are drawn at random, and show nothing about other examples.
     """
     if not coupled:
         return False
@@ -558,15 +560,15 @@ def _run_again(model: HookedModel, examples: Examples, points: Mapping[str, Any]
 
 def _warn_of_coupled_hook(name: str) -> None:
     warn(
-        f"the activation at '{name}' is another one for an input beside others than alone: its "
-        "rows are coupled, or in another order than the inputs, and what is read or written there "
-        "is not what it would be one by one; give max_batch_bytes=1 to run every example alone, "
-        "or another hook"
+        f"the activation at '{name}' differs between an input alone and beside others: its rows "
+        "are coupled, or in another order than the inputs, so what is read or written there "
+        "differs from single runs; give max_batch_bytes=1 to run every example alone, or "
+        "another hook"
     )
 
 
 def _is_rounded(values: Tensor) -> bool:
-    """Whether numbers of this kind depend on the order in which they were added up."""
+    """Whether sums of this kind of number depend on the order of addition."""
     return values.is_floating_point() or values.is_complex()
 
 
@@ -576,7 +578,7 @@ def _widened(values: Tensor) -> Tensor:
 
 
 def _is_close(a: Tensor, b: Tensor) -> bool:
-    """Whether two finite activations are the same but for rounding; False where unclear."""
+    """Whether two finite activations are the same up to rounding; False if that is unclear."""
     if a.shape != b.shape:
         return False
     if not _is_rounded(a):
@@ -586,12 +588,13 @@ def _is_close(a: Tensor, b: Tensor) -> bool:
 
 
 def _same_but_for_rounding(alone: Tensor, beside: Tensor, run: _Run) -> bool:
-    """Whether an activation is the same, as far as the numbers that it may be made of allow."""
+    """Whether an activation is the same, up to the rounding of the numbers that it may be made
+    of."""
     if _is_close(alone, beside) or is_same_output(alone, beside):
         return True
     if alone.shape != beside.shape or not _is_rounded(alone):
         return False
-    # a small difference of large numbers holds their rounding
+    # a small difference of large numbers contains their rounding
     values = [one.value for seen in run.values() for one in seen if one.value is not None]
     numbers = [value for value in values if _is_rounded(value) and value.numel()]
     finite = [value.detach().abs().nan_to_num(0.0, 0.0, 0.0) for value in numbers]
@@ -610,7 +613,7 @@ def _is_twice_the_same(two: Examples) -> bool:
 def _warn_of_coupled_copies(
     model: HookedModel, two: Examples, names: Mapping[int, str], one_output: Tensor
 ) -> bool:
-    """Warn where noise in one of two copies of an input changes what the other one gives."""
+    """Warn if noise in one of two copies of an input changes what the other one gives."""
 
     def write(activation: Tensor, hook: object) -> Tensor | None:
         if not isinstance(activation, Tensor) or not activation.is_floating_point():
@@ -623,7 +626,7 @@ def _warn_of_coupled_copies(
     try:
         with model.hooks(fwd_hooks=[(name, write) for name in names.values()]):
             outputs = two.call(model)
-    except Exception:  # a model may not take noise, or a hook cannot be written
+    except Exception:  # a model may not accept noise, or a hook may not be writable
         return False
     if not isinstance(outputs, Tensor) or len(outputs) != len(two):
         return False
@@ -674,7 +677,7 @@ def _values_at(
 def _noise(noise_scale: float, activation: Tensor, hook: object) -> Tensor:
     """Other numbers of the same shape and kind in place of an activation.
 
-    Of whole numbers those of the other example: a token may not be any number.
+    Whole numbers are replaced by those of the other example, because a token may not be any number.
     """
     del hook
     if activation.dtype == torch.bool:
@@ -691,7 +694,7 @@ def _noise(noise_scale: float, activation: Tensor, hook: object) -> Tensor:
 
 
 def _same_values(before: Mapping[str, Tensor], after: Mapping[str, Tensor], besides: str) -> bool:
-    """Whether nothing changed but the hook that was written."""
+    """Whether nothing changed except the hook that was written."""
     others = [name for name in before if name != besides]
     return all(name in after and _is_equal(before[name], after[name]) for name in others)
 

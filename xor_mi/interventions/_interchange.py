@@ -80,10 +80,10 @@ from xor_mi.model._places import each_warning_once
 from xor_mi.truth import as_row, row_name
 
 SAME_VALUE = 1e-6
-"""An output this close to the predicted 0 or 1 also has its value.
+"""An output this close to the predicted 0 or 1 counts as that value.
 
-Where all outputs are smaller than 1, this part of the largest: of outputs of a millionth, none but
-a zero is 0.
+If all outputs are smaller than 1, it is this fraction of the largest: among outputs of a millionth,
+only a zero counts as 0.
 """
 
 
@@ -95,7 +95,7 @@ class Interchange(Finding):
         base: the row that is run.
         sources: site -> the row it takes its value from.
         outputs: per output of the network, after the interchange.
-        decisions: what is decided by them: one per output, but only one by argmax over two.
+        decisions: the decisions by these outputs: one per output, or one in all by argmax over two.
         coordinates: what was intervened on and how.
     """
 
@@ -113,7 +113,7 @@ class Interchange(Finding):
     def frame(self) -> pd.DataFrame:
         """One line per output: base, sources, output, value, decision.
 
-        By argmax over two outputs the one decision stands at y1, which wins or does not.
+        By argmax over two outputs the one decision stands in the line of y1.
         """
         sources = ", ".join(f"{site} from {row}" for site, row in self.sources.items())
         decisions: object = self.decisions
@@ -150,7 +150,7 @@ def interchange(model: HookedMLP, sources: Mapping[SomeSite, Row], base: Row) ->
             "no sources given; name at least one site and the row it takes its value from"
         )
     d_in, d_out = model.cfg.d_in, model.cfg.d_out
-    # Not a mapping by site, in which two names of one site would become one.
+    # Not a mapping by site: there, two names of one site would become one entry.
     places = [Placed(site_of(model, place)) for place in sources]
     rows = [as_row(row, d_in) for row in sources.values()]
     base_row = as_row(base, d_in)
@@ -171,7 +171,7 @@ def interchange(model: HookedMLP, sources: Mapping[SomeSite, Row], base: Row) ->
             replacement=from_sources(writes),
             readers=Readers(metrics=names, functions=functions),
         )
-    # [output, site, base], of the one set of sites and the one base.
+    # [output, site, base], with one set of sites and one base.
     outputs = values[:, 0, 0]
     return Interchange(
         base=row_name(base_row),
@@ -213,26 +213,26 @@ def interchange_accuracy(
     Args:
         model: a `HookedMLP`, any `HookedRootModule`, or a `TransformerBridge`.
         alignment: variable -> the site, or the sites, that carry it; or the `Subspace` of one.
-        inputs: what base and sources are taken from, a tensor [input, ...] that the model is run
-            on; of a HookedMLP all rows by default.
-        features: name -> one bit per input, which are the algorithm's inputs in their order (or by
-            its own names, where they are the same); of a HookedMLP the bits of the rows by default.
+        inputs: the inputs that base and sources are taken from, a tensor [input, ...]; for a
+            HookedMLP all rows by default.
+        features: name -> one bit per input. They are the algorithm's inputs in their order, or by
+            name if the names are the same; for a HookedMLP the bits of the rows by default.
         decide: outputs [batch, ...] -> 1, 0, or -1 where undecided, such as `metrics.by_argmax()`;
-            of a HookedMLP its own rule by default.
+            for a HookedMLP its own rule by default.
         model_kwargs: keyword inputs of the forward, such as masks; tensors are [input, ...].
         joint: whether the joint interchanges are tried as well.
-        controls: whether what the accuracy must exceed is measured too: the same variables at other
+        controls: whether to measure also what the accuracy must exceed: the same variables at other
             entries of their hooks ("shuffled sites": up to ten seeded draws, none of them with an
             entry of the alignment's own; a line of all draws together, whose accuracy is their
             mean, and a line of the best draw), in a copy of the model with fresh weights
             ("untrained network"), and each variable's sites taken for each other variable's
-            ("another role"). What cannot be had is said (`why_not`).
-        untrained: the model for that control, of the same sizes and with the weights that training
-            starts from, where TransformerLens cannot give a copy fresh weights itself.
-        max_runs: of more interchanges than this, a sample of so many is tried; by default 1,000,000
-            of a HookedMLP, and 10,000 of other models.
+            ("another role"). If a control cannot be run, `why_not` says why.
+        untrained: the model for that control, if TransformerLens cannot give a copy fresh weights
+            itself: of the same sizes, with the weights that training starts from.
+        max_runs: if there are more interchanges than this, a sample of this size is tried; by
+            default 1,000,000 for a HookedMLP, and 10,000 for other models.
         seed: of the sample and of the controls.
-        output: the number of the decision that is compared, of a HookedMLP.
+        output: for a HookedMLP, the number of the decision that is compared.
         max_batch_bytes: as in `patch_sweep`.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -243,8 +243,8 @@ def interchange_accuracy(
     Raises:
         XorMiError: a variable that the algorithm does not have, places that two variables share, a
             subspace of a hook that holds no real numbers, one input with two combinations of the
-            features, inputs, features or a decision that another model than a HookedMLP needs and
-            that are missing, an untrained model of other sizes, and all that `patch_sweep` refuses.
+            features, missing inputs, features or decision for a model that is not a HookedMLP, an
+            untrained model of other sizes, and all that `patch_sweep` refuses.
     """
     require_kind("alignment", alignment, Mapping, give="variables and sites, {'both': 'h0.1'}")
     task = read_task(
@@ -293,7 +293,7 @@ def interchange_accuracy(
                     [f"{name}: {why}" for name, why in others.why_not.items()]
                 )
     n_runs = {line.name: len(line.predicted) for line in lines}
-    # in another role the runs are those of the variable itself
+    # for another role, the runs are those of the variable itself
     own = [line for line in lines if line.control != OTHER_ROLE]
     warn_of_nan({line.name: int(line.tried.is_nan.sum()) for line in own}, n_runs)
     return InterchangeAccuracy(
@@ -321,20 +321,20 @@ def interchange_accuracy(
 
 
 def _reads_one_output(model: HookedModel, decide: Decide | None) -> bool:
-    """Whether the decision is read off one output, which may then be the predicted 0 or 1."""
+    """Whether the decision is read off one output, whose value can then be the predicted 0 or 1."""
     if decide is None:
         return isinstance(model, HookedMLP) and model.rule.name == "threshold"
     return isinstance(decide, ScoreAbove) and decide.others == ()
 
 
 class _Tried(NamedTuple):
-    """What came out of some interchanges.
+    """The results of some interchanges.
 
     Attributes:
-        scores: what the decision is read off, after each.
-        decided: what the model decides after each.
-        is_nan: whether an output is NaN after each, or the score where it is decided by one.
-        plain: the outputs of the inputs that nothing was done to, [input, ...].
+        scores: the number that the decision is read off, after each interchange.
+        decided: what the model decides after each interchange.
+        is_nan: whether an output is NaN after each, or the score if a score decides.
+        plain: the outputs of the untouched inputs, [input, ...].
     """
 
     scores: Float[Tensor, " run"]
@@ -344,12 +344,12 @@ class _Tried(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """One name of the result.
+    """One line of the result.
 
     Attributes:
         label: what was interchanged, a variable or all of them.
         predicted: what the algorithm decides, per run.
-        n_draws: the runs are those of so many draws, one after the other.
+        n_draws: how many draws the runs come from, one draw after the other.
     """
 
     name: str
@@ -392,7 +392,7 @@ def _together(lines: Sequence[_Line]) -> _Line:
 
 @dataclass(frozen=True)
 class _Bench:
-    """The interchanges that are tried, of whatever model at whatever places.
+    """The interchanges that are tried, for any model and any places.
 
     Attributes:
         groups: label -> the variables that are interchanged together.
@@ -406,7 +406,7 @@ class _Bench:
     progress: bool
 
     def lines(self, task: Task, aligned: Alignment, control: str = "") -> list[_Line]:
-        """Every group whose variables all have a place."""
+        """A line for every group whose variables all have a place."""
         lines: list[_Line] = []
         for label, group in self.groups.items():
             if not set(group) <= set(aligned):
@@ -426,7 +426,7 @@ class _Bench:
         return lines
 
     def of_draws(self, task: Task, draws: Sequence[Alignment]) -> list[_Line]:
-        """Every group at other places: all draws together, and the best one alone."""
+        """The lines of every group at other places: all draws together, and the best draw alone."""
         of_label: dict[str, list[_Line]] = {}
         for draw in draws:
             for line in self.lines(task, draw, control=SHUFFLED):
@@ -442,7 +442,8 @@ class _Bench:
         return lines
 
     def other_roles(self, task: Task, lines: Sequence[_Line]) -> list[_Line]:
-        """The interchanges of each variable, held against what another one would have done."""
+        """The interchanges of each variable, compared with what another variable would have
+        done."""
         others: list[_Line] = []
         for line in lines:
             if line.label == JOINT:
@@ -458,14 +459,14 @@ class _Bench:
     def _tried(
         self, task: Task, aligned: Alignment, base: Tensor, of_variable: Mapping[str, Tensor]
     ) -> _Tried:
-        """Each variable's places from its own source inputs, on the base inputs."""
+        """Run the base inputs with each variable's places taken from its own source inputs."""
         writes = [
             Write(place, source) for name, source in of_variable.items() for place in aligned[name]
         ]
         together = sites_of([write.place for write in writes])
         readers = task.readers
         if not readers.rowwise:
-            # a caller's own decision does not show it; that decision stays the last function
+            # a caller's own decision does not show NaN; that decision stays the last function
             readers = replace(readers, functions=(("NaN", is_nan), *readers.functions))
         with edges_where_needed(task.model, [together]):
             plain, values = intervene(

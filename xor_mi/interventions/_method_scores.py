@@ -1,4 +1,4 @@
-"""attribution methods held against exact patching -> how far each is from it."""
+"""attribution methods compared with exact patching -> how far each is from it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -32,22 +32,23 @@ from xor_mi.progress import progress_bar
 from xor_mi.values import own_score_scale
 
 NO_EFFECT = 1e-6
-"""A true effect no larger than this part of the largest metric has no sign to agree with: it may be
-rounding.
+"""A true effect no larger than this fraction of the largest metric may be rounding, so its sign is
+not compared.
 """
 
 
 @dataclass(frozen=True)
 class MethodScore:
-    """One method against exact patching, in one metric, over all sites and pairs.
+    """One method compared with exact patching, in one metric, over all sites and pairs.
 
     Attributes:
         mean_abs_error: in the metric's units.
-        correlation: with the truth; None where either is constant.
+        correlation: with the truth; None if either is constant.
         sign_agreement: the fraction of the cells with a non-zero true effect on which the sign is
-            right; None where there is no such cell.
-        n_cells: sites times pairs, but for cells where the metric or the score is not finite.
-        why_not: why a method is not for this model, or what it raised; then the numbers are None.
+            right; None if there is no such cell.
+        n_cells: sites times pairs, without the cells where the metric or the score is not finite.
+        why_not: why a method does not work on this model, or what it raised; the numbers are then
+            None.
     """
 
     method: str
@@ -61,10 +62,11 @@ class MethodScore:
 
 @dataclass(frozen=True)
 class MethodScores(Finding):
-    """Attribution methods held against exact patching; one `MethodScore` per metric and method.
+    """Attribution methods compared with exact patching; one `MethodScore` per metric and method.
 
     Attributes:
-        scale: the size of what is measured, where that is the network's own score; else 0.
+        scale: the size of the numbers that are measured, if they are the network's own score; else
+            0.
     """
 
     scores: tuple[MethodScore, ...]
@@ -111,11 +113,11 @@ def score_methods(
     max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> MethodScores:
-    """Every method against exact patching, over all sites and pairs.
+    """Compare every method with exact patching, over all sites and pairs.
 
-    A method that is not for this model says why, one that raises says what, and the others are
-    scored. Cells at hooks without a gradient are left out of the methods by a gradient; which hooks
-    these are stands in one warning.
+    If a method does not work on this model or raises, its `why_not` says why, and the others are
+    scored. Methods by a gradient are not scored at hooks without one; one warning names these
+    hooks.
 
     Args:
         pairs, sites, metrics, decide, output, model_kwargs, max_batch_bytes: as in `attribute`.
@@ -154,13 +156,13 @@ def _scores_of_all(
     for (metric_name, metric), (method_name, method) in progress_bar(
         work, doing="scoring methods", unit="method", progress=progress
     ):
-        # Inside the bar, which would otherwise stand still at the slowest step.
+        # Inside the bar, which would otherwise stand still during the slowest step.
         if metric_name not in truths:
             truths[metric_name] = _truth(model, request, metric)
         truth = truths[metric_name]
         try:
             scored = scores_by(method, model, request, metric)
-        # A method that is not for this model, or one of the caller's own that fails.
+        # A method that does not work on this model, or one of the caller's own that fails.
         except Exception as error:
             scores.append(_not_for_this(method_name, metric_name, _why_not(error)))
         else:
@@ -190,11 +192,11 @@ def _why_not(error: Exception) -> str:
 
 
 class _Truth(NamedTuple):
-    """What exact patching says.
+    """The effects by exact patching.
 
     Attributes:
         effects: of every patch on the metric, [site, pair].
-        largest: the largest metric of all runs, with a patch and without.
+        largest: the largest metric of all runs, patched or not.
     """
 
     effects: Tensor
@@ -215,7 +217,7 @@ def _truth(model: HookedModel, request: Request, metric: Metric) -> _Truth:
 
 
 def _compared(method: str, metric: str, estimate: Tensor, exact: _Truth) -> MethodScore:
-    """A method's scores [site, pair] against the true ones."""
+    """A method's scores [site, pair] compared with the true ones."""
     estimate, truth = estimate.flatten().double(), exact.effects.flatten().double()
     both = estimate.isfinite() & truth.isfinite()
     estimate, truth = estimate[both], truth[both]

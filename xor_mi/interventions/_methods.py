@@ -2,17 +2,17 @@
 
 Every method is an ordinary function `method(model, clean, corrupted, sites, metric) -> [site,
 pair]` and estimates the same number: the metric's change when the site gets its clean value in the
-corrupted run. `exact_patching` is the truth and `random` is chance, so `score_methods` can hold any
-of them, or one of your own with the same signature, against both.
+corrupted run. `exact_patching` is the truth and `random` is chance, so `score_methods` can compare
+any of them, or one of your own with the same signature, with both.
 
 Gradients see only the neighbourhood of the corrupted run. At the kink of a ReLU they are zero
-although patching is not: on input 00 of the textbook network every gradient at hook_pre vanishes.
-That is a finding about the method.
+although the effect of a patch is not: on input 00 of the textbook network every gradient at
+hook_pre is zero. That is a finding about the method.
 
-Values and gradients are those that the hook point saw, also where the model works in place and
-changes the activation afterwards, as `nn.ReLU(inplace=True)` does.
+Values and gradients are those that the hook point saw, even if the model works in place and changes
+the activation afterwards, as `nn.ReLU(inplace=True)` does.
 
-A hook without a gradient, as one of whole numbers, does not lose the others: its scores are NaN.
+A hook without a gradient, such as one of whole numbers, has scores of NaN; the others have theirs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -47,7 +47,7 @@ Method = Callable[[HookedModel, Tensor, Tensor, Sequence[Site], Metric], Tensor]
 """(model, clean inputs, corrupted inputs, sites, metric) -> scores [site, pair]."""
 
 MOST_NAMED = 10
-"""A warning names so many hooks; of the others it says how many they are."""
+"""A warning names this many hooks, and says how many others there are."""
 
 MAX_SHAPLEY = 12
 """Exact Shapley values take 2^k joint patches."""
@@ -62,7 +62,8 @@ def exact_patching(
     *,
     max_batch_bytes: int | None = None,
 ) -> Float[Tensor, "site pair"]:
-    """The truth: how the metric changes with the clean value patched into the corrupted run."""
+    """The truth: the metric's change by patching the clean value into the corrupted run, [site,
+    pair]."""
     sets = [(site,) for site in sites]
     return _patched(model, clean, corrupted, sets, metric, max_batch_bytes=max_batch_bytes)
 
@@ -76,7 +77,7 @@ def attribution_patching(
     *,
     max_batch_bytes: int | None = None,
 ) -> Float[Tensor, "site pair"]:
-    """Patching to first order: the metric's gradient times (clean - corrupted).
+    """Patching to first order: the metric's gradient times (clean - corrupted), [site, pair].
 
     The gradient is taken at the corrupted run, and the products are summed over the site.
     """
@@ -97,7 +98,7 @@ def integrated_gradients(
     n_steps: int = 64,
     max_batch_bytes: int | None = None,
 ) -> Float[Tensor, "site pair"]:
-    """The gradient averaged from the corrupted to the clean activation, times their difference.
+    """The gradient, averaged from the corrupted to the clean activation, times their difference.
 
     The average runs along the straight line between the activations of the whole hook.
 
@@ -127,9 +128,10 @@ def shapley(
     *,
     max_batch_bytes: int | None = None,
 ) -> Float[Tensor, "site pair"]:
-    """Exact Shapley values over the sites.
+    """Exact Shapley values over the sites, [site, pair].
 
-    The mean effect of patching a site over every order in which the sites could be patched.
+    A site's value is the mean effect of patching it, over every order in which sites can be
+    patched.
 
     All 2^k subsets are run in one batch; the values sum to the effect of patching all sites
     together.
@@ -165,7 +167,7 @@ def random(
     *,
     max_batch_bytes: int | None = None,
 ) -> Float[Tensor, "site pair"]:
-    """Chance: normal scores of seed 0.
+    """Chance: normal random scores of seed 0, [site, pair].
 
     They are scaled by the metric's mean absolute change between the pairs.
     """
@@ -190,10 +192,10 @@ METHODS: dict[str, Method] = {
 
 
 class Estimate(NamedTuple):
-    """Scores by a gradient.
+    """Scores by a method that uses gradients.
 
     Attributes:
-        scores: [site, pair]; NaN where a hook has no gradient.
+        scores: [site, pair]; NaN if the hook has no gradient.
         reasons: hook name -> why it has none.
     """
 
@@ -207,7 +209,7 @@ class _Runs(NamedTuple):
     Attributes:
         outputs: of the corrupted inputs, [pair, ...].
         clean: hook name -> what it saw, [pair, ...].
-        corrupted: the same of the corrupted inputs.
+        corrupted: the same for the corrupted inputs.
         at_once: how many inputs a forward with gradients may take.
     """
 
@@ -227,7 +229,7 @@ def to_first_order(
     *,
     max_batch_bytes: int | None = None,
 ) -> Estimate:
-    """What `attribution_patching` gives, and which hooks have no gradient."""
+    """The scores of `attribution_patching`, and which hooks have no gradient."""
     corrupted = as_examples(corrupted)
     runs = _plain_runs(model, as_examples(clean), corrupted, sites, max_batch_bytes)
     checked_metric(metric, runs.outputs)
@@ -249,7 +251,7 @@ def along_the_line(
     n_steps: int = 64,
     max_batch_bytes: int | None = None,
 ) -> Estimate:
-    """What `integrated_gradients` gives, and which hooks have no gradient."""
+    """The scores of `integrated_gradients`, and which hooks have no gradient."""
     corrupted = as_examples(corrupted)
     runs = _plain_runs(model, as_examples(clean), corrupted, sites, max_batch_bytes)
     checked_metric(metric, runs.outputs)
@@ -264,7 +266,7 @@ ESTIMATES: dict[Method, Callable[..., Estimate]] = {
     attribution_patching: to_first_order,
     integrated_gradients: along_the_line,
 }
-"""The methods by a gradient -> the same with the hooks that have none."""
+"""Each method by a gradient -> the same, which also says which hooks have no gradient."""
 
 
 def warn_of_no_gradients(reasons: Mapping[str, str]) -> None:
@@ -329,7 +331,7 @@ def _averaged_gradients(
         low, high = runs.corrupted[name], runs.clean[name]
         for steps in midpoints.split(steps_per_run):
             points = torch.cat([low + step.to(low) * (high - low) for step in steps])
-            # All steps in one batch; what does not pass this hook is as in the corrupted run.
+            # All steps in one batch; what does not pass this hook stays as in the corrupted run.
             gradients = gradients_at(
                 model,
                 corrupted.repeated(len(steps)),
@@ -360,7 +362,7 @@ def _with_nan(gradients: Mapping[str, Tensor], runs: _Runs, sites: Sequence[Site
 def _warn_of_unread(
     model: HookedModel, examples: Examples, gradients: Mapping[str, Tensor]
 ) -> None:
-    """Where a whole hook has no gradient, ask whether anything reads it."""
+    """Warn of hooks that nothing reads, among those whose gradients are all zero."""
     if not isinstance(model, HookedMLP):
         warn_of_unread(model, examples, [name for name, one in gradients.items() if not one.any()])
 

@@ -1,4 +1,4 @@
-"""what a caller names as pairs -> (clean, corrupted) inputs, each different one once."""
+"""the pairs that a caller names -> (clean, corrupted) inputs, with each different input once."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, product
@@ -26,7 +26,7 @@ Pair = tuple[tuple[int, ...], tuple[int, ...]]
 """Two input rows, (clean, corrupted)."""
 
 BYTES_PER_PAIR = 2**7
-"""What a pair takes that is listed: a tuple of two, and its two numbers."""
+"""The bytes that a listed pair takes: a tuple of two, and its two numbers."""
 
 
 def all_pairs(n_inputs: int) -> list[Pair]:
@@ -46,7 +46,7 @@ def all_pairs(n_inputs: int) -> list[Pair]:
 def differing_pairs(model: HookedMLP, *, output: int = 0) -> list[Pair]:
     """All ordered pairs of rows that the model decides differently, in one decision.
 
-    Undecided rows are in no pair.
+    No pair has an undecided row.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> len(differing_pairs(textbook_xor()))
@@ -60,12 +60,12 @@ def differing_pairs(model: HookedMLP, *, output: int = 0) -> list[Pair]:
 
 
 class ReadPairs(NamedTuple):
-    """Pairs of inputs, each different input once: there are far fewer than pairs of them.
+    """Pairs of inputs, with each different input once: there are far fewer inputs than pairs.
 
     Attributes:
         names: (clean, corrupted) as text, per pair.
         examples: the different inputs, with their keyword inputs.
-        clean, corrupted: the numbers of each pair's inputs among them, [pair].
+        clean, corrupted: the numbers of each pair's inputs among these examples, [pair].
     """
 
     names: tuple[tuple[str, str], ...]
@@ -103,7 +103,7 @@ def read_pairs(
         return ReadPairs(numbered, examples, *numbers.chunk(2))
     if not isinstance(model, HookedMLP):
         raise XorMiError(_no_two_tensors(pairs))
-    read_kwargs(model, model_kwargs)  # which a HookedMLP does not take
+    read_kwargs(model, model_kwargs)  # keyword inputs, which a HookedMLP does not take
     if pairs is None:
         return _all_read_pairs(model)
     of_texts = _of_texts(model, pairs)
@@ -121,7 +121,7 @@ def read_pairs(
 
 
 def _of_texts(model: HookedMLP, pairs: object) -> ReadPairs | None:
-    """The usual case, a list of pairs such as ("01", "11"); None of anything else.
+    """The usual case, a list of pairs such as ("01", "11"); None for anything else.
 
     Raises:
         XorMiError: a row that is not bits of this network's width.
@@ -139,7 +139,7 @@ def _of_texts(model: HookedMLP, pairs: object) -> ReadPairs | None:
             of_sides.append(numbers.setdefault(row, len(numbers)))
     if not pairs:
         return None
-    # texts that differ are different bits, and are called what they are
+    # texts that differ are different bits, and each is its own name
     inputs = model.rows(list(numbers))
     sides = torch.tensor(of_sides, device=inputs.device)
     return ReadPairs(tuple(pairs), Examples(inputs), sides[::2], sides[1::2])
@@ -157,7 +157,8 @@ def one_pair(model: HookedModel, clean: Row | Tensor, corrupted: Row | Tensor) -
     """A clean and a corrupted input as pairs: rows of a HookedMLP, or arrays [1, ...].
 
     Raises:
-        XorMiError: several inputs in one array, or on another model inputs without a batch axis.
+        XorMiError: several inputs in one array, or inputs without a batch axis on a model that is
+            not a HookedMLP.
     """
     batches = two_batches(model, (clean, corrupted))
     if batches is None and not isinstance(model, HookedMLP):
@@ -177,7 +178,7 @@ def one_pair(model: HookedModel, clean: Row | Tensor, corrupted: Row | Tensor) -
 
 
 def _shape_or_value(given: object) -> str:
-    """What was given as an input: of an array its shape."""
+    """A given input as text; an array by its shape."""
     return str(list(getattr(given, "shape", ()))) if is_array(given) else shown(given)
 
 
@@ -187,7 +188,7 @@ def names_of_pairs(
     """What pairs are called: what a caller gives, or "clean -> corrupted".
 
     Raises:
-        XorMiError: what is not one text per pair.
+        XorMiError: anything but one text per pair.
     """
     if given is None:
         return tuple([f"{clean} -> {corrupted}" for clean, corrupted in pairs])
@@ -214,7 +215,7 @@ def own_names(argument: str, given: Sequence[str], n: int) -> tuple[str, ...]:
 def _each_once(rows: list[Row]) -> tuple[list[Row], list[int]]:
     """Rows -> those that are read, and the number of each among them.
 
-    Texts and tuples are named once however often they stand there, as in pairs they do.
+    A text or a tuple that stands in several pairs is read once.
     """
     numbers: dict[object, int] = {}
     listed: list[Row] = []
@@ -236,7 +237,7 @@ def _are_numbers(row: object) -> bool:
 
 
 def _no_two_tensors(pairs: object) -> str:
-    """What to say of pairs that a model without rows of bits cannot run."""
+    """The message on pairs that a model without rows of bits cannot run."""
     give = "give pairs=(clean inputs, corrupted inputs), two tensors [pair, ...]"
     sides = pairs if isinstance(pairs, tuple) and len(pairs) == 2 else ()
     if sides and all(is_array(side) for side in sides):
@@ -277,7 +278,8 @@ def _require_listable(n_inputs: int) -> None:
 
 
 def two_batches(model: HookedModel, pairs: object) -> tuple[Tensor, Tensor] | None:
-    """(clean inputs, corrupted inputs), two arrays [pair, ...], as tensors; None of other pairs."""
+    """(clean inputs, corrupted inputs), two arrays [pair, ...], as tensors; None for other
+    pairs."""
     if not isinstance(pairs, tuple) or len(pairs) != 2:
         return None
     if not all(is_array(side) and getattr(side, "ndim", 0) > 1 for side in pairs):
@@ -295,9 +297,9 @@ def _as_pairs(pairs: Pairs) -> list[tuple[Row, Row]]:
     listed: Any = [pairs] if is_one_pair else pairs
     try:
         read = [(a, b) for a, b in listed]
-    except (TypeError, ValueError):  # something that does not unpack into two
+    except (TypeError, ValueError):  # a pair that does not unpack into two
         raise _no_pairs(pairs) from None
-    # a mapping is gone through by its keys, and the rows of one array are not pairs of rows
+    # a mapping would give its keys, and the rows of one array are not pairs of rows
     if isinstance(pairs, Mapping) or any(map(_is_number, chain.from_iterable(read))):
         raise _no_pairs(pairs)
     return read
@@ -311,5 +313,5 @@ def _no_pairs(pairs: object) -> XorMiError:
 
 
 def _is_number(side: object) -> bool:
-    """Whether a side of a pair is one number and no row."""
+    """Whether a side of a pair is one number instead of a row."""
     return isinstance(side, (int, float)) or getattr(side, "ndim", 1) == 0

@@ -46,13 +46,14 @@ if TYPE_CHECKING:
 DIRECTIONS = get_args(Direction)
 
 SAME_METRIC = 1e-6
-"""Clean and corrupted metrics closer than this part of the larger one count as the same, of a
-HookedMLP of the largest in the sweep: no fraction is taken of rounding.
+"""Clean and corrupted metrics closer than this fraction of the larger one (for a HookedMLP, of the
+largest in the sweep) count as the same: no fraction is taken of rounding.
 """
 
 SAME_ROUNDINGS = 8
-"""Nor of so many roundings of the largest output: a difference of large outputs is no larger than
-their rounding where it should be zero, and in 16 bits much more than a millionth is rounding.
+"""Metrics also count as the same up to this many roundings of the largest output: a difference of
+large outputs that should be zero is as large as their rounding, and in 16 bits that is much more
+than a millionth.
 """
 
 
@@ -112,15 +113,16 @@ class PatchSweep(Finding):
         pairs: (clean, corrupted) as text.
         sites: the sets of sites, each written together.
         direction: "denoising" or "noising".
-        metrics: names, the first being the one that `patched`, `effect` and iteration show.
+        metrics: names; `patched`, `effect` and iteration show the first one.
         clean, corrupted: unpatched metrics, [metric, pair].
         values: patched metrics, [metric, site, pair].
         coordinates: what was intervened on and how.
-        decided: the decisions, of which the runs are the clean and the corrupted one; None where
+        decided: the decisions on the clean and the corrupted runs and after each patch; None if
             nothing says what a model decides.
-        rounding: clean and corrupted metrics no further apart than this are the same.
+        rounding: clean and corrupted metrics no further apart than this count as the same.
         pair_names: what each pair is called; "clean -> corrupted" by default.
-        scale: the size of what a network's own score is made of, where that is the metric; else 0.
+        scale: the size of the numbers that a network's own score is made of, if that is the metric;
+            else 0.
     """
 
     pairs: tuple[tuple[str, str], ...]
@@ -219,7 +221,7 @@ class PatchSweep(Finding):
 
         return PatchingResult(
             self.values,
-            axis_names=[],  # none: one flat axis of sites, named in `index_df`
+            axis_names=[],  # no axes: one flat axis of sites, named in `index_df`
             index_df=pd.DataFrame({"site": self.site_names}),
             metric_names=list(self.metrics),
             reduced=False,
@@ -262,14 +264,14 @@ class PatchSweep(Finding):
                 )
 
     def _decisions_before(self) -> list[int] | None:
-        """The decision of the run that was patched, per pair."""
+        """The decision of the unpatched run that was patched, per pair."""
         if self.decided is None:
             return None
         of_clean, of_corrupted = self.decided.decisions_before.tolist()
         return of_corrupted if self.direction == "denoising" else of_clean
 
     def _why_no_fractions(self) -> list[str]:
-        """Per pair, why clean and corrupted have no difference to recover; '' where they have."""
+        """Per pair, why clean and corrupted have no difference to recover; '' if they have one."""
         apart = (self.clean[0].double() - self.corrupted[0].double()).abs().cpu()
         are_same = (apart <= self.rounding[0]).tolist()
         same_metric = f"clean and corrupted have the same {self.metrics[0]}"
@@ -277,7 +279,7 @@ class PatchSweep(Finding):
         if self.decided is None:
             return whys
         of_clean, of_corrupted = self.decided.decisions_before.tolist()
-        # Decided alike is the better reason: their metrics may still differ a little.
+        # Equal decisions are the better reason: the metrics may still differ a little.
         for p, (a, b) in enumerate(zip(of_clean, of_corrupted, strict=True)):
             if a == b:
                 alike = "undecided" if a < 0 else f"decided {a}"
@@ -288,9 +290,9 @@ class PatchSweep(Finding):
         """One line per patch, and one group of columns per metric.
 
         Columns clean, corrupted, pair (its name), site, direction, then per metric m
-        clean_m, corrupted_m, patched_m, effect_m. recovered_fraction and why_no_fraction are of the
-        first metric; others have them with _m. Where something is decided, decision_patched and
-        flips are of that, whatever the metrics.
+        clean_m, corrupted_m, patched_m, effect_m. recovered_fraction and why_no_fraction belong to
+        the first metric; other metrics have theirs with _m. If something is decided,
+        decision_patched and flips say what, whatever the metrics are.
         """
         # pair by pair, and in each of them site by site
         cleans, corrupteds = (self._of_pairs(side) for side in zip(*self.pairs, strict=True))
@@ -317,7 +319,7 @@ class PatchSweep(Finding):
         return pd.DataFrame(columns)
 
     def _of_pairs(self, of_pair: Sequence[str]) -> list[str]:
-        """What is the same for all sites of a pair, once per line of the frame."""
+        """A text of each pair, repeated for every site: one per line of the frame."""
         n_sites = len(self.sites)
         return [text for text in of_pair for _ in range(n_sites)]
 
@@ -332,9 +334,9 @@ class PatchSweep(Finding):
         }
 
     def _fractions(self) -> np.ndarray:
-        """What part of the difference between clean and corrupted each patch recovers.
+        """The fraction of the difference between clean and corrupted that each patch recovers.
 
-        NaN where there is no difference to recover.
+        It is NaN if there is no difference to recover.
         """
         clean, corrupted = _numbers(self.clean[0]), _numbers(self.corrupted[0])
         has_one = np.array([not why for why in self._why_no_fractions()])
@@ -394,34 +396,34 @@ def patch_sweep(
 ) -> PatchSweep:
     """Patch every site for every (clean, corrupted) pair, in one forward.
 
-    Where the batch would pass max_batch_bytes it is run in chunks (with a progress bar where that
-    takes over two seconds).
+    If the batch would exceed max_batch_bytes, it is run in chunks (with a progress bar).
 
     Args:
         model: a `HookedMLP`, any `HookedRootModule`, or a `TransformerBridge`.
         pairs: on a HookedMLP, (clean, corrupted) rows of bits or of other numbers, all ordered
             pairs of distinct rows by default. On any model a tuple of two arrays (clean inputs,
             corrupted inputs), one example of each per pair; they are the numbers that the model is
-            run on, of a HookedMLP its input levels.
+            run on, for a HookedMLP its input levels.
         sites: on a HookedMLP units, edges, inputs or outputs, as values or names ("h0.1",
             "x0->h0.1", "x0->y0" where there are direct connections), all hidden units by default;
             on any model `Site(hook_name, index)`. An entry that is a tuple, list or set of sites is
             written together; see `subsets`.
         metrics: name -> function of the outputs [pair, ...] giving one number per pair, or one such
-            function; by default the score of decision `output`: the output itself, and by argmax
-            what decides, y1 - y0 of two outputs. It is called by what it is: logit, probability or
-            output. Functions of `xor_mi.metrics` are given as they are, and read by the network's
-            rule. A function with an argument `labels`, such as `logit_difference`, gets what the
-            network's target says of the clean inputs, or what it decides on them without one.
+            function; by default the score of decision `output`: the output itself, or by argmax the
+            difference that decides, y1 - y0 of two outputs. Its name says what it is: logit,
+            probability or output. Functions of `xor_mi.metrics` can be given directly, and use the
+            network's rule. A function with an argument `labels`, such as `logit_difference`, gets
+            what the network's target says of the clean inputs, or what the network decides on them
+            if it has no target.
         direction: "denoising" patches the clean value into the corrupted run, "noising" the other
             way round.
         decide: what is decided, a function of the outputs [pair, ...] giving 1, 0 or -1 (undecided)
             per pair, such as `metrics.by_argmax()` or `metrics.by_tokens(one, zero)`. By default a
             HookedMLP's own decision; on other models nothing is decided without it, and decisions
-            and flips have no columns. Where no metrics are given, the score that one of these goes
-            by is the metric.
-        output: the number of the decision, which is that of an output; by argmax over two outputs
-            there is one decision.
+            and flips have no columns. If no metrics are given, the score that such a decision
+            compares is the metric.
+        output: the number of the decision, which is the number of an output; by argmax over two
+            outputs there is only decision 0.
         model_kwargs: keyword inputs of the model's forward, such as an attention mask; see
             `kinds.ModelKwargs`.
         pair_names: what to call the pairs in frames and pictures, one text each.
@@ -437,7 +439,7 @@ def patch_sweep(
         XorMiError: an unknown site or direction, rows that are not bits, an index outside its
             activation, a hook that cannot be written per input, a metric that is not one finite
             number per pair before anything is patched, train mode, weights that are not finite.
-            Where it is not finite after a patch, a warning names the site and the pair.
+            If it is not finite after a patch, a warning names the site and the pair.
     """
     require_ready(model, "patching")
     require_direction(direction)
@@ -451,7 +453,7 @@ def patch_sweep(
     called = names_of_pairs(read.names, pair_names)
     readers = readers_of(model, metrics, output, read.inputs.index_select(0, read.clean), decide)
 
-    # Each site of the base gets what it is in the source.
+    # Each site of the base run gets its value from the source run.
     denoising = direction == "denoising"
     base, source = (read.corrupted, read.clean) if denoising else (read.clean, read.corrupted)
     with edges_where_needed(model, sets):
@@ -487,7 +489,7 @@ def patch_sweep(
 
 
 def _of_sources(source: Tensor, name: str, activation: Tensor, numbers: Tensor) -> Tensor:
-    """What the source inputs of some pairs have at a hook; the numbers are those of the pairs."""
+    """The activations at a hook on the source inputs of some pairs, given by number."""
     del name
     sources = source if len(numbers) == len(source) else source[numbers]
     return activation.index_select(0, sources)
@@ -496,7 +498,7 @@ def _of_sources(source: Tensor, name: str, activation: Tensor, numbers: Tensor) 
 def _read_unpatched(
     readers: Readers, plain: Tensor, read: ReadPairs
 ) -> Float[Tensor, "function side pair"]:
-    """What the readers read of the clean inputs and of the corrupted ones.
+    """What the readers read on the clean inputs and on the corrupted ones.
 
     plain: outputs of the different inputs, [input, ...].
     """
@@ -560,9 +562,9 @@ def rounding_of(
 ) -> Float[Tensor, "metric pair"]:
     """How far apart each pair's clean and corrupted metrics may be by rounding alone.
 
-    On other models than a HookedMLP that is asked of the metric: by how much it moves where the
-    outputs move as far as rounding may have moved them, in the coarsest dtype that is involved. A
-    difference of two outputs is no larger than their rounding where it should be zero.
+    On a model that is not a HookedMLP the metric itself shows it: by how much it changes if the
+    outputs change as far as rounding may have changed them, in the coarsest dtype that is involved.
+    A difference of two outputs that should be zero is as large as their rounding.
 
     Args:
         outputs: of the clean inputs, and of the corrupted ones, [pair, ...] each.
@@ -570,7 +572,7 @@ def rounding_of(
     """
     metrics = unpatched[: len(readers.metrics)].double()
     if isinstance(model, HookedMLP):
-        # its metrics are near its outputs, whose rounding is that of the largest
+        # its metrics are as large as its outputs, whose rounding is that of the largest one
         of_each = SAME_METRIC * metrics.abs().amax(dim=(1, 2))
         return of_each[:, None].expand(-1, metrics.shape[2]).cpu()
     rounding = SAME_METRIC * metrics.abs().amax(dim=1)
@@ -596,8 +598,8 @@ def _rounded_otherwise(outputs: Tensor, eps: float) -> Tensor:
     eps: the rounding of the coarsest dtype that is involved.
     """
     size = outputs.flatten(1).abs().amax(dim=1) if outputs.ndim > 1 else outputs.abs()
-    # what cancels in one example is as large in it as it is in the others; one that is huge alone
-    # says nothing of them
+    # terms that cancel in one example are as large as in the others; one huge example does not tell
+    # how large they are in the others
     size = torch.maximum(size, size.float().median().to(size))
     by = SAME_ROUNDINGS * eps * size.reshape(-1, *[1] * (outputs.ndim - 1))
     generator = torch.Generator().manual_seed(0)
@@ -612,6 +614,6 @@ def require_direction(direction: Direction) -> None:
 
 
 def source_of(direction: Direction) -> str:
-    """What a patched value is, as a coordinate."""
+    """Where a patched value comes from, as a coordinate."""
     source = "clean" if direction == "denoising" else "corrupted"
     return f"interchange, from the {source} input"

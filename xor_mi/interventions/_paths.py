@@ -2,8 +2,8 @@
 
 Patching a unit cannot tell mediation (A acts on C through B) from A acting on C beside B. Patching
 a path can: only the first unit's change is carried over, along the named edges; every other edge
-keeps its value from the unpatched run. A direct connection is a path of its own, from an input
-straight to an output. On other models a path leads from site to site (`_site_paths.py`).
+keeps its value from the unpatched run. A direct connection is a path too, from an input straight to
+an output. On other models a path leads from site to site (`_site_paths.py`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -75,7 +75,7 @@ MAX_PATHS = 1_000_000
 """More paths than this are refused rather than listed."""
 
 THE_REST = "the receivers of one path together, what is frozen held before"
-"""How several places are meant together on a path of sites."""
+"""How several places on a path of sites are patched together."""
 
 
 def paths_from(model: HookedMLP, start: Place, end: Place | None = None) -> list[Route]:
@@ -125,14 +125,14 @@ def path_sweep(
     """Patch each path for every (clean, corrupted) pair.
 
     On a HookedMLP a path names units from layer to layer, such as ["h0.1", "h1.0", "y0"], or an
-    input and an output that are joined by a direct connection, ["x0", "y0"]; where it ends at a
-    hidden unit, that unit's new value acts on everything after it.
+    input and an output that are joined by a direct connection, ["x0", "y0"]; if it ends at a hidden
+    unit, that unit's new value acts on everything after it.
 
     On any model a path is (sender, receiver), each a `Site` or several: the sender takes its value
-    from the source, what is `frozen` keeps that of the base, and what the receivers then are is
-    written into a second run, in which nothing is frozen. In a longer path each receiver is the
-    next sender. The receiver may be a later head's query, or the last residual stream for what
-    reaches the outputs directly.
+    from the source, everything `frozen` keeps its value from the base, and the values that the
+    receivers then have are written into a second run, in which nothing is frozen. In a longer path
+    each receiver is the next sender. The receiver may be a later head's query, or the last residual
+    stream for the direct effect on the outputs.
 
     Args:
         model: a `HookedMLP`, any `HookedRootModule`, or a `TransformerBridge`.
@@ -144,9 +144,9 @@ def path_sweep(
             in a HookedMLP the hidden layers between. In other models it must be given; [] holds
             nothing.
         metrics: as in `patch_sweep`; by default the score of decision `output`.
-        output: the number of the decision; by default that of the output the paths end at, or 0
-            where they end at hidden units or at sites. That is also what is decided. By argmax over
-            two outputs there is one decision, wherever the paths end.
+        output: the number of the decision; by default that of the output the paths end at, or 0 if
+            they end at hidden units or at sites. Flips are those of the same decision. By argmax
+            over two outputs there is one decision, wherever the paths end.
         max_batch_bytes: as in `patch_sweep`.
 
     Raises:
@@ -185,7 +185,7 @@ def path_sweep(
     unpatched = torch.stack([of_clean, readers.read(corrupted_outputs, corrupteds)], dim=1)
     # [function, path, pair]
     values = unpatched.new_empty(len(unpatched), len(travels), n_pairs)
-    # Only now, so that the runs above are the network's own and not sums over its edges.
+    # Only now, so that the runs above are the network's own instead of sums over its edges.
     with _edge_hooks(model, travels):
         at_once = inputs_per_run(model, read.examples, max_batch_bytes)
         parts = torch.arange(n_pairs, device=base.device).split(at_once)
@@ -201,7 +201,7 @@ def path_sweep(
     warn_of_cells(readers.metrics, values[:n_metrics], names, [(name,) for name in called])
     sets = tuple((_called(one.ends[0], one.name),) for one in travels)
     alone = f"{source_of(direction)}, along the path alone"
-    # Where a path ends says little about it; what was patched is the path.
+    # The end of a path says little about it; what was patched is the path.
     of_sites = coordinates(model, sets, value=alone, direction=direction)
     what = {"the edges of one path together" if one.units else THE_REST for one in travels}
     return PatchSweep(
@@ -227,7 +227,7 @@ def _warn_of_no_effects(
     values: Float[Tensor, "function path pair"],
     before: Float[Tensor, "function pair"],
 ) -> None:
-    """Where a path of sites changes no number, ask whether anything reads its places."""
+    """If a path of sites changes no number, warn of places that nothing reads."""
     if isinstance(model, HookedMLP):
         return
     suspects: set[str] = set()
@@ -244,7 +244,7 @@ class _Travel(NamedTuple):
     Attributes:
         ends: where it ends.
         places: where it starts, leads through and ends.
-        hooks: those whose values on plain inputs it needs.
+        hooks: the hooks whose values on plain inputs it needs.
         units: of a path along the edges of a HookedMLP; empty for one of sites.
         run: examples, what the hooks saw on all of them, and the numbers of base and source inputs
             [pair] -> the outputs of the base inputs, after the first place's value from the source
@@ -328,9 +328,9 @@ def _edge_hooks(model: HookedModel, travels: Sequence[_Travel]) -> AbstractConte
 
 
 def _output_read(model: HookedModel, routes: Sequence[Route], output: int | None) -> int:
-    """The one output all routes end at, or the one asked for where they end elsewhere.
+    """The output that all routes end at, or the output asked for if they end elsewhere.
 
-    Where several outputs are one decision, it is read whichever of them the routes end at.
+    If two outputs make one decision, that decision is read, whichever of them the routes end at.
     """
     if not isinstance(model, HookedMLP):
         return output or 0
@@ -363,7 +363,8 @@ def _along(model: HookedMLP, base: Tensor, value: Tensor, route: Route) -> Tenso
         edge, target = site_of(model, Edge(src, dst)), site_of(model, dst)
         weights = _weights_into(model, src, dst)
         term = value * weights[dst.index, src.index]
-        # [pair, target, source], one number everywhere; only the edge's own entry is written.
+        # [pair, target, source], with one number in all entries; only the edge's own entry is
+        # written.
         everywhere = term[:, None, None].expand(-1, *weights.shape)
         hooks: dict[str, OnActivation] = {
             **hooks_that_write([(edge,)], layout, lambda *_, new=everywhere: new)

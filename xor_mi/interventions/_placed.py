@@ -28,7 +28,7 @@ from xor_mi.interventions._write import Running, require_disjoint, with_one_name
 from xor_mi.kinds import HookedModel, OneSite
 
 MOST_OVERLAP = 1e-4
-"""Directions count as perpendicular, and as of length 1, up to this; lengths have no unit."""
+"""Directions count as perpendicular and as of length 1 up to this; lengths have no unit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +61,12 @@ class Subspace:
 
 
 def require_orthonormal(basis: object, width: int | None = None) -> Tensor:
-    """The columns of [width, rank] must be perpendicular and of length 1.
+    """Refuse a basis [width, rank] whose columns are not perpendicular and of length 1.
 
-    With others, coordinates are not what is swapped.
+    With such a basis, an interchange would not swap coordinates.
 
     Args:
-        width: how many numbers the site holds, where it is known.
+        width: how many numbers the site holds, if that is known.
 
     Raises:
         XorMiError: another basis.
@@ -81,7 +81,7 @@ def require_orthonormal(basis: object, width: int | None = None) -> Tensor:
         )
     if not basis.is_floating_point():
         raise XorMiError(f"the basis holds {basis.dtype} numbers; give real ones, basis.float()")
-    # 16-bit numbers cannot be of length 1 as exactly
+    # 16-bit numbers cannot have length 1 as exactly
     at_most = max(MOST_OVERLAP, 8 * torch.finfo(basis.dtype).eps)
     columns = basis.detach().double()
     products = columns.T @ columns
@@ -140,7 +140,7 @@ def read_alignment(
         names: of the algorithm's variables.
 
     Raises:
-        XorMiError: a variable that the algorithm does not have, none at all, an unknown site, or
+        XorMiError: a variable that the algorithm does not have, no variables, an unknown site, or
             one name for different sites.
     """
     for name in alignment:
@@ -190,9 +190,9 @@ def width_of(site: Site, shapes: Shapes) -> int:
 
 
 def require_apart(model: HookedModel, places: Sequence[Placed], shapes: Shapes) -> None:
-    """No place may take its value from two sources (definition 44: targets are disjoint).
+    """Refuse places that overlap: none may take its value from two sources (definition 44).
 
-    Subspaces of one site are apart where they are perpendicular.
+    Subspaces of one site do not overlap if they are perpendicular.
 
     Raises:
         XorMiError: two places that overlap, or a basis of another width than its site.
@@ -207,7 +207,7 @@ def require_apart(model: HookedModel, places: Sequence[Placed], shapes: Shapes) 
             raise XorMiError(
                 f"{a.name} and {b.name} overlap; subspaces of one site must be perpendicular"
             )
-    # What is left: sites that are not both subspaces of the same entries.
+    # The other cases: sites that are not both subspaces of the same entries.
     of_subspaces = {place.site for place in places if place.basis is not None}
     others = [place.site for place in places if place.basis is None]
     sites = with_one_name_each(model, [*of_subspaces, *others])
@@ -217,7 +217,7 @@ def require_apart(model: HookedModel, places: Sequence[Placed], shapes: Shapes) 
 def require_real(model: HookedModel, examples: Examples, sites: SiteSet) -> None:
     """Refuse subspaces of these sites where a hook holds no real numbers, or 8-bit ones.
 
-    Its directions lie across them, and what is written would be cut to whole numbers.
+    Directions lie across numbers, and what is written would be rounded to whole numbers.
 
     Raises:
         XorMiError: naming the hook and what it holds.
@@ -244,10 +244,10 @@ class Write(NamedTuple):
 
 
 def from_sources(writes: Sequence[Write]) -> Replacement:
-    """Each place takes its value from its own source; the rest stays as it is in the run."""
+    """Each place takes its value from its own source; the rest stays as in the run."""
 
     def replacement(hook_name: str, activation: Tensor, numbers: Tensor) -> Tensor | Running:
-        # the inputs were numbered on the CPU, the runs are where the model is
+        # the inputs were numbered on the CPU, and the runs are on the model's device
         which = numbers.cpu()
         given = [
             (place, activation[source[which].to(activation.device)])
@@ -256,7 +256,7 @@ def from_sources(writes: Sequence[Write]) -> Replacement:
         ]
         if any(place.basis is not None for place, _ in given):
             return partial(_moved_into, given)
-        # nothing but the sites' own entries is written
+        # only the sites' own entries are written
         (_, new), *others = given
         for (site, _), value in others:
             entries = entries_of(site, activation)
@@ -267,10 +267,10 @@ def from_sources(writes: Sequence[Write]) -> Replacement:
 
 
 def _moved_into(given: Sequence[tuple[Placed, Tensor]], running: Tensor) -> Tensor:
-    """What base inputs have at a hook, with each place as it is in its own source.
+    """The base inputs' activation at a hook, with each place taken from its own source.
 
-    Across a subspace they keep what they have in this run, in which an earlier place may be that of
-    a source.
+    Outside a subspace they keep their values of this run, in which an earlier place may already
+    come from a source.
     """
     new = running.clone()
     for (site, basis), value in given:
@@ -278,7 +278,7 @@ def _moved_into(given: Sequence[tuple[Placed, Tensor]], running: Tensor) -> Tens
         if basis is None:
             new[entries] = value[entries]
             continue
-        # TransformerLens' SubspaceInterchange; perpendicular ones do not see each other
+        # as TransformerLens' SubspaceInterchange; perpendicular subspaces do not affect each other
         before = running[entries]
         directions = basis.to(running)
         away = (value[entries] - before).reshape(len(before), -1)

@@ -1,10 +1,10 @@
-"""blocks in a row -> what comes before the first one that is written in is run once for all copies.
+"""blocks in a row -> what comes before the first changed block is run once for all copies.
 
 A batch that holds the base inputs once per set of sites is the same for every set up to the first
-place that is written. Where a model has `blocks`, as transformers have, it is run on the base
-inputs alone up to that block, and what goes into the block is repeated. Whether that is right
-depends on the model: what leads past its blocks, such as a skip connection from the embedding, is
-not repeated. So it is tried on two examples first, and held against what they give by themselves.
+place that is written. If a model has `blocks`, as transformers have, only the base inputs run up to
+that block, and what goes into the block is repeated. Whether that is right depends on the model:
+what leads past its blocks, such as a skip connection from the embedding, is not repeated. So it is
+tried on two examples first, and compared with what a plain run gives for them.
 """
 
 import re
@@ -26,7 +26,7 @@ BLOCK = re.compile(r"blocks\.(\d+)\.")
 
 
 def first_block(together: Sequence[Site]) -> int:
-    """The first block that a set of sites is written in; 0 where one lies outside the blocks.
+    """The first block that a set of sites is written in; 0 if a site lies outside the blocks.
 
     >>> first_block([Site("blocks.2.hook_mlp_out"), Site("blocks.1.attn.hook_z")])
     1
@@ -43,7 +43,8 @@ Arguments = frozenset[int | str]
 def grown_before_block(
     model: HookedModel, block: int, arguments: Arguments, n_copies: int
 ) -> Iterator[None]:
-    """Inside: these arguments of the block are repeated, one whole round after the other."""
+    """In this block of code these arguments of the model's block are repeated, round after
+    round."""
 
     def repeat(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         grown = [
@@ -72,19 +73,19 @@ def may_grow_before(
     plain: Examples,
     outputs: Tensor,
 ) -> bool:
-    """Whether the batch may grow before this block. Tried on two examples, twice each.
+    """Whether the batch may grow before this block, tried on two examples, twice each.
 
     Args:
-        arguments: of the block, what is repeated.
+        arguments: the arguments of the block that are repeated.
         hook_names: what is written; each has to be reached after the batch has grown.
-        outputs: what the plain inputs give, [input, ...].
+        outputs: those of the plain inputs, [input, ...].
     """
     sizes: dict[str, int] = {}
     hooks = [(name, partial(_note_size, sizes, name)) for name in hook_names]
     try:
         with grown_before_block(model, block, arguments, 2), model.hooks(fwd_hooks=hooks):
             grown = require_tensor(plain[:2].call(model), 4)
-    except Exception:  # whatever the model says of sizes that do not fit, it does not allow it
+    except Exception:  # any error on sizes that do not fit means that the model does not allow it
         return False
     if set(sizes.values()) != {4}:
         return False
@@ -101,10 +102,11 @@ def _note_size(sizes: dict[str, int], name: str, activation: Tensor, hook: objec
 def arguments_of_blocks(
     model: HookedModel, blocks: Iterable[int], plain: Examples
 ) -> dict[int, Arguments]:
-    """Of each of these blocks the arguments that have one entry per example.
+    """Each of these blocks' arguments that have one entry per example.
 
-    Those that have with one example and with two. Left out are the first block, before which
-    nothing is shared, what the model has no block of, and a block that is not called once a run.
+    Both with one example and with two they have as many entries as there are examples. Left out are
+    the first block, before which nothing is shared, numbers that the model has no block for, and a
+    block that is not called exactly once a run.
     """
     there = _blocks(model)
     asked = [block for block in blocks if 0 < block < len(there)]
@@ -120,7 +122,7 @@ def arguments_of_blocks(
     try:
         for n_examples in (1, 2):
             plain[:n_examples].call(model)
-    except Exception:  # a model that does not take them so few does not allow it either
+    except Exception:  # a model that does not accept so few examples does not allow it either
         return {}
     finally:
         for handle in handles:
@@ -131,7 +133,7 @@ def arguments_of_blocks(
 def _note_arguments(
     found: list[Arguments], block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
-    """What has as many entries as there are examples: one in the first run, two in the second."""
+    """Note arguments with as many entries as examples: one in the first run, two in the second."""
     del block
     n_examples = len(found) + 1
     given = {**dict(enumerate(args)), **kwargs}
@@ -148,6 +150,6 @@ def _repeated(values: Tensor, n_copies: int) -> Tensor:
 
 
 def _blocks(model: HookedModel) -> Sequence[nn.Module]:
-    """The blocks of a model in a row; none where it has no such list."""
+    """The blocks of a model in a row; none if it has no such list."""
     blocks = getattr(model, "blocks", None)
     return list(blocks) if isinstance(blocks, nn.ModuleList) else []

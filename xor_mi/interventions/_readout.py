@@ -1,4 +1,4 @@
-"""outputs -> the metrics asked for, and what the network decides, of one run or of many."""
+"""outputs of one run or of many -> the metrics asked for, and what the network decides."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,19 +28,19 @@ from xor_mi.model import UNDECIDED, HookedMLP, all_finite, decide, warn
 from xor_mi.truth import row_number
 
 LAMBDA = "<lambda>"
-"""What Python calls a function without a name."""
+"""Python's name for a function without a name."""
 
 
 @dataclass(frozen=True, eq=False)
 class Decided:
     """What is decided before and after every intervention, whatever the metrics.
 
-    Of a HookedMLP these are the network's own decisions, unless others were asked for; of another
-    model those that `decide=` names.
+    For a HookedMLP these are the network's own decisions, unless others were asked for; for another
+    model the decisions of `decide=`.
 
     Attributes:
-        before: what is decided by on the untouched runs, a score or the decision itself; of a patch
-            sweep the runs are the clean and the corrupted one, of an ablation sweep there is one.
+        before: the number that decides on the untouched runs, a score or the decision itself; a
+            patch sweep has two runs, clean and corrupted, and an ablation sweep has one.
         after: the same after each intervention.
         decisions_by: these numbers -> 1, 0, or -1 where undecided.
     """
@@ -66,11 +66,11 @@ class Readers:
 
     Attributes:
         metrics: the names of the metrics, which are the first of the functions.
-        functions: (name, function). Where something is decided, the last one is what it is decided
-            by: of a HookedMLP the score of its decision, which may be the default metric itself, or
-            what `decide=` gives.
-        rowwise: whether they look at each example alone, so that many runs are read in one call.
-        decisions_by: the last function's values -> 1, 0 or -1; None where nothing is decided.
+        functions: (name, function). If something is decided, the last function gives the number
+            that decides: for a HookedMLP the score of its decision, which may be the default metric
+            itself, or the result of `decide=`.
+        rowwise: whether they read each example alone, so that many runs are read in one call.
+        decisions_by: the last function's values -> 1, 0 or -1; None if nothing is decided.
     """
 
     metrics: tuple[str, ...]
@@ -79,7 +79,7 @@ class Readers:
     decisions_by: Callable[[Tensor], Tensor] | None = None
 
     def read(self, outputs: Tensor, names: Sequence[str] = ()) -> Float[Tensor, "function example"]:
-        """Every function of the outputs of one run that nothing was done to.
+        """Every function of the outputs of one untouched run.
 
         Args:
             names: of the examples, for a message.
@@ -105,8 +105,8 @@ class Readers:
     def read_runs(self, outputs: Tensor) -> Float[Tensor, "function run example"]:
         """Every function of the outputs [run, example, ...] of interventions.
 
-        Each function sees the examples of one run, in order. A number that is not finite stays: it
-        is what this intervention does, and `warn_of_cells` names it.
+        Each function sees the examples of one run, in order. A number that is not finite is kept:
+        it is the effect of this intervention, and `warn_of_cells` names it.
         """
         # The caller's own metric may compare the examples of a run, so it sees one run at a time.
         if self.rowwise:
@@ -118,7 +118,7 @@ class Readers:
         before: Float[Tensor, "function run input"],
         after: Float[Tensor, "function site input"],
     ) -> Decided | None:
-        """The decisions among what was read; None where nothing is decided."""
+        """The decisions among what was read; None if nothing is decided."""
         if self.decisions_by is None:
             return None
         return Decided(before[-1], after[-1], self.decisions_by)
@@ -173,12 +173,12 @@ def decisions_of(decided: Decided | None) -> Int[Tensor, "site input"]:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """What the functions of `xor_mi.metrics` are completed with.
+    """The arguments that complete functions of `xor_mi.metrics`.
 
     Attributes:
-        model: whose rule they read the outputs by, where it has one.
+        model: the model whose rule they use, if it has one.
         output: the number of the decision.
-        inputs: what the labels are those of: the clean inputs, or those of an ablation.
+        inputs: the inputs that the labels belong to: the clean inputs, or those of an ablation.
     """
 
     model: HookedModel
@@ -186,7 +186,8 @@ class _Asked:
     inputs: Tensor
 
     def labels(self, output: int) -> Int[Tensor, " input"]:
-        """What the network's target says of each input, or what it decides itself without one.
+        """What the network's target says of each input, or without a target what the network
+        decides.
 
         Args:
             output: the number of the decision.
@@ -217,7 +218,7 @@ class _Asked:
         return labels
 
     def _rows(self) -> list[list[int]] | None:
-        """The bits of each input; None where one of them stands for no bit."""
+        """The bits of each input; None if a number stands for no bit."""
         assert isinstance(self.model, HookedMLP)
         try:
             return self.model.bits_of(self.inputs).tolist()
@@ -235,26 +236,26 @@ def readers_of(
     """The metrics asked for, and what is decided.
 
     By default the metric is the score of decision `output`, and the decision the network's own; on
-    another model than a HookedMLP the metric is the score that `decide` goes by, where it has one.
+    a model that is not a HookedMLP the metric is the score that `decide` compares, if it has one.
 
-    A function of `xor_mi.metrics` that is given as it is reads by the model's rule, of decision
-    `output`. One that has an argument `labels` without a default gets them.
+    A function of `xor_mi.metrics` that is given directly uses the model's rule, for decision
+    `output`. A function with an argument `labels` without a default gets the labels.
 
     Args:
-        inputs: what the labels are those of, [example, ...].
+        inputs: the inputs that the labels belong to, [example, ...].
         decide: outputs -> 1, 0 or -1 per example, in place of the network's own decision.
 
     Raises:
-        XorMiError: a decision that a HookedMLP does not make, something that is not a metric or no
-            function, an `output` that nothing reads, or labels that are not known.
+        XorMiError: a decision that a HookedMLP does not make, something that is not a metric or not
+            a function, an `output` that has no effect, or labels that are not known.
     """
     is_mlp = isinstance(model, HookedMLP)
-    # of a HookedMLP `output` is the number of its own decision; elsewhere a column of its outputs
+    # for a HookedMLP `output` is the number of its own decision; elsewhere a column of the outputs
     if is_mlp:
         output = model.require_output(output)
     elif output != 0 and (metrics is not None or decide is not None):
         raise XorMiError(
-            f"output={output} is read by nothing: on a {type(model).__name__} it is the column of "
+            f"output={output} has no effect: on a {type(model).__name__} it is the column of "
             "the default metric, and metrics= or decide= is given; leave it out"
         )
     default = _default_metric(model, output, decide)
@@ -264,7 +265,7 @@ def readers_of(
     decided = _decided_by(model, decide, default)
     if decided is None:
         return Readers(tuple(named), functions, rowwise=metrics is None)
-    # the default metric is what is decided by, but for a decision of the caller's own
+    # the default metric decides, except if the caller gives a decision
     reads_default = decide is None or (isinstance(decide, ScoreAbove) and not is_mlp)
     if metrics is not None or not reads_default:
         functions = (*functions, (decided.name, decided.function))
@@ -273,12 +274,12 @@ def readers_of(
 
 
 class _DecidedBy(NamedTuple):
-    """What a decision is read off.
+    """The number that a decision is read off.
 
     Attributes:
         name, function: a function of the outputs, [example].
         decisions_by: its values -> 1, 0 or -1.
-        is_rowwise: whether it looks at each example alone.
+        is_rowwise: whether it reads each example alone.
     """
 
     name: str
@@ -290,9 +291,9 @@ class _DecidedBy(NamedTuple):
 def _decided_by(
     model: HookedModel, decide: Decide | None, default: tuple[str, Metric]
 ) -> _DecidedBy | None:
-    """What `decide` reads, or a HookedMLP's own decision; None without either.
+    """The number that `decide` reads, or a HookedMLP's own decision; None without either.
 
-    default: the metric where none is given, which is the score of a HookedMLP's own decision.
+    default: the metric if none is given, which is the score of a HookedMLP's own decision.
     """
     if decide is not None:
         _require_function(decide)
@@ -308,10 +309,10 @@ def _decided_by(
 
 
 def readers_of_decisions(model: HookedModel, output: int, decide: Decide | None) -> Readers:
-    """What is decided alone: the score of the network's own decision, or what `decide` gives.
+    """Readers of the decision only: the score of the network's own decision, or of `decide`.
 
     Raises:
-        XorMiError: a decision that a HookedMLP does not make, an `output` that nothing reads, or
+        XorMiError: a decision that a HookedMLP does not make, an `output` that has no effect, or
             another model without `decide`.
     """
     is_own = False
@@ -319,13 +320,13 @@ def readers_of_decisions(model: HookedModel, output: int, decide: Decide | None)
         output, is_own = model.require_output(output), True
     elif output != 0:
         raise XorMiError(
-            f"output={output} is read by nothing: it is the number of a HookedMLP's own decision, "
+            f"output={output} has no effect: it is the number of a HookedMLP's own decision, "
             "and decide= says what is decided; leave it out"
         )
     decided = _decided_by(model, decide, _default_metric(model, output, decide))
     if decided is None:
         _require_function(decide)
-    assert decided is not None  # without `decide` there is a HookedMLP
+    assert decided is not None  # without `decide` the model is a HookedMLP
     return Readers(
         metrics=(decided.name,) if is_own else (),
         functions=((decided.name, decided.function),),
@@ -335,7 +336,7 @@ def readers_of_decisions(model: HookedModel, output: int, decide: Decide | None)
 
 
 def _default_metric(model: HookedModel, output: int, decide: Decide | None) -> tuple[str, Metric]:
-    """The metric where none is given, with its name."""
+    """The metric if none is given, with its name."""
     if isinstance(model, HookedMLP):
         rule = model.rule
         return rule.score_name, partial(score, output=output, rule=rule)
@@ -345,7 +346,7 @@ def _default_metric(model: HookedModel, output: int, decide: Decide | None) -> t
 
 
 def _column(output: int, has_decide: bool, outputs: Tensor) -> Tensor:
-    """The default metric of a model that is no HookedMLP."""
+    """The default metric of a model that is not a HookedMLP."""
     if outputs.ndim > 2 and has_decide:
         raise XorMiError(
             f"the outputs have shape {list(outputs.shape)}, and decide= says what they decide but "
@@ -395,12 +396,12 @@ def _decisions_by(decide: Decide, outputs: Tensor) -> Tensor:
     if decisions.layout is not torch.strided:
         decisions = decisions.to_dense()
     require_one_each("decide", decisions, outputs)
-    # in numbers that have a sign: of 8 bits without one, 255 would equal -1
+    # in numbers that have a sign: in unsigned 8 bits, 255 would equal -1
     signed = decisions if decisions.is_floating_point() else decisions.float()
     known = (signed == 1) | (signed == 0) | (signed == UNDECIDED)
     if not bool(known.all()):
         wrong = decisions[~known][0].item()
-        # 1.0000001 is not to be called 1
+        # 1.0000001 must not be written as 1
         said = f"{wrong:g}" if float(f"{wrong:g}") == wrong else repr(wrong)
         raise XorMiError(
             f"decide gives {said} for an example; it must give 1, 0, or -1 where nothing is "
@@ -415,7 +416,7 @@ def named_metrics(metrics: Metrics, asked: _Asked | None = None) -> dict[str, Me
     Each gets a copy of the outputs, so that none can change what the next one sees.
 
     Raises:
-        XorMiError: what is not a function, or is a decision.
+        XorMiError: anything but functions, or a function that decides.
     """
     if callable(metrics):
         metrics = {_name_of(metrics): metrics}
@@ -428,7 +429,7 @@ def named_metrics(metrics: Metrics, asked: _Asked | None = None) -> dict[str, Me
         if function in (by_argmax, by_threshold, by_tokens) or isinstance(function, ScoreAbove):
             raise XorMiError(
                 "a decision is given as a metric; give decide=, such as "
-                "decide=metrics.by_threshold(), whose score is the metric where none is given"
+                "decide=metrics.by_threshold(), whose score is the metric if none is given"
             )
     return {
         name: partial(_of_a_copy, _completed(function, asked)) for name, function in metrics.items()
@@ -443,7 +444,7 @@ def _name_of(metric: Metric | LabelledMetric) -> str:
 
 
 def _completed(metric: Metric | LabelledMetric, asked: _Asked | None) -> Metric:
-    """A metric with its labels, and one of `xor_mi.metrics` with all else that is not given."""
+    """A metric with its labels; one of `xor_mi.metrics` also with its rule and output."""
     given: dict[str, Any] = metric.keywords if isinstance(metric, partial) else {}
     function = metric.func if isinstance(metric, partial) else metric
     settings: dict[str, object] = {}

@@ -1,19 +1,19 @@
 """inputs x sets of sites -> batched forwards -> what comes out under every intervention.
 
 Every kind of intervention here (patching, ablation, interchange) says the same three things: which
-inputs to run plainly, which of them each set of sites is written on, and what a hook's activation
+inputs to run plainly, on which of them each set of sites is written, and what a hook's activation
 is replaced by. `intervene` runs the plain inputs, and one copy of the base inputs per set along the
 batch, in as few forwards as the memory bound allows. Every site must be reached exactly once.
 
 What lies before the first place that is written is the same for all copies. On a HookedMLP, where
 everything passes through each hook, the batch therefore grows at that hook, and the plain inputs
-run in the same forward. On other models the plain inputs run in a forward of their own, in which
-nothing is written: a model may edit an activation in place and read it elsewhere. Where the copies
-do not fit one forward, and a model has blocks, the batch grows before the first block that is
-written in; a trial says whether the model allows it.
+run in the same forward. On other models the plain inputs run in their own forward, in which nothing
+is written: a model may edit an activation in place and read it elsewhere. If the copies do not fit
+into one forward and the model has blocks, the batch grows before the first block that is written
+in; a trial says whether the model allows it.
 
-A model may work in place: change the activation that a hook point saw, or its own input. So every
-run gets a copy of the inputs, and what is kept of a hook is a copy made when it fires.
+A model may work in place and change the activation that a hook point saw, or its own input. So
+every run gets a copy of the inputs, and a hook's activation is copied when the hook fires.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,13 +69,13 @@ from xor_mi.progress import progress_bar
 
 Replacement = Callable[[str, Tensor, Tensor], Tensor | Running]
 """(hook name, its activation on the plain inputs [plain, ...], numbers of some base inputs [base])
--> what these base inputs get there, [base, ...]; of it, the entries of the sites are written. The
-numbers are in order: as many as there are base inputs are all of them.
+-> what these base inputs get there, [base, ...], of which the entries of the sites are written. The
+numbers are in order; if there are as many as base inputs, they are all of them.
 """
 
 GROUPED_FROM = 2**20
-"""From so many bytes on, the sets of a HookedMLP are run hook by hook, each from its own hook on;
-below, one forward of them all is faster.
+"""From this many bytes on, the sets of a HookedMLP are run hook by hook, each from its own hook on;
+below, one forward of all of them is faster.
 """
 
 
@@ -92,30 +92,30 @@ def intervene(
     progress: bool = False,
     is_of_runs: bool = False,
 ) -> tuple[Tensor, Float[Tensor, "function site base"]]:
-    """Run every set of sites on every base input -> the plain outputs, and what the readers read.
+    """Run every set of sites on every base input -> the plain outputs, and the readers' numbers.
 
     The plain outputs are [plain, ...]; the readers read the outputs after each intervention.
 
     Args:
         plain: inputs that are run untouched, [plain, ...], or examples with keyword inputs.
-        base: which of them each set of sites is written on, a slice or their numbers; the same one
-            may be there many times.
+        base: the plain inputs on which each set of sites is written, a slice or their numbers; the
+            same input may appear many times.
         sets: sets of sites; each is one intervention, and its sites may not overlap.
         replacement: (hook name, activation on the plain inputs, numbers of base inputs) -> the
             activation of these base inputs, of which each site's index is written.
-        max_batch_bytes: what the activations of one forward may take; at least one input is run at
-            a time.
+        max_batch_bytes: the bytes that the activations of one forward may take; at least one input
+            is run at a time.
         is_of_runs: whether the base inputs are runs that the caller did not name, such as draws. A
-            message then says the shape of the outputs of the plain inputs, else of the base ones.
+            message then has the shape of the plain inputs' outputs, otherwise of the base inputs'
+            outputs.
 
     Raises:
-        XorMiError: an index outside its activation, a value of another shape, overlapping
-            sites, a site that did not fire exactly once, or results of more than may be
-            held at once.
+        XorMiError: an index outside its activation, a value of another shape, overlapping sites, a
+            site that did not fire exactly once, or results that need more memory than is allowed.
     """
     plain = as_examples(plain)
     require_finite_inputs(plain)
-    # The plain input that each base input is.
+    # The number of each base input among the plain inputs.
     if isinstance(base, slice):
         base = torch.arange(len(plain), device=plain.device)[base]
     require_memory(
@@ -131,7 +131,7 @@ def intervene(
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """What `intervene` is asked, but for the sets of sites."""
+    """The arguments of `intervene`, without the sets of sites."""
 
     model: HookedModel
     plain: Examples
@@ -143,14 +143,14 @@ class _Work:
     is_of_runs: bool
 
     def read_runs(self, written: Tensor, untouched: Tensor) -> Float[Tensor, "function set base"]:
-        """What the readers read of outputs [set, base, ...].
+        """The readers' numbers for outputs [set, base, ...].
 
         Args:
             untouched: outputs of the plain inputs.
 
         Raises:
-            XorMiError: what the readers refuse, of the outputs that the caller knows: a run holds
-                as many of them as memory takes.
+            XorMiError: what the readers refuse. The message has the outputs that the caller knows,
+                because a run holds only as many as fit into memory.
         """
         try:
             return self.readers.read_runs(written)
@@ -162,10 +162,10 @@ class _Work:
 
 
 class _Grown(NamedTuple):
-    """Where the batch of base inputs grows into one copy per set: at a hook, or before a block.
+    """The place where the batch of base inputs grows into one copy per set: a hook or a block.
 
     Attributes:
-        arguments: what of a block's arguments is repeated.
+        arguments: those of the block's arguments that are repeated.
     """
 
     hook: str | None = None
@@ -176,7 +176,7 @@ class _Grown(NamedTuple):
 def _intervene_on_mlp(
     model: HookedMLP, work: _Work, sets: Sequence[SiteSet]
 ) -> tuple[Tensor, Tensor]:
-    """Of a network in which everything passes through each hook."""
+    """Run a network in which everything passes through each hook."""
     plain, base = work.plain, work.base
     rows_per_run = inputs_per_run(model, plain, work.max_batch_bytes)
     n_rows = len(plain) + len(sets) * len(base)
@@ -205,7 +205,8 @@ def _intervene_on_mlp(
 def _by_first_hook(
     model: HookedMLP, sets: Sequence[SiteSet], *, split: bool
 ) -> list[tuple[str, Sequence[int]]]:
-    """The sets by the first hook that each writes, with their numbers; together, if not split."""
+    """The sets by the first hook that each writes, with their numbers; in one group if not
+    split."""
     everyone: Sequence[int] = range(len(sets))
     hooks = hooks_of(sets)
     if len(hooks) == 1:
@@ -221,7 +222,7 @@ def _by_first_hook(
 
 
 def _intervene_on_any(work: _Work, sets: Sequence[SiteSet]) -> tuple[Tensor, Tensor]:
-    """Of a model of which nothing is known but its hooks."""
+    """Run a model of which only the hooks are known."""
     model, plain, base = work.model, work.plain, work.base
     hook_names = {site.hook_name for site in chain.from_iterable(sets)}
     probed = probe_hooks(model, plain, asked=hook_names, max_batch_bytes=work.max_batch_bytes)
@@ -243,10 +244,10 @@ def _intervene_on_any(work: _Work, sets: Sequence[SiteSet]) -> tuple[Tensor, Ten
 def _by_written_hooks(
     sets: Sequence[SiteSet], groups: Sequence[tuple[_Grown, Sequence[int]]]
 ) -> list[tuple[_Grown, Sequence[int]]]:
-    """The sets of each group by the hooks that they write.
+    """The sets of each group, grouped further by the hooks that they write.
 
-    A hook that writes gives the model a new tensor for the whole batch. Where the model then works
-    in place, what it changes is another tensor than in a run that writes nothing at this hook.
+    A hook that writes gives the model a new tensor for the whole batch. If the model then works in
+    place, it changes another tensor than in a run that writes nothing at this hook.
     """
     parts: list[tuple[_Grown, Sequence[int]]] = []
     for grown, numbers in groups:
@@ -261,7 +262,7 @@ def _by_written_hooks(
 def _require_disjoint_points(model: HookedModel, probed: Probed, sets: Sequence[SiteSet]) -> None:
     """Refuse sets that write one place of a hook point under two of its names.
 
-    Sites of one name are compared where they are written.
+    Sites under one name are compared when they are written.
     """
     hooks = model.hook_dict  # once: a bridge makes it anew every time
     points = {site.hook_name: hooks[site.hook_name] for site in chain.from_iterable(sets)}
@@ -277,7 +278,7 @@ def _require_disjoint_points(model: HookedModel, probed: Probed, sets: Sequence[
 def _by_first_block(
     work: _Work, sets: Sequence[SiteSet], untouched: Tensor
 ) -> list[tuple[_Grown, Sequence[int]]]:
-    """The sets by the first block that each writes in, where the batch may grow before it."""
+    """The sets by the first block that each writes in, if the batch may grow before it."""
     by_block: dict[int, list[int]] = {}
     for number, together in enumerate(sets):
         by_block.setdefault(first_block(together), []).append(number)
@@ -298,11 +299,12 @@ def _by_first_block(
 def _warn_of_no_effects(
     work: _Work, sets: Sequence[SiteSet], untouched: Tensor, values: Tensor
 ) -> None:
-    """Of hooks at which alone nothing that is written has an effect, ask whether anything reads it.
+    """Warn of hooks that nothing reads, among those where single writes never have an effect.
 
-    In a set with others a hook may be read by nothing, although the set has an effect.
+    Sets of several hooks do not show it: a set may have an effect although one of its hooks is not
+    read.
     """
-    # as one run: a metric that is not finite here is named by the caller, with the input
+    # as one run: if a metric is not finite here, the caller names it, with the input
     before = work.readers.read_runs(untouched[work.base][None])[:, 0]
     is_same = (values == before[:, None]).all(-1).all(0)
     hooks_of = [{site.hook_name for site in together} for together in sets]
@@ -321,10 +323,10 @@ def _in_parts(
     seen: Mapping[str, Tensor],
     rows_per_run: int,
 ) -> Tensor:
-    """What the readers read after each set, run part by part.
+    """The readers' numbers after each set, run part by part.
 
     Args:
-        untouched, seen: what the plain inputs give, and every hook's activation on them.
+        untouched, seen: the outputs of the plain inputs, and every hook's activation on them.
     """
     plain, base = work.plain, work.base
     n_base = len(base)
@@ -349,7 +351,7 @@ def _in_parts(
         runs, doing="intervening", unit="run", progress=work.progress
     ):
         of_run = [sets[number] for number in numbers]
-        # [set, base, ...], or of readers that look at each example alone what they read
+        # [set, base, ...]; or the numbers themselves, if the readers look at each example alone
         outputs: list[Tensor] = []
         for part in parts:
             value = partial(_of_those_kept, work.replacement, seen, part)
@@ -360,13 +362,13 @@ def _in_parts(
         if is_rowwise:
             results.append(torch.cat(outputs, dim=2))
             continue
-        # a metric sees all the base inputs of a set, however they were run
+        # a metric sees all the base inputs of a set, even if they were run in parts
         results.append(work.read_runs(torch.cat(outputs, dim=1), untouched))
     return _in_order(results, [numbers for _, numbers in runs], len(sets))
 
 
 def _in_order(results: Sequence[Tensor], numbers: Sequence[Sequence[int]], n_sets: int) -> Tensor:
-    """What was read of some sets at a time, [function, set, base], as that of all in order."""
+    """The readers' numbers of several groups of sets, [function, set, base], in the sets' order."""
     if len(results) == 1:
         return results[0]
     first = results[0]
@@ -439,7 +441,7 @@ def _run_copies(
     if grown.hook is not None:
         everyone = torch.arange(len(examples), device=examples.device)
         writer = hooks.pop(grown.hook)
-        # what grows at an output is handed on, and must stay as it is
+        # an output that grows is returned to the caller, and must not change afterwards
         is_output = kind_of_hook(grown.hook) == "output"
         own = None if is_output else room
         growing = _grown_at_hook(model, grown.hook, everyone, layout, writer, own)
@@ -461,12 +463,12 @@ def _grown_at_hook(
     writer: Writer,
     room: "_Room | None" = None,
 ) -> Iterator[None]:
-    """Inside: the batch grows at this hook, and what is planned there is written.
+    """In this block the batch grows at this hook, and what is planned there is written.
 
-    room: memory of the run before, of base inputs alone.
+    room: the memory of an earlier run, for base inputs without plain inputs.
 
-    A hook of PyTorch's, after those of the caller: a HookedMLP lets its own hooks return nothing of
-    another shape.
+    It is a hook of PyTorch's, after the caller's hooks: a HookedMLP does not let its own hooks
+    return another shape.
     """
 
     def grow(point: object, given: object, activation: Tensor) -> Tensor:
@@ -489,10 +491,9 @@ def _grown_at_hook(
 class _Room:
     """Copies of the base inputs' activation at a hook, kept from run to run.
 
-    Memory that is asked for anew is given page by page, and filling it takes longer than the rest
-    of a run. So a run puts back what was at its sites, and the next one finds the copies as they
-    were. They are made again where the activation is another one, or where anybody else wrote into
-    them.
+    New memory is given page by page, and filling it takes longer than the rest of a run. So a run
+    puts back what was at its sites, and the next run finds the same copies. They are made again if
+    the activation differs, or if something else wrote into them.
     """
 
     def __init__(self) -> None:
@@ -505,7 +506,7 @@ class _Room:
         n_rows = layout.n_sets * layout.n_base
         copies = self._copies
         if copies is None or len(copies) < n_rows or not _is_same(self._of_base, activation):
-            self._copies = None  # before there are others
+            self._copies = None  # before the first copies are made
             # copies: a hook may hold the activation itself
             self._of_base = activation.clone()
             everyone = torch.arange(layout.n_base, device=activation.device)
@@ -516,7 +517,7 @@ class _Room:
         return grown
 
     def put_back(self, layout: Layout, writer: Writer) -> None:
-        """What was at a writer's sites before the run, which is over."""
+        """Restore what was at a writer's sites before the run, once the run is over."""
         copies = self._copies
         # under inference_mode PyTorch counts no writes
         if copies is None or copies.is_inference() or n_writes(copies) != self._n_writes:
@@ -535,9 +536,9 @@ def _is_same(one: Tensor, other: Tensor) -> bool:
 
 
 def _grown(base: Tensor, layout: Layout, activation: Tensor) -> Tensor:
-    """An activation [plain, ...] with a copy of the base inputs per set after it.
+    """An activation [plain, ...], followed by a copy of the base inputs per set.
 
-    Without plain inputs it is that of the base inputs alone.
+    Without plain inputs there are only the copies.
     """
     n_plain, n_sets, n_base = layout
     grown = activation.new_empty(n_plain + n_sets * n_base, *activation.shape[1:])

@@ -1,9 +1,9 @@
-"""places of different depth -> what one does to another directly, with the rest held.
+"""places of different depth -> the direct effect of one on another, with the rest held.
 
 Path patching (Wang et al. 2023, arXiv 2211.00593): in one run the sender takes its value from the
-source input, what lies between is frozen, and what the receivers then are is kept; in a second run
-of the base input the receivers alone are set to that. A path of more places takes each step the
-same way. Where the sender is a head and the receiver a later head's query, this is TransformerLens'
+source input, everything between is frozen, and the receivers' values are kept; in a second run of
+the base input only the receivers are set to these values. A path of more places repeats this for
+each step. If the sender is a head and the receiver a later head's query, this is TransformerLens'
 `get_act_patch_direct_path`.
 """
 
@@ -31,17 +31,17 @@ from xor_mi.model import HookedMLP, kind_of_hook
 from xor_mi.model._parts import InBlock, ends_of_parts, in_block, inputs_of_heads, number_of_block
 
 SitePath = Sequence[OneSite | Iterable[OneSite]]
-"""A sender, and one or several receivers; of a longer path each receives and then sends."""
+"""A sender and its receivers, one or several; in a longer path each receives and then sends."""
 
 
 class Hop(NamedTuple):
     """One step of a path.
 
     Attributes:
-        senders: what takes a new value.
-        receivers: what is read then.
-        frozen: what keeps its value on the base input, the senders apart; what is a receiver as
-            well is read first.
+        senders: the sites that take a new value.
+        receivers: the sites that are read afterwards.
+        frozen: the sites that keep their values from the base input, except the senders; a site
+            that is a receiver as well is read first.
     """
 
     senders: SiteSet
@@ -57,7 +57,7 @@ class Steps(NamedTuple):
 
 
 class Points:
-    """The hook points of a model: in which order they are reached, and which names are one."""
+    """The hook points of a model: the order in which they are reached, and their other names."""
 
     def __init__(
         self, model: HookedModel, examples: Examples, max_batch_bytes: int | None = None
@@ -71,7 +71,7 @@ class Points:
         self.probed: Probed | None = None
         writable = list(model.hook_dict)
         if not isinstance(model, HookedMLP):
-            # all of them: what a path does not lead through is frozen, and so written too
+            # all hooks: those that a path does not lead through are frozen, and so written too
             self.probed = probe_hooks(
                 model, examples, asked=model.hook_dict, max_batch_bytes=max_batch_bytes
             )
@@ -82,12 +82,12 @@ class Points:
         """When a hook point is reached.
 
         Raises:
-            XorMiError: one that is not.
+            XorMiError: a hook point that is not reached.
         """
         point = id(self.hooks[hook_name])
         if point not in self.order:
             if self.probed is not None:
-                # which says why it is not reached
+                # raises, and says why the hook is not reached
                 require_hooks(self.model, self.probed, [hook_name])
             raise XorMiError(
                 f"hook '{hook_name}' never fired; a path leads through hooks that are reached"
@@ -104,7 +104,7 @@ class Points:
 
 
 def _firing_order(model: HookedModel, example: Examples) -> dict[int, int]:
-    """The hook points by identity -> the number at which each is reached first."""
+    """Each hook point by identity -> the position at which it is first reached."""
     order: dict[int, int] = {}
 
     def note(point: nn.Module, *_: object) -> None:
@@ -121,7 +121,7 @@ def _firing_order(model: HookedModel, example: Examples) -> dict[int, int]:
 
 
 def is_site_path(model: HookedModel, path: object) -> bool:
-    """Whether a path is one of sites, and not one of a HookedMLP's units by name."""
+    """Whether this is a path of sites, instead of a HookedMLP's units by name."""
     if not isinstance(model, HookedMLP):
         return True
     stops = path if isinstance(path, (list, tuple)) else []
@@ -177,7 +177,7 @@ def _require_no_edges(model: HookedModel, stop: SiteSet) -> None:
 
 
 def _require_later(senders: SiteSet, receivers: SiteSet, points: Points) -> None:
-    """Nothing travels back: a receiver is reached after a sender."""
+    """Refuse a receiver that is not reached after its sender: nothing travels back."""
     first = min(senders, key=lambda site: points.time(site.hook_name))
     for receiver in receivers:
         same = [one for one in senders if points.is_same(one.hook_name, receiver.hook_name)]
@@ -192,7 +192,7 @@ def _require_later(senders: SiteSet, receivers: SiteSet, points: Points) -> None
 def _default_frozen(
     model: HookedModel, senders: SiteSet, receivers: SiteSet, points: Points
 ) -> SiteSet:
-    """What is held between senders and receivers where the caller does not say it."""
+    """What is held between senders and receivers if the caller does not say it."""
     if isinstance(model, HookedMLP):
         return _hidden_between(model, senders, receivers)
     ends = ends_of_parts(model.hook_dict)
@@ -209,7 +209,7 @@ def _default_frozen(
     for name, place in ends.items():
         if name not in points.writable or not start <= points.time(name) <= end:
             continue
-        # What lies before the end of a sender's own part is on the path, and so is that end.
+        # Sites before the end of a sender's own part are on the path, and so is that end.
         sending = [one for one in senders if _lies_before(one, name, place, points)]
         receiving = [one for one in receivers if _lies_after(one, name, place, points)]
         if sending:
@@ -223,26 +223,26 @@ def _default_frozen(
 
 
 def _lies_before(site: Site, end: str, place: InBlock, points: Points) -> bool:
-    """Whether a site acts through the end of this part."""
+    """Whether a site acts only through the end of this part."""
     is_inside = points.place(site.hook_name) == place
     return is_inside and points.time(site.hook_name) < points.time(end)
 
 
 def _lies_after(site: Site, end: str, place: InBlock, points: Points) -> bool:
-    """Whether a site is what the end of this part becomes, such as the sum over its heads."""
+    """Whether a site holds what the end of this part turns into, such as the sum over heads."""
     is_inside = points.place(site.hook_name) == place
     return is_inside and points.time(site.hook_name) > points.time(end)
 
 
 def _other_inputs(senders: Sequence[Site], place: InBlock, points: Points) -> list[Site]:
-    """Where a query, key or value sends, all of them are held but for the sender's own entries."""
+    """If a query, key or value sends, all of these are held except the sender's own entries."""
     names = [name for name in inputs_of_heads(place.block) if name in points.writable]
     is_one = any(points.is_same(site.hook_name, name) for site in senders for name in names)
     return [Site(name) for name in names] if is_one else []
 
 
 def _hidden_between(model: HookedMLP, senders: SiteSet, receivers: SiteSet) -> SiteSet:
-    """The hidden layers between, and all else at the senders' own hooks."""
+    """The hidden layers between, and all other entries of the senders' own hooks."""
     first = min(_layer(model, site) for site in senders)
     last = max(_layer(model, site) for site in receivers)
     own = {_layer(model, site) for site in senders}
@@ -253,7 +253,7 @@ def _hidden_between(model: HookedMLP, senders: SiteSet, receivers: SiteSet) -> S
 
 
 def _layer(model: HookedMLP, site: Site) -> int:
-    """The layer that a hook lies in: -1 of the inputs, and the last of the outputs."""
+    """The layer that a hook lies in: -1 for the inputs, the last one for the outputs."""
     block = number_of_block(site.hook_name)
     if block is not None:
         return block
@@ -331,7 +331,7 @@ def _hop(
     kept: dict[str, Tensor],
     activation: Tensor,
 ) -> Tensor | None:
-    """At one hook point: what is received is read, then what is frozen and what is sent written."""
+    """At one hook point: read the receivers, then write the frozen sites and the senders."""
     for site in hop.receivers:
         if site.hook_name in names:
             kept[site.hook_name] = activation.clone()

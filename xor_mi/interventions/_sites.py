@@ -40,7 +40,7 @@ from xor_mi.truth import ArrayLike
 T = TypeVar("T")
 
 SiteKind = Literal["unit", "edge", "input", "logit", "hook", "head", "neuron", "position"]
-"""Hidden units, edges, inputs, logits, whole hooks; of each layer the heads, neurons, positions."""
+"""Hidden units, edges, inputs, logits, whole hooks; and each layer's heads, neurons, positions."""
 
 KINDS = get_args(SiteKind)
 
@@ -60,18 +60,18 @@ def sites(
 ) -> list[Site]:
     """All sites of one kind.
 
-    Hidden units, edges, inputs and logits are those of a HookedMLP; direct connections from inputs
-    to outputs are edges too. "hook" is every whole hook, of another model those that can be read
-    and written per example; where a model lists one hook point under several names, as a bridge
-    does, it is named once, by the name that the hook point itself carries. "head", "neuron" and
+    Hidden units, edges, inputs and logits exist on a HookedMLP; direct connections from inputs to
+    outputs are edges too. "hook" is every whole hook, on another model every hook that can be read
+    and written per example; if a model lists one hook point under several names, as a bridge does,
+    it is listed once, by the name that the hook point itself carries. "head", "neuron" and
     "position" are those of each layer, on any model whose hooks are called `blocks.L....`: every
     head of `attn.hook_z`, every neuron of `mlp.hook_post`, every position of `hook_resid_pre`.
 
     Args:
-        inputs: a few inputs [input, ...], on which another model than a HookedMLP is tried. Without
-            them it is tried on two tokens, and on as many zeros as its first weights have inputs;
-            where it runs on neither, all its hooks are listed. Positions need inputs as long as
-            yours, or a whole number of positions.
+        inputs: a few inputs [input, ...], on which a model that is not a HookedMLP is tried.
+            Without them it is tried on two tokens, and on as many zeros as its first weights have
+            inputs; if it runs on neither, all its hooks are listed. Positions need inputs as long
+            as yours, or a whole number of positions.
         hook: for "head", "neuron" and "position", another hook of each block, such as
             "attn.hook_q" or "hook_attn_out".
 
@@ -80,8 +80,7 @@ def sites(
     [x0->h0.0, x1->h0.0, x0->h0.1, x1->h0.1, h0.0->y0, h0.1->y0]
 
     Raises:
-        XorMiError: a kind that is not one of these, a model without such hooks, or inputs that are
-            missing.
+        XorMiError: an unknown kind, a model without such hooks, or missing inputs.
     """
     if kind not in KINDS:
         raise unknown("kind of site", kind, KINDS, where="kinds are")
@@ -107,7 +106,7 @@ def sites(
 
 
 def one_name_each(model: HookedModel) -> list[str]:
-    """Each hook point once, in the model's order: by the name that it carries, else the first."""
+    """Each hook point once, in the model's order: by the name it carries, else the first name."""
     name_of: dict[int, str] = {}
     for name, point in model.hook_dict.items():
         if name == getattr(point, "name", None):
@@ -140,7 +139,7 @@ def _in_layers(
 def _sizes(
     model: HookedModel, kind: GridKind, inputs: ArrayLike | int | None, of_layer: Mapping[int, str]
 ) -> dict[int, tuple[str, int, bool]]:
-    """Layer -> its hook, how many places of a kind it has, and whether there is no other axis."""
+    """Layer -> its hook, its number of places of this kind, and whether it has no other axis."""
     if kind == "position" and inputs is None:
         raise XorMiError("how many positions? give inputs as long as yours, or their number")
     if isinstance(inputs, Integral):
@@ -173,7 +172,7 @@ def _sizes(
 
 
 def _size_in_config(model: HookedModel, kind: GridKind, of_layer: Mapping[int, str]) -> int:
-    """How many heads or neurons a model that does not run on two tokens says it has."""
+    """How many heads or neurons the config names, for a model that does not run on two tokens."""
     settings = getattr(model, "cfg", None)
     size = getattr(settings, "n_heads" if kind == "head" else "d_mlp", None)
     usual = hooks_by_layer(of_layer.values(), HOOK_OF[kind])
@@ -183,7 +182,7 @@ def _size_in_config(model: HookedModel, kind: GridKind, of_layer: Mapping[int, s
 
 
 def _probed(model: HookedModel, inputs: ArrayLike | int | None) -> Probed | None:
-    """What a model's hooks carry on these inputs, or on two tokens; None where it takes none."""
+    """What a model's hooks carry on these inputs, or on two tokens; None if it runs on neither."""
     if inputs is not None:
         if not isinstance(inputs, ArrayLike) or isinstance(inputs, Integral):
             raise XorMiError(f"inputs is {shown(inputs)}; give a tensor [input, ...]")
@@ -196,13 +195,13 @@ def _probed(model: HookedModel, inputs: ArrayLike | int | None) -> Probed | None
     for made_up in _made_up_inputs(model):
         try:
             return probe_hooks(model, made_up, warns=False)
-        except Exception:  # whatever a model of someone else says of inputs that it does not take
+        except Exception:  # a model may raise anything on inputs that it does not accept
             continue
     return None
 
 
 def _made_up_inputs(model: HookedModel) -> Iterator[Tensor]:
-    """Inputs that a model may take: two tokens, then as many numbers as its first weights have."""
+    """Inputs that a model may accept: two tokens, then as many zeros as its first weights read."""
     parameters = list(model.parameters()) if isinstance(model, nn.Module) else []
     first = parameters[0] if parameters else torch.empty(0)
     yield torch.tensor([[0, 1], [1, 0]], device=first.device)
@@ -214,7 +213,7 @@ def _made_up_inputs(model: HookedModel) -> Iterator[Tensor]:
 
 @lru_cache(maxsize=64)
 def _listed(layer_sizes: tuple[int, ...], direct: bool, kind: SiteKind) -> SiteSet:
-    """All sites of one kind; they follow from the layer sizes and `direct` alone."""
+    """All sites of one kind; only the layer sizes and `direct` determine them."""
     layers = layers_of(layer_sizes)
     places: dict[str, list[Unit] | list[Edge]] = {
         "unit": list(chain.from_iterable(layers[1:-1])),
@@ -234,19 +233,20 @@ def _each_alone(layer_sizes: tuple[int, ...], direct: bool, kind: SiteKind) -> t
 def site_of(model: HookedModel, site: OneSite) -> Site:
     """The Site that a caller names, checked to exist.
 
-    Given is a Site or a hook name, or on a `HookedMLP` a unit, an edge or a name such as 'h0.1'.
+    A caller gives a Site or a hook name, or on a `HookedMLP` a unit, an edge or a name such as
+    'h0.1'.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> site_of(textbook_xor(), "h0.1").hook_name
     'blocks.0.mlp.hook_post'
 
     Raises:
-        XorMiError: nothing of this name, listing what there is.
+        XorMiError: no place has this name; the message lists those that exist.
     """
     require_hooked(model, "naming a site")
     hooks = model.hook_dict
     if isinstance(site, Site):
-        # A list is searched by equality, so that a name of a wrong kind is answered like any other.
+        # A list is searched by equality, so that a name of a wrong type gets the message too.
         if site.hook_name not in list(hooks):
             raise unknown("hook", site.hook_name, hooks, where="this model has")
         return site
@@ -259,16 +259,16 @@ def site_of(model: HookedModel, site: OneSite) -> Site:
 
 
 def site_sets(model: HookedModel, sites: Sites | None) -> tuple[SiteSet, ...]:
-    """Each entry is one site, or several (a tuple, list or set) that are written together.
+    """A caller's sites as sets: an entry is one site, or several that are written together.
 
-    A set has no order that is the same in every process: its sites are sorted by hook name, then by
-    index.
+    Several sites are a tuple, list or set. A Python set has a different order in every process, so
+    its sites are sorted by hook name, then by index.
 
     Args:
         sites: None for all hidden units of a HookedMLP; other models have no default.
 
     Raises:
-        XorMiError: an unknown site, an empty set, one name for different sites, or no sites where
+        XorMiError: an unknown site, an empty set, one name for different sites, or no sites if
             there is no default.
     """
     if sites is None:
@@ -305,12 +305,12 @@ def site_sets(model: HookedModel, sites: Sites | None) -> tuple[SiteSet, ...]:
 def require_own_names(sets: Sequence[SiteSet]) -> None:
     """Refuse one name for different sites, or for different sets of them.
 
-    Frames, sentences and records tell them apart by their names alone.
+    Frames, sentences and records tell them apart only by their names.
 
     Raises:
-        XorMiError: with the name, and where both are.
+        XorMiError: the message has the name and both places.
     """
-    # the usual case first, of which sweeps have thousands: single sites, all of different names
+    # the usual case of thousands in a sweep first: single sites with different names
     alone = [together[0].name for together in sets if len(together) == 1]
     if len(set(alone)) == len(alone) == len(sets):
         return
@@ -323,7 +323,7 @@ def require_own_names(sets: Sequence[SiteSet]) -> None:
 
 
 def _note_name(named: dict[str, SiteSet], name: str, together: SiteSet) -> None:
-    """Keep what a name stands for, which may be one thing only."""
+    """Note the place that a name stands for; refuse a second one."""
     known = named.setdefault(name, together)
     if known is together or known == together or set(known) == set(together):
         return
@@ -335,12 +335,12 @@ def _note_name(named: dict[str, SiteSet], name: str, together: SiteSet) -> None:
 
 
 def _unlabelled(together: SiteSet) -> str:
-    """Where the sites of a set are, whatever they are called."""
+    """Where the sites of a set are, without their labels."""
     return name_of_set([Site(site.hook_name, site.index) for site in together])
 
 
 def _place_in_order(site: Site) -> tuple[list[tuple[int, str]], list[tuple[int, list[int], str]]]:
-    """What sites of a set are sorted by: hook names with their numbers as numbers, then indices."""
+    """The sort key of a set's sites: hook names with their numbers as numbers, then indices."""
     parts = re.split(r"(\d+)", site.hook_name)
     # names and numbers take turns
     name = [(int(part) if part.isdecimal() else 0, part) for part in parts]
@@ -392,7 +392,7 @@ def require_ready(model: object, operation: str) -> None:
 
 
 def require_hooked(model: object, operation: str) -> nn.Module:
-    """Refuse what has no hooks. `XorMiError` says what would do."""
+    """Refuse a model without hooks; the `XorMiError` says what to give."""
     hooked = hasattr(model, "hook_dict") and hasattr(model, "hooks")
     if not isinstance(model, nn.Module) or not hooked:
         raise XorMiError(
@@ -403,7 +403,7 @@ def require_hooked(model: object, operation: str) -> nn.Module:
 
 
 def require_mlp(model: object, operation: str) -> HookedMLP:
-    """Refuse anything but a HookedMLP, where rows of bits or single units must have a meaning."""
+    """Refuse anything but a HookedMLP, if rows of bits or single units must have a meaning."""
     # the class first: a look at a protocol is slow
     if not isinstance(model, HookedMLP) and isinstance(model, HookedModel):
         raise XorMiError(
@@ -426,7 +426,7 @@ def _default_sets(model: HookedModel) -> tuple[SiteSet, ...]:
 class Coordinates(NamedTuple):
     """What was intervened on and how.
 
-    Scores are comparable where these agree (Miller, Chughtai and Saunders 2024, arXiv 2407.08734).
+    Scores are comparable if these agree (Miller, Chughtai and Saunders 2024, arXiv 2407.08734).
     """
 
     granularity: str
@@ -450,7 +450,7 @@ def coordinates(
     whole = not any(site.index for site in flat)
     return Coordinates(
         granularity="whole hook" if whole else " and ".join(sorted(kinds)),
-        # Of single sites, the usual case, without a join each: it is in every sweep's time.
+        # Single sites, the usual case, need no join each, which every sweep would pay for.
         component=", ".join(
             [site.label or site.name for site in flat] if single else map(name_of_set, sets)
         ),
@@ -479,7 +479,7 @@ def edges_where_needed(model: HookedModel, sets: Iterable[SiteSet]) -> AbstractC
 def entries_of(site: Site, activation: Tensor) -> tuple[slice | int | Tensor, ...]:
     """The site's index into an activation [batch, ...], the batch axis included.
 
-    What is read with it has the batch axis first, and the others in their order.
+    The values that it reads have the batch axis first, and the others in their order.
 
     Raises:
         XorMiError: an index outside this activation.

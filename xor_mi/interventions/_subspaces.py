@@ -1,11 +1,11 @@
-"""directions at a site set to what they are on other inputs, given or learned -> how often a model
+"""directions at a site, given or learned, take their values from other inputs -> how often a model
 follows an algorithm.
 
 Subspaces, DAS and its controls are TransformerLens' own
 (`transformer_lens.tools.analysis.interchange`), which knows hooks of the shape [batch, width]. A
-site may be some entries of a hook of any shape: TransformerLens is shown these entries alone, as
-one list of numbers. Its types say Tensor for inputs of which it takes the length and parts alone:
-there it is given `Examples`, by a `cast`.
+site may be some entries of a hook of any shape: TransformerLens sees only these entries, as one
+list of numbers. Its types say Tensor for inputs, of which it needs only the length and parts: there
+it is given `Examples`, by a `cast`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -62,19 +62,19 @@ if TYPE_CHECKING:
     )
 
 DAS_LEARNING_RATE = 0.05
-"""Adam's, for the subspace; five times TransformerLens' default."""
+"""The learning rate of Adam for the subspace; five times TransformerLens' default."""
 
 LARGEST_LOGIT = 5.0
 """DAS sees the model's decisions as logits of at most this size on the inputs.
 
-It minimises cross-entropy, which has hardly a slope where all logits are tiny, or none where they
-are huge: how an output is scaled must not decide what is found.
+It minimises cross-entropy, whose slope nearly vanishes if all logits are tiny or huge: the scale of
+an output must not decide what is found.
 """
 
 TaskLogits = Callable[..., Float[Tensor, "batch two"]]
 """Examples -> a logit for deciding 0 and one for 1, in one forward.
 
-TransformerLens writes Tensor for its argument; it gives a part of the examples it was given.
+TransformerLens' types say Tensor for its argument, but it passes on a part of these examples.
 """
 
 PLACEBO, ARBITRARY = "placebo", "arbitrary targets"
@@ -85,7 +85,7 @@ PLACEBO, ARBITRARY = "placebo", "arbitrary targets"
 class _AtSite:
     """A model with one hook that holds what the site holds, [batch, width].
 
-    It has as much of a model as TransformerLens' interchange asks for.
+    It has those parts of a model that TransformerLens' interchange uses.
     """
 
     model: HookedModel
@@ -105,8 +105,8 @@ class _AtSite:
     ) -> Tensor | None:
         entries = entries_of(self.site, activation)
         inside = activation[entries]
-        # a copy: the model may work in place after the hook; of 16 bits, 32 that keep a placebo
-        # that does not move from being a zero divided by a zero
+        # a copy: the model may work in place after the hook; 16 bits become 32, so that a placebo
+        # that does not move is not zero divided by zero
         wide = torch.promote_types(inside.dtype, torch.float32)
         given = function(inside.reshape(len(inside), -1).to(wide, copy=True), hook=hook)
         if given is None:
@@ -116,12 +116,12 @@ class _AtSite:
         return new
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Those of the model."""
+        """The parameters of the model."""
         assert isinstance(self.model, nn.Module)
         return self.model.parameters()
 
     def requires_grad_(self, on: bool) -> None:
-        """As of the model."""
+        """Set this for the model."""
         assert isinstance(self.model, nn.Module)
         self.model.requires_grad_(on)
 
@@ -132,7 +132,7 @@ def _place_of_subspace(model: HookedModel, site: OneSite) -> Site:
         raise XorMiError(f"site is {shown(site)}; give the Site, the basis is the next argument")
     try:
         place = site_of(model, site)
-    except XorMiError:  # whatever it is called, a hook was meant
+    except XorMiError:  # a hook was meant, whatever the name is
         raise unknown("hook", site, model.hook_dict, where="this model has") from None
     if isinstance(model, HookedMLP) and kind_of_hook(place.hook_name) == "edge":
         of_units, _ = model.hook_site(model.units[0])
@@ -160,12 +160,12 @@ def subspace_accuracy(
     max_batch_bytes: int | None = None,
     progress: bool = True,
 ) -> InterchangeAccuracy:
-    """On how many (base, source) pairs do model and algorithm decide alike?
+    """Count the (base, source) pairs on which model and algorithm decide alike.
 
-    Of what a site holds the coordinates in `basis` are taken from the source.
+    Of the numbers at a site, the coordinates in `basis` are taken from the source.
 
-    Runs through TransformerLens' `SubspaceInterchange`. `interchange_accuracy` takes a `Subspace`
-    per variable, and several at once.
+    It runs through TransformerLens' `SubspaceInterchange`. For several subspaces at once, give
+    `interchange_accuracy` a `Subspace` per variable.
 
     Args:
         variable: the variable of the algorithm that is taken from the source.
@@ -231,13 +231,13 @@ def subspace_accuracy(
 
 
 class _Trials(NamedTuple):
-    """What is asked of a subspace, whatever its basis.
+    """The interchanges to try with any basis of a subspace.
 
     Attributes:
         place: the site it lies in.
         shapes: of an example's activation at its hook.
         runs: the pairs of inputs that are run.
-        expected: what the algorithm decides after each.
+        expected: what the algorithm decides after each run.
     """
 
     place: Site
@@ -257,7 +257,7 @@ def _trials(
     """The pairs of inputs between which this variable is interchanged at this site."""
     model = task.model
     place = _place_of_subspace(model, site)
-    task.number_of(variable)  # refuses a name that is not there
+    task.number_of(variable)  # refuses an unknown name
     _warn_of_batches(task, place, max_batch_bytes)
     runs = runs_of(len(task), 1, max_runs=read_max_runs(model, max_runs), seed=seed)
     task.warn_of_constants([variable])
@@ -280,13 +280,13 @@ def _warn_of_batches(task: Task, place: Site, max_batch_bytes: int | None) -> No
 
 @torch.no_grad()
 def _plain_outputs(task: Task, at_once: int) -> Tensor:
-    """The outputs of all inputs, so many in one forward."""
+    """The outputs of all inputs, with at most this many in one forward."""
     outputs, _ = run_plain(task.model, task.examples, set(), at_once)
     return outputs
 
 
 def _warn_of_no_effect(task: Task, place: Site, runs: Runs, tried: "_Tried", plain: Tensor) -> None:
-    """Where no interchange changes a decision, ask whether anything reads what is written."""
+    """If no interchange changes a decision, warn if nothing reads what is written."""
     if isinstance(task.model, HookedMLP):
         return
     before = task.decided_by_kept(task.kept(plain)[runs.base.to(plain.device)])
@@ -295,7 +295,7 @@ def _warn_of_no_effect(task: Task, place: Site, runs: Runs, tried: "_Tried", pla
 
 
 def _read_by(task: Task) -> Callable[..., Tensor]:
-    """Examples -> what is kept of the model's outputs, as TransformerLens' interchange calls it."""
+    """A function for TransformerLens' interchange: examples -> what is kept of the outputs."""
 
     def read(examples: Examples) -> Tensor:
         return task.kept(require_tensor(examples.call(task.model), len(examples)))
@@ -304,7 +304,7 @@ def _read_by(task: Task) -> Callable[..., Tensor]:
 
 
 class _Tried(NamedTuple):
-    """What came out of the interchanges of one subspace.
+    """The results of the interchanges of one subspace.
 
     Attributes:
         n_agreed: how many were decided as expected.
@@ -326,7 +326,7 @@ def _tried(
     at_once: int,
     progress: bool,
 ) -> _Tried:
-    """What the model, intervened on by `step`, decides on every run, beside what is expected.
+    """What the model decides on every run with the intervention `step`, and what is expected.
 
     Args:
         at_once: how many inputs one forward may take.
@@ -352,7 +352,7 @@ def _tried(
             batch_size=at_once,
         )
         kept.append(of_part)
-    # at once: a caller's decision may compare the runs
+    # all at once: a caller's decision may compare the runs
     outputs = torch.cat(kept)
     decided = task.decided_by_kept(outputs)
     # Undecided is neither 0 nor 1, and agrees with nothing.
@@ -360,7 +360,8 @@ def _tried(
     return _Tried(n_agreed, int(is_nan(outputs).sum()), decided)
 
 
-@torch.inference_mode(mode=False)  # the caller's own, or no_grad, would leave no gradients
+# under a caller's inference_mode or no_grad there would be no gradients
+@torch.inference_mode(mode=False)
 def das_accuracy(
     model: HookedModel,
     high_level: HighLevelModel,
@@ -382,21 +383,20 @@ def das_accuracy(
 ) -> InterchangeAccuracy:
     """Distributed alignment search for one variable at one site, with its controls.
 
-    Without them it says little.
+    Without its controls the accuracy says little.
 
     Named in the result: "das", the learned subspace; "placebo", a random subspace moved as far;
-    "arbitrary targets", what DAS reaches on random labels (accuracy against those labels);
-    "untrained network", DAS on the same network with fresh weights, where TransformerLens can give
+    "arbitrary targets", the accuracy that DAS reaches on random labels, against those labels;
+    "untrained network", DAS on the same network with fresh weights, if TransformerLens can give
     them. Sutter et al. 2025 (arXiv 2507.08802): an alignment counts only above its controls.
 
     Args:
         variable, site: as in `subspace_accuracy`.
         inputs, features, model_kwargs, max_runs, output, max_batch_bytes: as in
             `interchange_accuracy`.
-        decide: as in `interchange_accuracy`, with the score that it goes by, which DAS follows the
-            slope of: a decision that `metrics.by_threshold`, `by_argmax` or `by_tokens` makes, or
-            one of your own that has a method `score`, outputs -> a number per example that is
-            positive where 1 is decided.
+        decide: as in `interchange_accuracy`, but with a score whose slope DAS can follow: a
+            decision by `metrics.by_threshold`, `by_argmax` or `by_tokens`, or your own with a
+            method `score`, outputs -> a number per example that is positive if 1 is decided.
         rank: dimensions of the subspace.
         untrained: as in `interchange_accuracy`.
         seed: of the sample, the fits, the placebo, the random labels and the fresh weights.
@@ -431,7 +431,7 @@ def das_accuracy(
     require_hooked_alike(untrained, True, task.examples, shapes)
     rank = whole_number("rank", rank, at_least=1, below=width + 1)
     size = inputs_per_run(model, task.examples, max_batch_bytes)
-    # A label per pair at random: whatever is learned of these, it is not the algorithm.
+    # A random label per pair: whatever is learned from these is not the algorithm.
     flat = task.examples.inputs.reshape(len(task), -1).tolist()
     keys = [tuple(numbers) for numbers in flat]
     numbered = zip(runs.base.tolist(), runs.sources[0].tolist(), strict=True)
@@ -453,13 +453,13 @@ def das_accuracy(
         learned[what] = _fitted(of_fit, place, runs, targets, score, rank, epochs, seed, size)
         step = tl.SubspaceInterchange(learned[what])
         tried[what] = _tried(of_fit, place, step, runs, targets, size, progress)
-    # A seed of its own: the fits used the other one.
+    # Its own seed: the fits used the other one.
     random_basis = tl.random_basis(width, rank, seed + 1)
     placebo = tl.NormMatchedPlacebo(tl.SubspaceInterchange(learned["das"]), random_basis)
     of_placebo = {PLACEBO: _tried(task, place, placebo, runs, expected, size, progress)}
     plain = _plain_outputs(task, size)
     _warn_of_no_effect(task, place, runs, tried["das"], plain)
-    # in this order: what was learned, and then its controls
+    # in this order: the learned subspace, then its controls
     tried = {"das": tried.pop("das")} | of_placebo | tried
     n_agreed = {name: one.n_agreed for name, one in tried.items()}
     n_runs = dict.fromkeys(n_agreed, len(expected))
@@ -485,14 +485,14 @@ def das_accuracy(
 
 
 def _score_of(model: HookedModel, decide: Decide | None, output: int) -> Callable[[Tensor], Tensor]:
-    """Outputs -> a number per example that is above 0 where 1 is decided, with a slope."""
+    """Outputs -> a number per example that is above 0 if 1 is decided, and has a slope."""
     if decide is None and isinstance(model, HookedMLP):
         return partial(_distance, model.rule, output)
     score = getattr(decide, "score", None)
     if not callable(score):
         raise XorMiError(
-            "DAS follows the slope of what the decision goes by, and this decide= shows its 0 and "
-            "1 alone; give metrics.by_threshold(), by_argmax() or by_tokens(one, zero), or a "
+            "DAS follows the slope of a decision's score, and this decide= gives only 0 and 1; "
+            "give metrics.by_threshold(), by_argmax() or by_tokens(one, zero), or a "
             "decision with a method score(outputs)"
         )
     return partial(_above, score, float(getattr(decide, "cut", 0.0)))
@@ -513,10 +513,10 @@ def _above(score: Callable[..., object], cut: float, outputs: Tensor) -> Tensor:
 def _two_classes(task: Task, score: Callable[[Tensor], Tensor], at_once: int) -> TaskLogits:
     """The model's decision as two class logits, as TransformerLens' interchange wants them.
 
-    Each call of what is returned is one call of the model.
+    Each call of the returned function is one call of the model.
     """
     largest = score(_plain_outputs(task, at_once)).abs().max()
-    # a model whose score is on the cut throughout has no size to divide by
+    # a model whose score is always on the cut has no size to divide by
     unit = largest / LARGEST_LOGIT if largest > 0 else torch.ones_like(largest)
 
     def logits(examples: Examples) -> Tensor:

@@ -1,8 +1,8 @@
-"""a model, its inputs and an algorithm -> what an interchange is held against.
+"""a model, its inputs and an algorithm -> what an interchange is compared with.
 
-On a HookedMLP everything has a default: all rows, their bits, the network's own rule. Of another
-model the caller says what it is run on (`inputs=`), which bits the algorithm is about
-(`features=`), and what the outputs decide (`decide=`).
+On a HookedMLP everything has a default: all rows, their bits, the network's own rule. For another
+model the caller gives its inputs (`inputs=`), the bits that the algorithm reads (`features=`), and
+what the outputs decide (`decide=`).
 """
 
 import sys
@@ -38,11 +38,11 @@ from xor_mi.model import HookedMLP, warn
 from xor_mi.truth import row_name, row_numbers
 
 MAX_RUNS, MAX_RUNS_ELSEWHERE = 1_000_000, 10_000
-"""The default `max_runs`: of a HookedMLP, and of other models, whose forwards cost more."""
+"""The default `max_runs` for a HookedMLP, and for other models, whose forwards cost more."""
 
 
 LETTERS = {"a": 0, "b": 1, "c": 2, "d": 3, "x": 0, "y": 1, "z": 2}
-"""The input that a letter means in a formula where inputs have no names of their own."""
+"""The input that a letter means in a formula if inputs have no names of their own."""
 
 BYTES_PER_NUMBER = 8
 """Inputs are numbered in 64 bits."""
@@ -73,7 +73,7 @@ class Task:
         """The number of a variable of the algorithm.
 
         Raises:
-            XorMiError: a name that it does not have.
+            XorMiError: a name that the algorithm does not have.
         """
         names = list(self.high_level.variables)
         if variable not in names:
@@ -85,7 +85,7 @@ class Task:
     ) -> Int[Tensor, " run"]:
         """What the algorithm decides on base inputs, with some variables from their sources.
 
-        Inputs are given by their numbers.
+        Base inputs and sources are given by their numbers.
         """
         mixed = self.variables[base].clone()
         for variable, source in sources.items():
@@ -94,28 +94,28 @@ class Task:
         return self.high_level.predict(mixed, self.bits[base])
 
     def decided(self, outputs: Tensor) -> Int[Tensor, " example"]:
-        """What the model decides by its outputs [example, ...], which may be not finite."""
+        """What the model decides by its outputs [example, ...], which need not be finite."""
         scores = self.readers.read_runs(outputs[None])
         return self.decided_by(scores[-1, 0])
 
     def decided_by(self, scores: Tensor) -> Int[Tensor, "*example"]:
-        """What the model decides where its readers read these numbers."""
+        """What the model decides by these numbers of its readers."""
         by = self.readers.decisions_by
         assert by is not None  # readers_of_decisions always has one
         return by(scores).cpu()
 
     def kept(self, outputs: Tensor) -> Tensor:
-        """What of outputs [example, ...] has to be kept for a decision on all of them at once.
+        """The part of outputs [example, ...] that is needed for a decision on all of them at once.
 
-        The scores, where each example is decided by its own; else the outputs themselves, since a
-        caller's function may compare the examples.
+        These are the scores if each example is decided by its own; otherwise the outputs
+        themselves, because a caller's function may compare the examples.
         """
         if self.readers.rowwise:
             return self.readers.read_runs(outputs[None])[-1, 0]
         return outputs
 
     def decided_by_kept(self, kept: Tensor) -> Int[Tensor, " example"]:
-        """What the model decides by what was kept of its outputs."""
+        """What the model decides by the kept part of its outputs."""
         return self.decided_by(kept) if self.readers.rowwise else self.decided(kept)
 
     def warn_of_constants(self, variables: Iterable[str]) -> None:
@@ -130,7 +130,8 @@ class Task:
                 )
 
     def n_differing(self, plain: Tensor) -> int:
-        """On how many inputs the model, which gives these outputs, decides unlike the algorithm."""
+        """On how many inputs the model, with these outputs, decides differently from the
+        algorithm."""
         everyone = torch.arange(len(self))
         return int((self.decided(plain) != self.predicted(everyone, {})).sum())
 
@@ -146,14 +147,14 @@ def read_task(
     model_kwargs: ModelKwargs | None,
     output: int,
 ) -> Task:
-    """What a caller asks, with the defaults of a HookedMLP.
+    """A caller's arguments, checked, with the defaults of a HookedMLP.
 
     Args:
         operation: what needs it, the subject of a message.
 
     Raises:
-        XorMiError: a model that cannot be run, inputs, features or a decision that are missing, and
-            features that the algorithm does not fit.
+        XorMiError: a model that cannot be run, missing inputs, features or decision, and features
+            that do not fit the algorithm.
     """
     require_ready(model, operation)
     require_kind("high_level", high_level, HighLevelModel, give="a HighLevelModel")
@@ -179,7 +180,8 @@ def is_nan(outputs: Tensor) -> Bool[Tensor, " example"]:
 
 
 def warn_of_nan(n_bad: Mapping[str, int], n_runs: Mapping[str, int]) -> None:
-    """Say after how many interchanges the outputs are NaN, by the name of what was interchanged."""
+    """Warn after how many interchanges the outputs are NaN, by the name of what was
+    interchanged."""
     counted = [f"{n} of {n_runs[name]} of {name}" for name, n in n_bad.items() if n]
     if counted:
         warn(
@@ -192,12 +194,12 @@ def warn_of_nan(n_bad: Mapping[str, int], n_runs: Mapping[str, int]) -> None:
 def _order_of(high_level: HighLevelModel, names: tuple[str, ...]) -> list[int]:
     """The numbers of the features in the order of the algorithm's inputs.
 
-    Features go by their names, x0, x1, ... or those that the algorithm has for its inputs. Where it
-    has none, features of any other names are taken in their own order.
+    Features are matched by name: x0, x1, ... or the algorithm's names of its inputs. If the
+    algorithm has no names, features with any other names are used in their own order.
 
     Raises:
-        XorMiError: features that are called otherwise than the algorithm's inputs, or like an input
-            that is another one.
+        XorMiError: features whose names differ from the algorithm's inputs, or a feature with the
+            name of another input.
     """
     numbered = [f"x{number}" for number in range(len(names))]
     for inputs in (high_level.inputs, numbered):
@@ -213,7 +215,7 @@ def _order_of(high_level: HighLevelModel, names: tuple[str, ...]) -> list[int]:
 
 
 def _require_own_letters(high_level: HighLevelModel, names: tuple[str, ...]) -> None:
-    """A formula's a is x0, which must not be another feature than the one called a.
+    """In a formula a means x0, so a feature called a must be the first.
 
     Raises:
         XorMiError: a letter of a formula that is the name of another feature.
@@ -232,7 +234,7 @@ class Runs(NamedTuple):
     Attributes:
         base: [run].
         sources: per variable that is interchanged.
-        n_possible: how many there are; all are tried where there are no more.
+        n_possible: how many interchanges exist; all are tried if there are no more.
     """
 
     base: Int[Tensor, " run"]
@@ -256,10 +258,10 @@ def runs_of(n_inputs: int, n_variables: int, *, max_runs: int, seed: int) -> Run
     if n_possible <= max_runs:
         numbers = torch.arange(n_possible)
     elif n_possible <= sys.maxsize:
-        # in order, so that equal runs of two samples stand at like places
+        # in order, so that equal runs of two samples stand in the same places
         numbers = torch.tensor(sorted(Random(seed).sample(range(n_possible), max_runs)))
     else:
-        # too many to be numbered: none of so few is drawn twice
+        # too many to be numbered: among so many, no draw comes twice
         generator = torch.Generator().manual_seed(seed)
         drawn = torch.randint(n_inputs, (1 + n_variables, max_runs), generator=generator)
         return Runs(drawn[0], tuple(drawn[1:]), n_possible)
@@ -277,5 +279,5 @@ def read_max_runs(model: HookedModel, max_runs: int | None) -> int:
 
 
 def read_seed(seed: int) -> int:
-    """A seed, of which some next ones are used too."""
+    """A seed; the next few seeds are used too."""
     return whole_number("seed", seed, below=SEEDS_BELOW - 1)

@@ -18,8 +18,8 @@ from xor_mi.kinds import HookedModel
 from xor_mi.model import all_finite, warn
 
 Running = Callable[[Tensor], Tensor]
-"""What base inputs get, from what they have there in the same run, [base, ...], where sites before
-are written already.
+"""What base inputs get, from what they have at the hook in the same run, [base, ...], with earlier
+sites already written.
 """
 
 Value = Callable[[str, Tensor], Tensor | Running]
@@ -39,7 +39,7 @@ class Layout(NamedTuple):
 class Planned(NamedTuple):
     """What is written at one hook, entry by entry: the number of the set, and the site.
 
-    The numbers are a range where every set is one site of this hook.
+    The numbers are a range if every set is one site of this hook.
     """
 
     numbers: Sequence[int]
@@ -92,13 +92,13 @@ class Writer:
         """Write every planned value into an activation [plain + set * base, ...]."""
         plan, layout = self.plan, self.layout
         value = self.value_of(self.name, new[: layout.n_plain])
-        # A view, so that what is written on a copy of the base inputs is written in `new`.
+        # A view, so that writing into a copy of the base inputs writes into `new`.
         copies = new[layout.n_plain :].view(layout.n_sets, layout.n_base, *new.shape[1:])
         if isinstance(value, Tensor):
             self._write_value(value, copies)
         else:
             self._write_running(value, copies)
-        # Only sites of one set can be in each other's way.
+        # Only sites of one set can overlap.
         is_alone = isinstance(plan.numbers, range)
         if not is_alone and len(set(plan.numbers)) < len(plan.numbers):
             require_disjoint(plan.numbers, plan.sites, {self.name: new.shape[1:]})
@@ -131,11 +131,11 @@ class Writer:
             return
         for number, site in zip(plan.numbers, plan.sites, strict=True):
             entries = entries_of(site, value)
-            # the copy first: a list beside its number would be combined with it
+            # the copy first: an index list beside its number would be combined with it
             copies[number][entries] = value[entries]
 
     def _write_running(self, value_of: Running, copies: Tensor) -> None:
-        """Each set from what its own copy of the base inputs has there."""
+        """Write each set from what its own copy of the base inputs has at the hook."""
         plan = self.plan
         for number in dict.fromkeys(plan.numbers):
             value = value_of(copies[number].clone())
@@ -150,7 +150,7 @@ class Writer:
 
 
 def _require_shape(name: str, value: Tensor, copies: Tensor) -> None:
-    """What is written at a hook has the shape of its activation, of which there are copies."""
+    """Refuse a value that does not have the shape of a copy of the activation."""
     if value.shape[1:] != copies.shape[2:]:
         raise XorMiError(
             f"a value of shape {list(value.shape[1:])} for '{name}', "
@@ -159,10 +159,10 @@ def _require_shape(name: str, value: Tensor, copies: Tensor) -> None:
 
 
 def _warn_of_not_finite(site: Site, value: Tensor, activation: Tensor) -> None:
-    """Warn where a site gets NaN or infinite entries that are not there already.
+    """Warn if a site gets NaN or infinite entries that were not there before.
 
-    A hook may hold minus infinity wherever a position may not look, on every input. Writing that
-    again changes nothing, and elsewhere is what the intervention does.
+    A hook may hold minus infinity at every position that is masked, on every input. Writing that
+    again changes nothing; anywhere else it is an effect of the intervention.
 
     value: what is written; activation: what is there, both [base, ...].
     """
@@ -194,7 +194,7 @@ def _write_points(
     place.
     """
     sizes = value.shape[1:]
-    # Torch would answer with a message of its own, which names no site.
+    # Torch's own message would name no site.
     too_deep = len(axes) > len(sizes)
     if too_deep or any(
         min(axis) < -size or max(axis) >= size for axis, size in zip(axes, sizes, strict=False)
@@ -212,9 +212,9 @@ def _write_points(
 def _first_of_diagonal(
     plan: Planned, indices: Sequence[tuple[KeptEntry, ...]], sizes: Sequence[int]
 ) -> int | None:
-    """The first unit, where set by set one unit after the other is written; else None.
+    """The first unit, if the sets write consecutive units one by one; else None.
 
-    So it is where all units of a layer are. sizes: of an activation, after the batch axis.
+    A sweep over all units of a layer does so. sizes: of an activation, after the batch axis.
     """
     if not isinstance(plan.numbers, range) or len(sizes) != 1 or len(indices[0]) != 1:
         return None
@@ -226,16 +226,16 @@ def _first_of_diagonal(
 
 @lru_cache(maxsize=64)
 def _units_from(first: int, n: int) -> list[tuple[int]]:
-    """The indices of some units in a row."""
+    """The indices of consecutive units."""
     return [(unit,) for unit in range(first, first + n)]
 
 
 def require_disjoint(
     numbers: Sequence[int], sites: Sequence[Site], shapes: Mapping[str, Sequence[int]]
 ) -> None:
-    """No two sites of one set (of the same number) write the same place.
+    """Refuse two sites of one set (with the same number) that write the same place.
 
-    Which of them came last would decide.
+    Otherwise the order of the sites would decide.
 
     shapes: hook name -> the shape of its activation after the batch axis.
 
@@ -247,7 +247,7 @@ def require_disjoint(
         of_set.setdefault((number, site.hook_name), []).append(site)
     for (_, hook_name), together in of_set.items():
         shape = shapes[hook_name]
-        # Single numbers in different places, the usual case, need no look at every two of them.
+        # Single numbers in different places, the usual case, need no comparison of every two.
         indices = [site.index for site in together]
         if _are_points(indices) and len(indices[0]) == len(shape):
             from_front = {_from_front(index, shape) for index in indices}
@@ -255,7 +255,7 @@ def require_disjoint(
                 continue
         named = [site.axes(shape) for site in together]
         for (a, axes_a), (b, axes_b) in combinations(zip(together, named, strict=True), 2):
-            # an axis that one of them leaves out is taken whole: it is shared
+            # a site covers an axis that it leaves out completely, so that they share it
             shared_axes = zip(axes_a, axes_b, strict=False)
             if not any(set(numbers).isdisjoint(others) for numbers, others in shared_axes):
                 what = (

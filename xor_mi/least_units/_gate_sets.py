@@ -174,7 +174,7 @@ def gate_sets(
         n_units: 1 to 4.
         direct: whether the outputs read the inputs as well as the units.
         n_inputs: of a gate's name or of a formula; by default as many as it names, at least two.
-        progress: show a bar where the work takes over two seconds.
+        progress: show a bar if the work takes over half a second.
 
     >>> found = gate_sets("XOR", 2)
     >>> found.n_sets, found.families

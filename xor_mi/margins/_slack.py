@@ -170,7 +170,7 @@ def slack_to_flip(
         rows: the input rows watched; all by default.
         floor: flips by a smaller move than this are left out, as `rounding_of_weights(model)` is
             for those of a decision that is made by rounding alone.
-        progress: a bar, where the work takes over two seconds.
+        progress: a bar, if the work takes over half a second.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> least = slack_to_flip(textbook_xor(), "fc1.bias[1]").smallest

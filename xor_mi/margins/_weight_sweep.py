@@ -125,7 +125,7 @@ def move_weight(
             are rounding, and what they flip is left out.
         target: what the conditions are for; by default `model.cfg.target`.
         n_steps: how many values on an even grid; the weight's own value is one more.
-        progress: a bar, where the work takes over two seconds.
+        progress: a bar, if the work takes over half a second.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> sweep = move_weight(textbook_xor(), "fc2.bias[0]", n_steps=3)

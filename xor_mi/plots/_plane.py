@@ -129,7 +129,7 @@ def input_plane(
             units that are on; smooth units have none.
         n_points: grid points a side of the surface. Boundary, regions and path do not depend on it
             where units are piecewise linear.
-        progress: a bar, where the work takes over two seconds.
+        progress: a bar, if the work takes over half a second.
 
     Raises:
         XorMiError: other than two inputs, no such output, empty bounds, more regions than are cut,

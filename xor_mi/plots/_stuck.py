@@ -44,7 +44,7 @@ def stuck_figure(stuck: Stuck, *, progress: bool = True) -> go.Figure:
     the decision changes and what is decided on the four inputs.
 
     Args:
-        progress: a bar, where the boundary takes over two seconds.
+        progress: a bar, if the boundary takes over half a second.
 
     Raises:
         XorMiError: something else.

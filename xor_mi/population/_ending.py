@@ -67,7 +67,7 @@ def predict_ending(
             the population, its networks are trained again.
         of: "family", "gates", "solved", or another column of a census.
         seed: draws the halves, and the parts of the cross-validation.
-        progress: show bars when it takes over two seconds.
+        progress: show bars if it takes over half a second.
 
     Raises:
         XorMiError: fewer than four networks, a column that a census does not have, a step that

@@ -90,7 +90,7 @@ def generalising(
             network fits.
         identify: name the gates at `first_solved`, which takes milliseconds to seconds per network:
             four seconds with six inputs and six units.
-        progress: show a bar when it takes over two seconds.
+        progress: show a bar if it takes over half a second.
         settings: any setting of a `TrainConfig`, in place of that of `config`.
 
     Raises:

@@ -50,7 +50,7 @@ def identity_experiment(
     Args:
         hidden, seed, config, engine: as in `train_population`.
         seen: the rows to train on, even numbers as bits, all of one length.
-        progress: show a bar when training takes over two seconds.
+        progress: show a bar if training takes over half a second.
 
     Raises:
         XorMiError: rows that are not all even, or none held out.

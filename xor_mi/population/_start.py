@@ -62,7 +62,7 @@ def outcome_by_sign_pattern(
     Args:
         networks: a census, or a population, whose networks are identified first.
         layer_sizes: the widths of the networks, such as (2, 2, 1); only with a census.
-        progress: show a bar when identifying takes over two seconds.
+        progress: show a bar if identifying takes over half a second.
 
     Raises:
         XorMiError: a census without layer_sizes, or a population with layer_sizes.

@@ -235,7 +235,7 @@ def stuck_in(
         rows: the rows it is judged on and was trained on; all by default.
         config: how it was trained. Conventions such as act_fn are taken from the network.
         retrain: look for the nudge that frees.
-        progress: show a bar when it takes over two seconds.
+        progress: show a bar if it takes over half a second.
 
     Raises:
         XorMiError: a network that computes its target or has no target; weights that are not
@@ -449,7 +449,7 @@ def stuck_shares(
     Args:
         n_nudged: the most networks of each kind to search for nudges; 0 for none.
         seed: draws these networks.
-        progress: show bars when it takes over two seconds.
+        progress: show bars if it takes over half a second.
 
     Raises:
         XorMiError: a population that does not say how it was trained, if nudges are to be tried.

@@ -78,7 +78,7 @@ def trajectories(
             missing. A call with the same networks, or with more from the same first seed, checks
             every byte that is there and makes only what is missing.
         overwrite: replace damaged files in that folder, and write beside foreign files.
-        progress: show a bar when it takes over two seconds.
+        progress: show a bar if it takes over half a second.
 
     Raises:
         XorMiError: a population that does not say how it was trained, or whose engine this machine
@@ -213,7 +213,7 @@ def gates_over_time(
         checkpoints: the steps to look at: their numbers, "log" or "every 10".
         by: what to count: "family", "verdict", "gates" (sets of them) or "signature".
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
-        progress: show a bar when it takes over two seconds.
+        progress: show a bar if it takes over half a second.
 
     Raises:
         XorMiError: a population that does not say how it was trained, checkpoints that do not

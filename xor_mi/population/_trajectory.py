@@ -176,7 +176,7 @@ class Trajectory(Finding):
         """What the finished network is stuck in, on the rows that it was trained on; or None.
 
         It is computed at the first access, by training from up to a hundred nudges, with a bar if
-        that takes over two seconds. None if the network decides these rows right, or if `stuck_in`
+        that takes over half a second. None if the network decides these rows right, or if `stuck_in`
         refuses it: a smooth network, as with tanh, whose output stays at the threshold along a
         whole stretch of a weight.
         """
@@ -336,7 +336,7 @@ def trajectory(
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
         every_step: identify every step at which all rows are right, even if networks are identified
             one by one.
-        progress: show a bar when it takes over two seconds.
+        progress: show a bar if it takes over half a second.
         settings: any setting of a `TrainConfig`, in place of that of `config`.
 
     Raises:

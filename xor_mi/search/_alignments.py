@@ -146,7 +146,7 @@ class AlignmentSearch(Finding):
         The members of a group differ by negations, and by the order of a gate's inputs, only.
 
         Args:
-            progress: a bar, where the work takes over two seconds.
+            progress: a bar, if the work takes over half a second.
 
         Raises:
             XorMiError: more than `MAX_GROUPED` alignments.

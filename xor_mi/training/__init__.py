@@ -3,11 +3,11 @@
 Network i of a population is bit for bit the network it would be in any other batch of the same
 engine, also alone: its own seed draws its weights, its noise, its batches and what dropout leaves
 out, the loss is the mean over its rows, the optimiser works entry by entry, and a network is kept
-as it was at the step where its loss first fell below `stop_loss`. `train` is a population of one,
-by PyTorch. `_start` says what is trained and from where, `_engine` which engine does it.
-`_arithmetic` writes forward, loss and gradients out by hand, `_fit` is the loop of PyTorch's
-operations, `_noise` random numbers by counter; `_lanes`, `_lane_numbers` and `_fit_lanes` are the
-same as numba compiles it.
+from the step at which its loss first falls below `stop_loss`. `train` is a population of one, by
+PyTorch. `_start` says what is trained and from where, `_engine` which engine does it. `_arithmetic`
+writes forward, loss and gradients out by hand, `_fit` is the loop of PyTorch's operations, `_noise`
+random numbers by counter; `_lanes`, `_lane_numbers` and `_fit_lanes` do the same in code that numba
+compiles.
 """
 
 from xor_mi.training._checkpoints import Checkpoints as Checkpoints

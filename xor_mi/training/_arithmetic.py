@@ -44,7 +44,7 @@ class Values(NamedTuple):
 
 @dataclass(frozen=True)
 class Sample:
-    """What each network learns from at one step, where that is not all rows and all units.
+    """What each network learns from at one step, if that is not all rows and all units.
 
     Attributes:
         rows: the numbers of the rows, each network's own; None for all.
@@ -253,14 +253,14 @@ class Forward:
     """Inputs through all networks of one shape at once.
 
     Args:
-        rows: what the network is given, levels where bits have levels.
+        rows: the network's inputs, with bits at their levels.
     """
 
     def __init__(self, rows: Float[Tensor, "row d_in"], cfg: HookedMLPConfig) -> None:
         self.rows = rows
         self.sizes = cfg.layer_sizes
         self.direct = cfg.direct
-        # of rows of zeros and ones: the inputs that are on; None where a product is needed
+        # for rows of zeros and ones the inputs that are on; None if a product is needed
         are_bits = bool(((rows == 0) | (rows == 1)).all())
         self.inputs_on = [_ones(row) for row in rows.tolist()] if are_bits else None
         self.activations = [activate for activate, _ in _rules(_act_fns(cfg), cfg)]
@@ -280,7 +280,7 @@ class Forward:
 
         Args:
             noise: added to the inputs.
-            sample: rows and units that are left out.
+            sample: the rows that are used and the units that are left out.
         """
         values = []
         # None stands for the rows themselves, whose bits need no product
@@ -305,7 +305,7 @@ class Forward:
     def _inputs(
         self, noise: Float[Tensor, "row d_in seed"] | None, sample: Sample | None
     ) -> Float[Tensor, "batch d_in *seed"] | None:
-        """What the first layer reads; None for the rows of bits themselves."""
+        """The values that the first layer reads; None for the rows of bits themselves."""
         rows = self.rows[..., None]
         if noise is not None:
             return _drawn(rows + noise, sample)
@@ -315,7 +315,8 @@ class Forward:
     def _with_inputs(
         self, hidden: Tensor | None, inputs: Tensor | None
     ) -> Float[Tensor, "batch d_in seed"]:
-        """What a readout with direct connections reads: the last hidden layer, then the inputs."""
+        """The values that a readout with direct connections reads: the last hidden layer, the
+        inputs."""
         assert hidden is not None  # there is a hidden layer before every readout
         inputs = self.rows[..., None] if inputs is None else inputs
         return torch.cat([hidden, inputs.expand(-1, -1, hidden.shape[2])], dim=1)
@@ -323,7 +324,7 @@ class Forward:
     def _first_layer(self, weight: Tensor, bias: Tensor) -> Tensor:
         """Pre-activations [row, d_out, seed]; rows of bits need no product.
 
-        Each row's is the bias and the weights of the inputs that are on.
+        For a row it is the sum of the bias and the weights of the inputs that are on.
         """
         pre_of_row = []
         for inputs_on in self.inputs_on or ():
@@ -345,12 +346,12 @@ class Task(Forward):
         self.loss_fn = cfg.loss_fn
         # [row, d_out, 1]: the same for every network
         self.targets = targets[..., None]
-        # -1 where the target is 1, 1 where it is 0: an output times this is above zero if wrong
+        # -1 where the target is 1, 1 where it is 0: the product with a wrong output is above zero
         self.signs = 1 - 2 * self.targets
         # what is applied after every linear layer
         self.act_fns = _act_fns(cfg)
         if cfg.loss_fn == "bce" and cfg.out_act_fn == "sigmoid":
-            # Binary cross-entropy is then taken of the logits, before the sigmoid.
+            # Binary cross-entropy is then computed from the logits, before the sigmoid.
             self.act_fns[-1] = "identity"
         rules = _rules(self.act_fns, cfg)
         # one per layer; they take the place of those that only run forward
@@ -412,7 +413,8 @@ class Task(Forward):
                 slope = _chain([slope[:, k, None] * weight[k] for k in range(len(weight))])
 
     def _first_weight_gradient(self, into_weight: Tensor, slope: Tensor) -> None:
-        """Rows of bits need no product here either.
+        """Write the gradient of the first layer's weights; rows of bits need no product here
+        either.
 
         An input's weights get the slopes of the rows on which it is on.
         """
@@ -428,7 +430,7 @@ def _cross_entropy(
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy of the class that the one-hot target names, and its gradient."""
     share = 1 / len(outputs)
-    # the largest output is taken away from all: no exponential overflows
+    # the largest output is subtracted from all, so that no exponential overflows
     shifted = outputs - reduce(torch.maximum, outputs.unbind(1))[:, None]
     exponentials = torch.exp(shifted)
     total = reduce(torch.add, exponentials.unbind(1))  # [row, seed]

@@ -1,7 +1,7 @@
-"""what a caller asks -> the steps at which networks are kept while they train; and what was kept.
+"""the checkpoints that a caller asks for -> their steps; and the networks kept at these steps.
 
-Asking changes nothing: a network at step k is bit for bit what the same training gives with
-`max_steps=k`.
+Checkpoints do not change the training: a network at step k is bit for bit what the same training
+gives with `max_steps=k`.
 """
 
 import re
@@ -18,10 +18,10 @@ from xor_mi.errors import XorMiError, names_listed, shown
 from xor_mi.kinds import CheckpointSteps
 
 STEPS_PER_DOUBLING = 4
-"""Checkpoints by "log" lie so close together."""
+"""How many checkpoints "log" gives each time that the step doubles."""
 
 MOST_NAMED = 6
-"""A message names at most so many of the steps that there are."""
+"""A message names at most this many of the steps that exist."""
 
 EVERY = re.compile(r"every\s+([0-9]+)")
 """'every 10'."""
@@ -39,15 +39,15 @@ class NoCheckpoint(XorMiError, KeyError):
 
 @dataclass(frozen=True, eq=False)
 class Checkpoints(Mapping[int, Network]):
-    """Networks as they were while they trained: step -> what there was after so many steps.
+    """Networks while they trained: step -> the network, or the population, after that many steps.
 
-    A network that finished before stands there as it finished.
+    A network that finished before that step is the finished network.
 
     Attributes:
         steps: in order.
-        flat: all of it at once: parameters as `Population.flat` has them.
+        flat: the parameters of all of them, as `Population.flat` has them.
         losses: the mean loss over the rows that were trained on.
-        failure: what a callback raised, and at which step; "" where it did not.
+        failure: what a callback raised, and at which step; "" if it raised nothing.
     """
 
     steps: tuple[int, ...]
@@ -96,7 +96,7 @@ class Checkpoints(Mapping[int, Network]):
 
 
 def no_checkpoints() -> Checkpoints[Any]:
-    """Where none were asked for, of whatever kind of network: hence Any."""
+    """The checkpoints if none were asked for, for any kind of network: hence Any."""
     nothing = torch.empty(0, 0, 0)
     return Checkpoints(steps=(), flat=nothing, losses=torch.empty(0, 0), network_at=_no_network)
 
@@ -113,7 +113,7 @@ def checkpoint_steps(asked: CheckpointSteps, *, max_steps: int) -> tuple[int, ..
             "every 10", for 0, 10, 20, .... By a name the last step is always one of them.
 
     Raises:
-        XorMiError: no such name, or a step that is not a whole number from 0 to `max_steps`.
+        XorMiError: an unknown name, or a step that is not a whole number from 0 to `max_steps`.
 
     >>> checkpoint_steps("log", max_steps=30)
     (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 13, 16, 19, 23, 27, 30)
@@ -122,14 +122,14 @@ def checkpoint_steps(asked: CheckpointSteps, *, max_steps: int) -> tuple[int, ..
     """
     if isinstance(asked, str):
         return _steps_by_name(asked, max_steps)
-    # a tensor without numbers in it is walked through too, and ends in an error of its own
+    # iterating over a tensor without numbers ends in an error of its own
     if not isinstance(asked, Iterable) or isinstance(asked, bytes | Mapping):
         raise XorMiError(f"checkpoints is {shown(asked)}; {GIVE}")
     return tuple(sorted({_step(one, max_steps) for one in _entries(asked)}))
 
 
 def _entries(asked: Iterable[object]) -> Iterator[object]:
-    """What stands in a list or an array, as Python's numbers where it has them."""
+    """The entries of a list or an array, as Python's numbers if they are numbers."""
     to_list = getattr(asked, "tolist", None)
     listed = to_list() if to_list is not None else asked
     if not isinstance(listed, Iterable):

@@ -21,7 +21,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 """Names of the optimisers, by PyTorch's definitions and default settings."""
 
 CONVENTIONS = ("act_fn", "out_act_fn", "loss_fn", "decision_rule", "input_levels", "direct")
-"""Settings that say what the network is; all others say how it is trained."""
+"""Settings of the network; all others say how it is trained."""
 
 
 class TrainSettings(TypedDict, total=False):
@@ -51,25 +51,25 @@ class TrainConfig:
 
     Attributes:
         lr: learning rate.
-        max_steps: optimiser steps at most.
-        stop_loss: a network whose mean loss falls below this is finished. It is the loss on all
-            rows with all units, without the penalty of l1, whatever a step learns from.
+        max_steps: the largest number of optimiser steps.
+        stop_loss: a network whose mean loss falls below this is finished. That loss is taken on all
+            rows with all units, without the penalty of l1, even if a step learns from fewer.
         optimizer: "adam", "adamw" or "sgd", as PyTorch defines them with its default settings.
         weight_decay: as in PyTorch's optimisers, which decay biases too.
         act_fn, out_act_fn, input_levels, direct: as in `HookedMLPConfig`.
-        loss_fn, decision_rule: as in `HookedMLPConfig`; "ce" and "argmax" imply each other where
-            only one of them is given. By argmax a target of one output is decided by two outputs,
-            class 0 and class 1, and one of three outputs or more names one class on every row. "ce"
-            is trained on the class, "bce" and "mse" on 1 for the output that is to win and 0 for
-            the others.
+        loss_fn, decision_rule: as in `HookedMLPConfig`; "ce" and "argmax" imply each other if only
+            one of them is given. By argmax a target of one output is decided by two outputs, class
+            0 and class 1, and a target of three outputs or more names one class on every row. "ce"
+            trains on the class, "bce" and "mse" on 1 for the output that should win and 0 for the
+            others.
         input_noise: standard deviation of Gaussian noise added to every input at every step, drawn
             for each network from its own seed. The loss that is compared with `stop_loss` is then
             the noisy one.
         momentum: of sgd, as in PyTorch; Adam has its own.
         batch_size: rows that a step learns from, drawn without replacement at every step, for each
             network from its own seed; None for all rows.
-        l1: what the absolute value of every weight adds to the loss that is minimised. Biases cost
-            nothing.
+        l1: a factor; this times the sum of all weights' absolute values is added to the loss that
+            is minimised. Biases cost nothing.
         dropout: the share of hidden units that is left out at random at every step, on each row and
             for each network from its own seed; the others are scaled up, as by PyTorch's Dropout.
             The trained network has all its units.
@@ -89,7 +89,7 @@ class TrainConfig:
     weight_decay: float = 0.0
     act_fn: HiddenActivations = "relu"
     out_act_fn: ActivationName = "identity"
-    # None is never read back: it is replaced by the loss, or the rule, that goes with the other
+    # None is never read back: it is replaced by the loss, or the rule, that fits the other
     loss_fn: LossName | None = None
     input_noise: float = 0.0
     _: KW_ONLY
@@ -102,7 +102,7 @@ class TrainConfig:
     direct: bool = False
 
     def __post_init__(self) -> None:
-        # NumPy's numbers and whole learning rates are welcome; each field keeps its one type.
+        # NumPy's numbers and whole learning rates are accepted; each field keeps its one type.
         at_least_0 = ("weight_decay", "input_noise", "momentum", "l1", "dropout")
         for name in ("lr", "stop_loss", *at_least_0):
             object.__setattr__(self, name, _number(name, getattr(self, name)))
@@ -135,10 +135,10 @@ class TrainConfig:
         self._settle_conventions()
 
     def _settle_conventions(self) -> None:
-        """Check what the network is to be, and fill in the rule or the loss that follows."""
+        """Check the settings of the network, and fill in the rule or the loss that follows."""
         names = tuple(self.act_fn) if isinstance(self.act_fn, (list, tuple)) else self.act_fn
         object.__setattr__(self, "act_fn", names)
-        # a network as small as can be: its config has the checks and the words for them
+        # the smallest possible network: its config has the checks and their messages
         n_layers = max(1, len(names)) if isinstance(names, tuple) else 1
         settled = HookedMLPConfig(
             1,
@@ -157,10 +157,10 @@ class TrainConfig:
 
     @classmethod
     def of(cls, config: "TrainConfig | None", **settings: Unpack[TrainSettings]) -> "TrainConfig":
-        """What every `config=` argument accepts: settings, or None for those by default.
+        """What every `config=` argument accepts: a config, or None for the default settings.
 
         Args:
-            settings: in place of those of the config.
+            settings: they replace those of the config.
 
         Raises:
             XorMiError: a value of another kind, or a setting that does not exist.
@@ -177,7 +177,7 @@ class TrainConfig:
         require_known(settings)
         follows = {"loss_fn", "decision_rule"} - settings.keys()
         is_default = (config.loss_fn, config.decision_rule) == ("bce", "threshold")
-        # where the config says neither, one that is given here brings the other along
+        # if the config says neither, the one that is given here implies the other
         brought = dict.fromkeys(follows) if is_default and len(follows) == 1 else {}
         return replace(config, **{**brought, **settings})
 
@@ -186,7 +186,7 @@ def require_known(settings: Iterable[str], *, beside: Iterable[str] = ()) -> Non
     """Refuse names that are not settings of training.
 
     Args:
-        beside: what a function takes as well.
+        beside: other arguments that the function takes.
 
     Raises:
         XorMiError: listing what exists.

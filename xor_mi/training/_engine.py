@@ -12,16 +12,16 @@ from xor_mi.model import HookedMLPConfig
 from xor_mi.model._places import warn
 
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
-"""Names of the engines; torch is the one that the other is held against."""
+"""Names of the engines; torch is the reference that numba is compared with."""
 
 WORTH_SAYING = 10_000
-"""Networks from which on it is said what numba would save."""
+"""From this many networks on, a warning says how much time numba would save."""
 
 
 def engine_of(
     engine: EngineName | None, *, n_networks: int, cfg: HookedMLPConfig, device: torch.device
 ) -> EngineName:
-    """The engine that is asked for; None for numba where it is installed and can do the work.
+    """The engine to use; if None is asked for, numba if it is installed and can do the work.
 
     Raises:
         XorMiError: an engine that does not exist, is not installed, does not load or cannot do
@@ -29,7 +29,7 @@ def engine_of(
     """
     if engine is not None and not (isinstance(engine, str) and engine in ENGINES):
         raise unknown("engine", engine, ENGINES, where="training has")
-    # the loss at every step of a single network is what PyTorch's loop keeps
+    # only PyTorch's loop keeps the loss at every step of a single network
     if engine == "torch" or (engine is None and n_networks == 1):
         return "torch"
     why_not = _not_its_work(cfg, device)
@@ -42,7 +42,7 @@ def engine_of(
 
 
 def numba_is_usable() -> bool:
-    """Whether numba can be used; of one that is installed and cannot it is said once why."""
+    """Whether numba can be used; if it is installed but cannot, one warning says why."""
     why_not = why_not_numba()
     if why_not and numba_is_installed():
         _say_why_not(why_not)
@@ -55,7 +55,7 @@ def _say_why_not(why_not: str) -> None:
 
 
 def say_what_numba_saves(n_networks: int) -> None:
-    """Once in a process, where numba is not installed and so many networks are trained."""
+    """Warn once in a process if numba is not installed and so many networks are trained."""
     if n_networks >= WORTH_SAYING and not numba_is_installed():
         _say_it()
 

@@ -14,18 +14,18 @@ from xor_mi.training._config import TrainConfig
 from xor_mi.training._noise import kept, normal, rows_drawn
 
 NETWORKS_PER_BLOCK = 4096
-"""Networks that take a step together; more would not stay in the cache between operations."""
+"""How many networks take a step together; more would not stay in the cache between operations."""
 
 COLUMN_MULTIPLE = 64
 """The seed axis is filled up to a multiple of this, so that vectors leave no remainder.
 
-In a remainder PyTorch takes the scalar functions, which round otherwise.
+For a remainder PyTorch uses scalar functions, which round differently.
 """
 
 WORTH_DROPPING = 0.75
-"""Columns of finished networks are dropped once fewer than this share of a block is still open."""
+"""Columns of finished networks are dropped once less than this share of a block still trains."""
 
-# PyTorch's defaults for Adam and AdamW, the absolute one included: the steps are PyTorch's.
+# PyTorch's defaults for Adam and AdamW, also eps: the steps are PyTorch's.
 BETA_1 = 0.9
 BETA_2 = 0.999
 _EPS = 1e-8
@@ -36,9 +36,9 @@ STEPS_UNTIL_CONSTANT = ceil(-54 / log2(BETA_2))
 
 @runtime_checkable
 class Report(Protocol):
-    """Called with what was added: steps of a block, and networks that fell below `stop_loss`.
+    """Called with new counts: steps of a block, and networks that fell below `stop_loss`.
 
-    And once for each block with the steps that nobody needed any more.
+    It is also called once for each block with the steps that no network needed any more.
     """
 
     def __call__(self, *, n_steps: int = 0, n_finished: int = 0, n_spared: int = 0) -> None: ...
@@ -46,10 +46,10 @@ class Report(Protocol):
 
 @dataclass(frozen=True)
 class Fitted:
-    """Weights as they were kept, with each network's loss and steps.
+    """The weights that were kept, with each network's loss and steps.
 
     Attributes:
-        history: the loss at every step, where there is only one network.
+        history: the loss at every step, if there is only one network.
         kept, kept_losses: the networks at each checkpoint, and the loss there.
     """
 
@@ -61,7 +61,7 @@ class Fitted:
     kept_losses: Float[Tensor, "checkpoint seed"]
 
     def with_finished(self, kept_at: Sequence[int]) -> "Fitted":
-        """Networks stand at later checkpoints as they were kept; written in place."""
+        """Fill in finished networks at the checkpoints after their end, in place."""
         for number, step in enumerate(kept_at):
             is_finished = self.steps <= step
             torch.where(is_finished, self.flat, self.kept[number], out=self.kept[number])
@@ -90,7 +90,7 @@ def fit(
     """Train every column of `start`.
 
     Args:
-        kept_at: steps in order at which networks are kept as well, as they are after so many.
+        kept_at: steps, in order, after which networks are kept as well.
         on_step: called at every step, of one network alone.
     """
     blocks = []
@@ -121,10 +121,11 @@ def fit(
 
 
 def adam_factors(step: int, lr: float) -> tuple[float, float]:
-    """Of the sums after so many steps: what is added to the root of the squares, and the rate.
+    """For the sums after this many steps: the number added to the root of the squares, and the
+    rate.
 
-    mean_hat / (sqrt(square_hat) + eps), both sides multiplied by what makes the root of the mean of
-    the squares the root of their sum.
+    They come from mean_hat / (sqrt(square_hat) + eps), with both sides multiplied by the factor
+    that turns the root of the squares' mean into the root of their sum.
     """
     scale = ((1 - BETA_2**step) / (1 - BETA_2)) ** 0.5
     return _EPS * scale, lr * (1 - BETA_1) / (1 - BETA_1**step) * scale
@@ -144,7 +145,7 @@ class _Optimizer:
         self.square = torch.zeros_like(flat)
 
     def select(self, columns: Tensor) -> None:
-        """Go on with these columns only."""
+        """Keep only these columns."""
         self.mean = self.mean[:, columns]
         self.square = self.square[:, columns]
 
@@ -185,18 +186,19 @@ def _fit_block(
 ) -> Fitted:
     """All networks of a block take each step together.
 
-    A finished one is kept as it was; columns of finished ones are dropped now and then.
+    A finished network is kept from the step at which it finished; the columns of finished networks
+    are dropped now and then.
 
     Args:
-        kept, kept_losses: what the checkpoints are written into.
+        kept, kept_losses: the tensors that the checkpoints are written into.
     """
     number_of_checkpoint = {step: number for number, step in enumerate(kept_at)}
     n = start.shape[1]
-    # What is handed back, one column per network, written when the network finishes.
+    # The result, one column per network, written when the network finishes.
     final = start.clone()
     losses = torch.full((n,), torch.inf, dtype=start.dtype, device=start.device)
     steps = torch.full((n,), config.max_steps, device=start.device)
-    # What is trained: column c belongs to network network_of[c]; fillers are never open.
+    # The columns that train: column c belongs to network network_of[c]; fillers are never open.
     network_of, is_open = _filled_up(torch.arange(n, device=start.device))
     n_open = n
     seed_of = seeds[network_of]
@@ -238,7 +240,7 @@ def _fit_block(
             break
         sample = _sample(seed_of, step=step, task=task, config=config)
         if sample is not None:
-            # the loss above is that of all rows and units; what is learnt from is less
+            # the loss above is that of all rows and units; this step learns from fewer
             values = task.values(layers, noise, sample=sample)
             _, slope = task.losses(values[-1].post, sample)
         task.gradient(layers, values, slope, out=gradient_layers, sample=sample)
@@ -252,7 +254,7 @@ def _fit_block(
             seed_of = seeds[network_of]
             flat = flat[:, columns]
             gradient = torch.empty_like(flat)
-            # new memory, so new views of it
+            # the memory is new, so the views are made anew
             layers, gradient_layers = task.views(flat), task.views(gradient)
             optimizer.select(columns)
         report(n_steps=1)

@@ -1,6 +1,6 @@
-"""initial weights + task -> trained weights: the loop that numba compiles, a thread for each core.
+"""initial weights + task -> trained weights: a loop that numba compiles, one thread per core.
 
-The same steps of the same networks as in `_fit`, but for the last bits; see `_lanes`.
+The steps of the networks are the same as in `_fit`, up to the last bits; see `_lanes`.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,10 +21,10 @@ from xor_mi.training._config import OPTIMIZERS, TrainConfig
 from xor_mi.training._fit import STEPS_UNTIL_CONSTANT, Fitted, adam_factors, penalties_of
 
 SMALLEST_PART = 1024
-"""Networks that a thread is worth starting for."""
+"""The least number of networks for which a thread is worth starting."""
 
 WORK_AT_ONCE = 7200
-"""Steps x rows x weights between two looks at the bar and at the keyboard: some milliseconds."""
+"""Steps x rows x weights between two updates of the bar (and looks for Ctrl-C): milliseconds."""
 
 
 def fit_lanes(
@@ -46,7 +46,7 @@ def fit_lanes(
     n_threads = max(1, min(torch.get_num_threads(), len(seeds) // SMALLEST_PART))
     ends = [len(seeds) * k // n_threads for k in range(n_threads + 1)]
     steps_kept = np.array(kept_at, dtype=np.int64)
-    # one memory for all, of which each part has its own networks
+    # one memory for all networks; each part writes to its own
     kept = np.empty((len(kept_at), *start.shape), dtype=np.float32)
     kept_losses = np.empty((len(kept_at), len(seeds)), dtype=np.float32)
     parts = [
@@ -71,7 +71,7 @@ def fit_lanes(
         try:
             running = [pool.submit(train, part) for part in parts]
             wait(running, return_when=FIRST_EXCEPTION)
-        finally:  # after Ctrl-C, too, the threads end before this does
+        finally:  # the threads end before this function does, also after Ctrl-C
             stop.set()
         for one in running:
             one.result()
@@ -106,7 +106,7 @@ def _networks(
 
 
 def _compile(plan: _lanes.Plan, learning: _lanes.Learning, networks: _lanes.Networks) -> None:
-    """Take no step, for the first call compiles: here Ctrl-C is heard, in a thread it is not."""
+    """Compile, by a first call without a step; here, unlike in a thread, Ctrl-C is noticed."""
     lanes = _empty_lanes(n_parameters=len(networks.start))
     values = _empty_values(plan, has_dropout=bool(learning.dropout > 0))
     _lanes.advance(plan, learning, lanes, values, networks, 0)
@@ -178,7 +178,7 @@ def _adam(config: TrainConfig) -> _lanes.Floats:
 
 
 def _starts(lengths: _lanes.Wholes) -> _lanes.Wholes:
-    """Where each of several parts begins that follow one another."""
+    """The starting positions of consecutive parts."""
     return np.concatenate([[0], np.cumsum(lengths)[:-1]])
 
 
@@ -188,7 +188,7 @@ def _numbers(*shape: int) -> _lanes.Floats:
 
 
 def _empty_lanes(*, n_parameters: int) -> _lanes.Lanes:
-    """Memory for the lanes. All count as done: the first step takes the first networks."""
+    """Memory for the lanes. All count as done, so that the first step loads the first networks."""
 
     def wholes() -> _lanes.Wholes:
         return np.zeros(_lanes.WIDTH, dtype=np.int64)
@@ -220,7 +220,7 @@ def _empty_values(plan: _lanes.Plan, *, has_dropout: bool) -> _lanes.Values:
         inputs=plan.inputs[..., None] + _numbers(n_rows, d_in),
         pre=_numbers(n_rows, n_units),
         post=post,
-        # one memory where nothing stands between the two
+        # the same memory if nothing stands between the two
         read=_numbers(n_rows, n_units) if has_dropout else post,
         slope=_numbers(n_rows, n_units),
         factors=_numbers(n_rows, n_units if has_dropout else 0),

@@ -1,8 +1,8 @@
 """one lane: exponential and logarithm, activations and their slopes, random bits.
 
-All float32, and each the same operations whatever the numbers are, so that many lanes are done by
-one instruction. Exponential and logarithm are polynomials of Cephes' kind (Moshier 1989), since the
-C library's serve one number at a time. Kernels, and not annotated: numba finds the types, and the
+All are float32 and do the same operations for all numbers, so that one instruction serves many
+lanes. Exponential and logarithm are polynomials of Cephes' kind (Moshier 1989), because the C
+library's take one number at a time. Kernels are not annotated: numba finds the types, and the
 checker of shapes must not wrap them.
 """
 
@@ -23,8 +23,8 @@ ZERO, HALF, ONE, TWO = F(0), F(0.5), F(1), F(2)
 LOG2_E = F(1.4426950408889634)
 LN_2_HIGH, LN_2_LOW = F(0.693359375), F(-2.12194440e-4)  # together ln 2, the first exactly
 ROUNDING = F(1.5 * 2**23)  # added and taken away again, it leaves the nearest whole number
-LOWEST = F(-87.0)  # exp of less is not a normal number; it counts as this
-# of exp on half a step of ln 2 either way: 2 units of the last bit
+LOWEST = F(-87.0)  # exp of smaller numbers is not a normal number; they count as this
+# coefficients of exp within half of ln 2 on either side: within 2 units of the last bit
 E_2, E_3, E_4, E_5, E_6, E_7 = map(
     F,
     (
@@ -36,7 +36,7 @@ E_2, E_3, E_4, E_5, E_6, E_7 = map(
         1.9875691500e-4,
     ),
 )
-# of log(1 + x) / x, fitted at Chebyshev's points of 0 to 1: 4 units of the last bit
+# coefficients of log(1 + x) / x, fitted at Chebyshev's points of 0 to 1: within 4 such units
 L_1, L_2, L_3, L_4, L_5, L_6, L_7, L_8, L_9 = map(
     F,
     (
@@ -56,11 +56,11 @@ L_1, L_2, L_3, L_4, L_5, L_6, L_7, L_8, L_9 = map(
 @part
 @no_type_check
 def in_powers_of_two(x):
-    """The exponential of what is not above 0, as a part near 0 and a power of two.
+    """The exponential of a number not above 0, as a part near 0 and a power of two.
 
     exp(x) is (part + 1) * power. NaN stays NaN.
     """
-    # NaN has no whole number: it gets one all the same, and stays in the remainder
+    # NaN has no nearest whole number: it gets one all the same, and the remainder stays NaN
     safe = x if x > LOWEST else LOWEST
     whole = safe * LOG2_E + ROUNDING - ROUNDING
     power = np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
@@ -73,7 +73,7 @@ def in_powers_of_two(x):
 @part
 @no_type_check
 def exponential(x):
-    """exp of what is not above 0; NaN stays NaN."""
+    """exp of a number not above 0; NaN stays NaN."""
     near_0, power = in_powers_of_two(x)
     return (near_0 + ONE) * power
 
@@ -81,7 +81,7 @@ def exponential(x):
 @part
 @no_type_check
 def exponential_less_1(x):
-    """exp(x) - 1 of what is not above 0, right to its own last bits, however small x is."""
+    """exp(x) - 1 of a number not above 0, right to its own last bits, however small x is."""
     near_0, power = in_powers_of_two(x)
     return near_0 * power + (power - ONE)
 
@@ -105,7 +105,7 @@ SIX, THREE, SIXTH = F(6), F(3), F(1 / 6)
 @part
 @no_type_check
 def clamped(x, low, high):
-    """NaN stays NaN."""
+    """A number moved into a range; NaN stays NaN."""
     value = low if x < low else x
     return high if value > high else value
 
@@ -301,7 +301,7 @@ def mixed(z):
 @part
 @no_type_check
 def random_bits(seed, stream, counter):
-    """64 bits that depend on nothing else."""
+    """64 bits that depend only on the seed, the stream and the counter."""
     key = mixed(np.uint64(seed) + GOLDEN)
     if stream != NOISE:
         key = mixed(key + stream)

@@ -1,9 +1,9 @@
-"""the arithmetic of training, as numba compiles it: one network per lane, a step for all at once.
+"""the arithmetic of training, compiled by numba: one network per lane, a step for all at once.
 
 Every loop over lanes is the innermost one and does the same to each: the compiler turns it into
-instructions that serve 8 or 16 networks at a time. A lane's numbers meet no other lane's, sums have
-a fixed order, and a product and a sum are never fused, so a network does not depend on its
-neighbours. Nothing is allocated here.
+instructions that serve 8 or 16 networks at a time. A lane's numbers are never combined with another
+lane's, sums have a fixed order, and a product and a sum are never fused, so a network does not
+depend on its neighbours. Nothing is allocated here.
 
 The formulas are those of `_arithmetic`, where the reasons for their form stand, and the numbers of
 a lane those of `_lane_numbers`. What PyTorch's own functions give differs in the last bits.
@@ -64,19 +64,19 @@ Floats = NDArray[np.float32]
 Wholes = NDArray[np.int64]
 
 WIDTH = 256
-"""Lanes at most: the weights and values of so many stay in the cache."""
+"""The most lanes: the weights and values of this many stay in the cache."""
 
 MULTIPLE = 16
-"""Lanes are in use by so many at a time: as many numbers as the widest instructions take."""
+"""Lanes are used in multiples of this: as many numbers as the widest instructions take."""
 
 A_NUMBER = 2
 """The kind of an input that is not a bit."""
 
 NO_STEP = 2**62
-"""A step that no network comes to."""
+"""A step that no network reaches."""
 
 SMALLEST = F(1e-36)
-"""What is smaller counts as 0 in the sums of the optimiser; see `flushed`."""
+"""A smaller number counts as 0 in the sums of the optimiser; see `flushed`."""
 
 BETA_1, BETA_2 = F(_fit.BETA_1), F(_fit.BETA_2)
 
@@ -111,9 +111,9 @@ class Learning(NamedTuple):
     """How all networks learn.
 
     Attributes:
-        adam: [step, 2]: Adam's `adam_factors` of the next step, after so many; the last line holds
-            from there on. SGD has none.
-        penalties: [parameter]: what its absolute value costs.
+        adam: [step, 2]: line k has Adam's `adam_factors` of the step after k steps; the last line
+            holds for all later steps. SGD has none.
+        penalties: [parameter]: the cost of its absolute value.
     """
 
     max_steps: int
@@ -134,13 +134,14 @@ class Lanes(NamedTuple):
     """What is trained at the moment, a network per lane; the lane is the last axis everywhere.
 
     Attributes:
-        numbers: [3]: the network that is taken next, how many lanes are in use, and of them done.
+        numbers: [3]: the network that is loaded next, how many lanes are in use, and how many of
+            them are done.
         network: which network a lane trains, -1 for none.
         seed: its seed.
         step: how many steps it has taken.
-        done: whether it is finished, and another takes its place.
+        done: whether it is finished, so that another takes its place.
         n_kept: how many of its checkpoints are stored.
-        next_kept: the step of the next one, `NO_STEP` where there is none.
+        next_kept: the step of the next checkpoint, `NO_STEP` after the last.
         weights, mean, square, gradient: [parameter, lane].
         loss: the mean over all rows.
         scale, rate: of Adam, at each lane's own step.
@@ -168,7 +169,7 @@ class Values(NamedTuple):
     Attributes:
         inputs: [row, d_in, lane], with noise.
         pre, post, slope: [row, unit, lane].
-        read: what the next layer reads, post but for dropout.
+        read: the values that the next layer reads: post after dropout.
         factors: [row, unit, lane], of dropout.
         is_drawn: [row, lane]: 1 for the rows that a step learns from, else 0.
     """
@@ -190,7 +191,7 @@ class Networks(NamedTuple):
         start, final: [parameter, network].
         losses, steps: [network].
         kept_at: [checkpoint]: the steps at which networks are stored, in order.
-        kept: [checkpoint, parameter, network]; of a network that finished before, nothing.
+        kept: [checkpoint, parameter, network]; not filled for a network that finished before.
         kept_losses: [checkpoint, network].
     """
 
@@ -231,7 +232,7 @@ ADAM, ADAMW, SGD = range(len(OPTIMIZERS))
 @part
 @no_type_check
 def activate(act_fn, setting, pre, post, first, end, n):
-    """What a layer applies, by its number in `ACT_FNS`, to its units `first` to `end`."""
+    """Apply a layer's activation, by its number in `ACT_FNS`, to its units `first` to `end`."""
     for row in range(len(pre)):
         for unit in range(first, end):
             x, y = pre[row, unit], post[row, unit]
@@ -346,7 +347,7 @@ def draw_noise(plan, input_noise, lanes, values, n):
 @part
 @no_type_check
 def draw_rows(batch_size, lanes, values, n):
-    """Those with the smallest numbers; of two equal numbers the first."""
+    """Draw the rows with the smallest random numbers; of two equal numbers the first."""
     n_rows = len(values.is_drawn)
     if batch_size == n_rows:
         return
@@ -364,7 +365,7 @@ def draw_rows(batch_size, lanes, values, n):
 @part
 @no_type_check
 def draw_units(plan, learning, lanes, values, n):
-    """What dropout multiplies every unit by: 0, or 1 / (1 - share). The readout stays."""
+    """Draw dropout's factor of every hidden unit: 0, or 1 / (1 - share)."""
     n_rows, n_hidden_layers = len(plan.inputs), len(plan.sizes) - 1
     if learning.dropout == ZERO:
         return
@@ -438,7 +439,7 @@ def weigh(plan, weights, values, layer, n):
             put(total, weights[at + size * n_read + unit], n)
             for i in range(n_read):
                 weight, number = weights[at + unit * n_read + i], i - n_before
-                # past the layer before: the inputs, of the first layer or by direct connections
+                # beside the layer before: the inputs, for the first layer or by direct connections
                 if number < 0:
                     add_product(total, weight, values.read[row, before + i], n)
                 elif plan.kinds[row, number] == 1:
@@ -450,7 +451,7 @@ def weigh(plan, weights, values, layer, n):
 @part
 @no_type_check
 def drop(values, first, end, with_dropout, n):
-    """What the next layer reads."""
+    """The values that the next layer reads, after dropout."""
     for row in range(len(values.post)):
         for unit in range(first, end):
             read, post = values.read[row, unit], values.post[row, unit]
@@ -475,7 +476,7 @@ def drop_slopes(values, first, end, n):
 def losses(plan, batch_size, loss, values, of_sample, n):
     """The mean loss over all rows, and its slope at the outputs.
 
-    Of a sample the slope alone: rows that are not drawn have none.
+    With a sample, only drawn rows have a slope.
     """
     n_rows, d_out = plan.targets.shape
     n_counted = batch_size if of_sample else n_rows
@@ -530,7 +531,7 @@ def squared_error(target, outputs, slopes, row, unit, loss, share, of_sample, n)
 @part
 @no_type_check
 def cross_entropy(targets, outputs, slopes, row, first, loss, share, of_sample, n):
-    """Of the class that the one-hot target names, on one row."""
+    """Cross-entropy of the class that the one-hot target names, on one row."""
     d_out = targets.shape[1]
     counted = ZERO if of_sample else share
     for lane in range(n):
@@ -598,7 +599,7 @@ def backward(plan, weights, gradient, values, layer, n):
 @part
 @no_type_check
 def flushed(x):
-    """0 for what is so small that processors are slow with it, as the mean of a dead unit's slopes
+    """0 for a number so small that processors are slow with it, as the mean of a dead unit's slopes
     becomes.
     """
     return ZERO if abs(x) < SMALLEST else x
@@ -607,7 +608,7 @@ def flushed(x):
 @part
 @no_type_check
 def update(learning, lanes, n):
-    """One step of the optimiser, as `_fit` takes it."""
+    """One step of the optimiser, the same as in `_fit`."""
     scale, rate = lanes.scale, lanes.rate
     weights, gradient = lanes.weights, lanes.gradient
     mean, square = lanes.mean, lanes.square
@@ -651,7 +652,7 @@ def update(learning, lanes, n):
 @part
 @no_type_check
 def load(lanes, networks, lane):
-    """The next network into a lane, or none."""
+    """Load the next network into a lane, if one is left."""
     network = lanes.numbers[0]
     lanes.step[lane] = 0
     if network >= len(networks.seeds):
@@ -672,7 +673,7 @@ def load(lanes, networks, lane):
 @part
 @no_type_check
 def move_together(lanes, n):
-    """The lanes that train a network come first; how many are in use then."""
+    """Move the lanes that train a network to the front; return how many are then in use."""
     n_open = 0
     for lane in range(n):
         if lanes.network[lane] >= 0:
@@ -697,7 +698,7 @@ def move_together(lanes, n):
 @part
 @no_type_check
 def store_checkpoints(lanes, networks, n):
-    """The networks in lanes whose step is a checkpoint, as they are before it."""
+    """Store the networks in lanes whose step is a checkpoint, before they take it."""
     n_due = 0
     for lane in range(n):
         n_due += lanes.step[lane] == lanes.next_kept[lane]
@@ -718,7 +719,7 @@ def store_checkpoints(lanes, networks, n):
 @part
 @no_type_check
 def store_finished(learning, lanes, networks, n):
-    """Which lanes are done is marked, and what came out of them is stored; how many there are."""
+    """Mark the lanes that are done and store their networks; return how many there are."""
     n_done = 0
     for lane in range(n):
         # NaN is not below: a network that diverged is never done before the last round
@@ -741,7 +742,8 @@ def store_finished(learning, lanes, networks, n):
 @part
 @no_type_check
 def replace_finished(lanes, networks):
-    """The next networks into the lanes that are done; where few train one, they move together."""
+    """Load the next networks into lanes that are done; if few lanes train one, move these
+    together."""
     n, n_open = lanes.numbers[1], 0
     for lane in range(n):
         if lanes.done[lane]:
@@ -755,7 +757,7 @@ def replace_finished(lanes, networks):
 @compiled
 @no_type_check
 def advance(plan, learning, lanes, values, networks, n_rounds):
-    """So many steps of all lanes; how many networks finished.
+    """Take this many steps in all lanes; return how many networks finished.
 
     Networks that finish make room for the next ones.
     """
@@ -772,7 +774,7 @@ def advance(plan, learning, lanes, values, networks, n_rounds):
             break
         if learning.input_noise > ZERO:
             draw_noise(plan, learning.input_noise, lanes, values, n)
-        # the loss that counts is that of all rows and units; what is learnt from may be less
+        # the loss that counts is that of all rows and units; a step may learn from fewer
         for of_sample in range(1 + is_sampled):
             if of_sample:
                 draw_rows(learning.batch_size, lanes, values, n)

@@ -1,4 +1,4 @@
-"""How many bytes training holds at once, counted before it is begun."""
+"""How many bytes training holds at once, counted before it begins."""
 
 from math import ceil
 
@@ -8,28 +8,28 @@ from xor_mi.training._arithmetic import layer_shapes
 from xor_mi.training._fit import COLUMN_MULTIPLE, NETWORKS_PER_BLOCK
 
 BYTES_PER_NETWORK = 150
-"""Its seed, loss and steps, and what Python makes of them."""
+"""Bytes of a network's seed, loss and steps, also as Python's numbers."""
 
 BYTES_PER_WEIGHT = 12
-"""A weight is there three times while a population is put together."""
+"""Bytes of a weight, which exists three times while a population is put together."""
 
 BYTES_PER_OUTPUT = 20
-"""An output, the bit that it is decided as, and the comparison."""
+"""Bytes of an output, of its decision, and of the comparison with the target."""
 
 BYTES_PER_NUMBER_TRAINED = 22
-"""Of each weight and each unit's value on a row, while a block takes its steps: value, gradient,
-momentum and scratch.
+"""Bytes of each weight, and of each unit's value on a row, while a block takes its steps: value,
+gradient, momentum and scratch.
 """
 
 
 BYTES_PER_WEIGHT_KEPT = 8
-"""A weight at a checkpoint: once more where the last of them are filled in."""
+"""Bytes of a weight at a checkpoint, which is copied once when finished networks are filled in."""
 
 
 def training_bytes(
     n_networks: int, *, n_rows: int, cfg: HookedMLPConfig, n_checkpoints: int = 0
 ) -> int:
-    """What training so many networks of this shape holds at once, on so many rows."""
+    """The bytes that training this many networks of this shape holds at once, on this many rows."""
     shapes = layer_shapes(cfg.layer_sizes, direct=cfg.direct)
     n_weights = sum(d_out * (d_in + 1) for d_out, d_in in shapes)
     n_outputs = 2**cfg.d_in * cfg.d_out

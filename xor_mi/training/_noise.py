@@ -22,7 +22,7 @@ _GOLDEN, _FIRST, _SECOND = [number - (1 << 64) for number in SPLITMIX_64]
 
 
 class Stream(IntEnum):
-    """What numbers are drawn for: each seed has a stream of its own for each."""
+    """The purposes of random numbers: each seed has its own stream for each."""
 
     NOISE = 0
     BATCH = 1
@@ -52,7 +52,7 @@ def rows_drawn(
     """
     bits = _bits(seeds, Stream.BATCH, start=step * n_rows, count=n_rows)
     numbers = _shifted(bits, 1)  # 63 bits: never negative
-    # stable: of two equal numbers the first, whoever else is in the batch
+    # stable: of two equal numbers the first, whatever else is in the batch
     drawn = torch.argsort(numbers, dim=0, stable=True)[:n_drawn]
     return drawn.sort(dim=0).values
 
@@ -60,7 +60,7 @@ def rows_drawn(
 def kept(
     seeds: Int[Tensor, " seed"], *, start: int, count: int, dropped: float
 ) -> Bool[Tensor, "count seed"]:
-    """Which of the values start, start + 1, ... dropout keeps; a share of `dropped` are not."""
+    """Which of the values start, start + 1, ... dropout keeps; it drops a share of `dropped`."""
     bits = _bits(seeds, Stream.DROPOUT, start=start, count=count)
     # as in `normal`: 24 bits
     return _shifted(bits, 40).float() / 2**24 >= dropped
@@ -71,7 +71,7 @@ def _bits(
 ) -> Int[Tensor, "count seed"]:
     """64 random bits for each of the counters start, start + 1, ..."""
     counters = torch.arange(start, start + count, device=seeds.device)[:, None]
-    # seeds are mixed first: else two that differ by _GOLDEN would have one stream, shifted
+    # seeds are mixed first: otherwise two that differ by _GOLDEN would share one stream, shifted
     keys = _mixed(seeds + _GOLDEN)
     if stream is not Stream.NOISE:
         keys = _mixed(keys + stream.value)

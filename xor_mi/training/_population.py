@@ -1,6 +1,6 @@
 """weights of many networks of one shape -> Population.
 
-It gives each of them as a HookedMLP, their outputs, and where they started.
+It gives each network as a HookedMLP, all outputs, and the weights that they started from.
 """
 
 import operator
@@ -35,16 +35,16 @@ class Population(Finding):
     Attributes:
         cfg: the configuration they share (each has its own seed).
         seeds, steps, losses, solved: one entry per network; loss is the mean over its rows at the
-            step it was kept.
+            step at which it was kept.
         weights: per layer W [seed, d_out, d_in] and b [seed, d_out]; direct weights are the
             readout's last columns.
         loss_history: the loss at every step, for a population of one only.
-        init: the weights that all of them started from, as `weights` with one network; None where
-            each started from its seed.
-        engine: what trained them: "torch" or "numba"; None where that is not known.
+        init: the weights that all of them started from, as `weights` with one network; None if each
+            started from its seed.
+        engine: what trained them: "torch" or "numba"; None if that is not known.
         config, rows: how they were trained, and on which rows of bits, so that `replay` can train
-            them again; None where that is not known.
-        checkpoints: step -> the same networks after so many steps, where some were asked for.
+            them again; None if that is not known.
+        checkpoints: step -> the same networks after that many steps, if checkpoints were asked for.
     """
 
     cfg: HookedMLPConfig
@@ -79,8 +79,8 @@ class Population(Finding):
         """Flat parameters, as `flat` gives them -> the population.
 
         Args:
-            init: what all of them started from, if not from their seeds.
-            engine, config, rows: what trained them, how, and on which rows.
+            init: the weights that all of them started from, if not from their seeds.
+            engine, config, rows: which engine trained them, how, and on which rows.
 
         Raises:
             XorMiError: a number of parameters that is not that of `cfg`.
@@ -123,9 +123,9 @@ class Population(Finding):
         )
 
     def outputs(self, rows: Rows | None = None) -> Float[Tensor, "seed row d_out"]:
-        """Every network's outputs on these rows, by default on all.
+        """Every network's outputs on these rows, by default on all, [seed, row, d_out].
 
-        Bit for bit as in training by the engine "torch".
+        They are bit for bit those of training by the engine "torch".
 
         Raises:
             XorMiError: no rows, or rows that are not bit strings.
@@ -138,7 +138,7 @@ class Population(Finding):
         flat = self.flat.T.contiguous()
         inputs = at_levels(rows_or_all(rows, self.cfg.d_in), self.cfg).to(flat.dtype)
         outputs = outputs_of_flat(flat, inputs, self.cfg)
-        # [row, d_out, seed] in training; the seed axis comes first for a person
+        # [row, d_out, seed] in training; for a caller the seed axis comes first
         return outputs.permute(2, 0, 1).contiguous()
 
     def frame(self) -> pd.DataFrame:
@@ -157,8 +157,8 @@ class Population(Finding):
 
     def __getitem__(self, index: SupportsIndex) -> HookedMLP:
         try:
-            # a range's own rules: -1 is the last, and past the end comes the IndexError that ends a
-            # for loop
+            # the rules of a range: -1 is the last, and past the end comes the IndexError that ends
+            # a for loop
             number = range(len(self))[operator.index(index)]
         except TypeError:
             raise XorMiError(
@@ -183,7 +183,7 @@ class Population(Finding):
 
 
 def rows_or_all(rows: Rows | None, n_inputs: int) -> list[tuple[int, ...]]:
-    """The bits of these rows, by default of all.
+    """The bits of these rows, by default of all rows.
 
     Raises:
         XorMiError: no rows, or rows that are not bit strings.
@@ -234,7 +234,7 @@ def initial_parameters(
     for d_out, d_in in layer_shapes(layer_sizes):
         n_numbers = d_out * (d_in + 1)  # W and b together: both have the same bound
         bounds.append(torch.full((n_numbers,), d_in**-0.5, dtype=torch.float32))
-    if direct:  # drawn last, as a layer of its own
+    if direct:  # drawn last, as a separate layer
         d_in, d_out = layer_sizes[0], layer_sizes[-1]
         bounds.append(torch.full((d_out * d_in,), d_in**-0.5, dtype=torch.float32))
     bound = torch.cat(bounds)  # [parameter]
@@ -242,7 +242,7 @@ def initial_parameters(
     generator = torch.Generator()
     one_by_one = progress_bar(seeds.tolist(), doing="drawing", unit="network", progress=progress)
     for number, seed in enumerate(one_by_one):
-        # One draw of all numbers is the same stream as one draw per layer, and sooner done.
+        # One draw of all numbers gives the same stream as one draw per layer, and is faster.
         torch.rand(len(bound), generator=generator.manual_seed(seed), out=drawn[number])
     parameters = (drawn * 2 - 1) * bound
     if direct:
@@ -251,7 +251,7 @@ def initial_parameters(
 
 
 def _direct_beside_readout(layer_sizes: Sequence[int]) -> Int[Tensor, " parameter"]:
-    """Where each flat parameter is among the numbers drawn, whose last are the direct weights."""
+    """The position of each flat parameter among the drawn numbers, with the direct weights last."""
     (d_out, d_last), d_in = layer_shapes(layer_sizes)[-1], layer_sizes[0]
     n_drawn = sum(_tensor_sizes(layer_sizes)) + d_out * d_in
     drawn = torch.arange(n_drawn)
@@ -262,8 +262,8 @@ def _direct_beside_readout(layer_sizes: Sequence[int]) -> Int[Tensor, " paramete
 
 
 def solved_by(flat: Float[Tensor, "parameter seed"], cfg: HookedMLPConfig) -> Bool[Tensor, " seed"]:
-    """Which networks decide every row as their target says. An undecided row is not right."""
-    assert cfg.target is not None  # what is trained has one
+    """Which networks decide every row as their target does; an undecided row does not count."""
+    assert cfg.target is not None  # a trained network has a target
     rows = at_levels(cfg.target.rows(), cfg)
     outputs = outputs_of_flat(flat, rows, cfg).movedim(1, -1)  # [row, seed, d_out]
     is_right = cfg.rule.decide(outputs) == table_of(cfg.target)[:, None]
@@ -271,7 +271,7 @@ def solved_by(flat: Float[Tensor, "parameter seed"], cfg: HookedMLPConfig) -> Bo
 
 
 def table_of(function: BooleanFunction) -> Int[Tensor, "row decision"]:
-    """What the function says on every row."""
+    """The function's outputs on every row."""
     return torch.tensor(function.tables).T
 
 

@@ -20,10 +20,10 @@ Init = Layers | HookedMLP
 
 
 class Start(NamedTuple):
-    """What is trained.
+    """The networks to train, and where they start.
 
     Attributes:
-        flat: the parameters that all networks start from; None where each starts from its seed.
+        flat: the parameters that all networks start from; None if each starts from its seed.
     """
 
     function: BooleanFunction
@@ -64,7 +64,7 @@ def start_of(
     _require_same_sizes(model.cfg, hidden=hidden, n_inputs=n_inputs)
     wanted = model.cfg.target if target is None else target
     function = _function("XOR" if wanted is None else wanted, model.cfg.d_in)
-    # numbers of half the length are too coarse to learn with
+    # 16-bit numbers are too coarse to learn with
     dtype = torch.float64 if model.cfg.dtype == torch.float64 else torch.float32
     changed = {"target": function, "seed": seed, "dtype": dtype, "device": "cpu"}
     cfg = HookedMLPConfig(
@@ -80,12 +80,12 @@ def start_of(
 def labels_of(function: BooleanFunction, cfg: HookedMLPConfig) -> Float[Tensor, "row d_out"]:
     """What every output should be on every row of the truth table."""
     tables = torch.tensor(function.tables, dtype=cfg.dtype).T
-    # of one decision between two outputs: 1 for the one that is to win
+    # for one decision between two outputs: 1 for the one that should win
     return tables if len(tables.T) == cfg.d_out else torch.cat([1 - tables, tables], dim=1)
 
 
 def _function(target: Target, n_inputs: int | None) -> BooleanFunction:
-    """The target, of as many inputs as it says itself unless told."""
+    """The target as a function, with the number of inputs that is given or that it names itself."""
     if n_inputs is None:
         return BooleanFunction.of(target, None)
     n_inputs = whole_number("n_inputs", n_inputs, at_least=1)
@@ -109,7 +109,7 @@ def _n_outputs(function: BooleanFunction, config: TrainConfig) -> int:
 
 
 def _require_classes(function: BooleanFunction, cfg: HookedMLPConfig) -> BooleanFunction:
-    """Refuse a function that no largest output can decide: one of three outputs or more wins."""
+    """Refuse a function that a largest output cannot decide: of three or more, one output wins."""
     if cfg.decision_rule == "argmax" and function.n_outputs > 1:
         for row, outputs in zip(function.rows(), zip(*function.tables, strict=True), strict=True):
             if sum(outputs) != 1:
@@ -137,11 +137,11 @@ def _widths(hidden: Widths) -> tuple[int, ...]:
 
 
 def _network(init: Init, config: TrainConfig, given: Iterable[str]) -> HookedMLP:
-    """A network with the weights that are given, and with its own conventions where it has some."""
+    """A network with the given weights, and with its own conventions if it is a network."""
     if isinstance(init, HookedMLP):
         _require_same_conventions(init.cfg, config, given)
         return init
-    # a Sequential can be walked through too, and a text
+    # a Sequential can be iterated over too, and so can a text
     is_list = isinstance(init, Iterable) and not isinstance(init, nn.Module | str | bytes)
     if not is_list:
         return require_hooked_mlp(init, "starting from init")
@@ -156,13 +156,14 @@ def _network(init: Init, config: TrainConfig, given: Iterable[str]) -> HookedMLP
 def _without_direct(
     layers: Sequence[tuple[Numbers, Numbers | None]],
 ) -> tuple[list[tuple[Numbers, Numbers | None]], Tensor | None]:
-    """Layers whose readout has the direct weights last -> those without them, and these."""
+    """Layers whose readout has the direct weights last -> layers without them, and these
+    weights."""
     try:
         *before, (weight, bias) = layers
         readout = torch.as_tensor(weight)
         n_own = readout.shape[1] - torch.as_tensor(layers[0][0]).shape[1]
     except (IndexError, TypeError, ValueError, RuntimeError):
-        return list(layers), None  # what is wrong with them is said where they are read
+        return list(layers), None  # if they are wrong, reading them says why
     if n_own < 1:
         raise XorMiError(
             f"init has a readout {list(readout.shape)} for direct=True; "
@@ -173,14 +174,14 @@ def _without_direct(
 
 
 def _conventions(config: TrainConfig) -> dict[str, Any]:
-    """The settings of a `HookedMLPConfig` among those of training."""
+    """The settings of training that a `HookedMLPConfig` has too."""
     return {name: getattr(config, name) for name in CONVENTIONS}
 
 
 def _require_same_conventions(
     cfg: HookedMLPConfig, config: TrainConfig, given: Iterable[str]
 ) -> None:
-    """Refuse settings that say otherwise than the network does that is given with its weights."""
+    """Refuse settings that contradict the network that is given as init."""
     by_default = TrainConfig()
     for name in CONVENTIONS:
         own, asked = getattr(cfg, name), getattr(config, name)

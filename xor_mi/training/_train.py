@@ -47,9 +47,9 @@ class TrainResult(Finding):
     Attributes:
         solved: whether the final network decides every row right; a low loss alone is not enough.
         steps: optimiser steps taken.
-        loss_history: the loss at every step, the last one that of the final network.
-        wrong_rows: the rows decided wrong or not at all.
-        checkpoints: step -> the network after so many steps, where some were asked for.
+        loss_history: the loss at every step; the last one is that of the final network.
+        wrong_rows: the rows that are decided wrong or not at all.
+        checkpoints: step -> the network after that many steps, if checkpoints were asked for.
     """
 
     model: HookedMLP
@@ -110,15 +110,15 @@ def train(
             conventions are then used. float64 weights are trained in float64.
         checkpoints: steps at which the network is kept as well, in `TrainResult.checkpoints`:
             their numbers; "log", for 0, 1, 2, ... and then four to a doubling; or "every 10". Or a
-            function, called at every step while training goes on, with the step and the network
-            as it is then; the steps for which it returns True are kept. What it raises does not
-            end the training: it is called no more, and a warning says why. The trained network is
-            the same, bit for bit, whatever is asked here.
-        progress: show a bar when training takes over two seconds.
+            function that is called at every step of training with the step and the current network;
+            the steps for which it returns True are kept. If it raises, the training goes on without
+            calling it again, and a warning says why. The trained network is the same, bit for bit,
+            with any choice.
+        progress: show a bar if training takes over half a second.
         settings: any setting of a `TrainConfig`, in place of that of `config`.
 
     Raises:
-        XorMiError: as `train_population`, or a run that diverged.
+        XorMiError: as in `train_population`, or a run that diverged.
 
     >>> result = train("XOR", seed=29)
     >>> result.solved, result.steps < 2000
@@ -195,8 +195,8 @@ def train_population(
 ) -> Population:
     """Train n networks at once, with seeds seed, seed + 1, ...
 
-    On a CPU each is bit for bit the network it would be in any other batch of this engine, and by
-    "torch" the one that `train` gives.
+    On a CPU each network is bit for bit the same in any other batch of this engine, and with
+    "torch" it is the network that `train` gives.
 
     Args:
         target: gate name, formula or `BooleanFunction`; by default that of `init`, else XOR.
@@ -205,18 +205,18 @@ def train_population(
         n_inputs: how many inputs a gate name or formula has; by default as many as the formula
             names, and at least 2. A `BooleanFunction` brings its own.
         rows: train on these input rows only ('0010' or bits); `solved` is still judged on all rows.
-        init: as in `train`. All networks start there, so several are trained only where something
+        init: as in `train`. All networks start from it, so there can be several only if something
             drawn from their seeds tells them apart: input_noise, batch_size or dropout.
         device: where to train; the population itself is on the CPU.
         engine: "torch", the reference, or "numba", some twenty times as fast, from the extra
-            `fast`: the same steps but for the last bits, which may come to other networks where
-            training is unstable. By default numba where it is installed and can do it, which is
-            float32 on a CPU and two networks or more. `Population.engine` says which it was. The
-            first call with numba compiles for some ten seconds; it is kept on disk.
+            `fast`: it takes the same steps up to the last bits, which may lead to other networks if
+            training is unstable. By default it is numba if that is installed and can do the work:
+            float32 on a CPU, and two networks or more. `Population.engine` says which it was. The
+            first call with numba compiles for some ten seconds; the result is kept on disk.
         checkpoints: as in `train`, for all networks: `Population.checkpoints`. A function is called
             once they are trained, with the population at each step in order, up to the step at
             which the last of them finished.
-        progress: show a bar when training takes over two seconds.
+        progress: show a bar if training takes over half a second.
         settings: any setting of a `TrainConfig`, in place of that of `config`.
 
     Raises:
@@ -258,18 +258,18 @@ def replay(
     checkpoints: CheckpointSteps = "log",
     progress: bool = True,
 ) -> Population:
-    """Train networks of a population again, to see them on the way: bit for bit the same.
+    """Train networks of a population again, bit for bit the same, to see them on the way.
 
     Args:
-        numbers: which of them, by their place in the population; by default all.
-        device: where they were trained. Another one, or a GPU that trains another number of them,
-            may give other last bits.
+        numbers: which networks, by their position in the population; by default all.
+        device: where they were trained. Another device, or a GPU that trains another number of
+            them, may give other last bits.
         checkpoints: as in `train_population`, without functions.
-        progress: show a bar when training takes over two seconds.
+        progress: show a bar if training takes over half a second.
 
     Raises:
-        XorMiError: a population that does not say how it was trained, such as one that is read from
-            a census; no such network; no such step; or a device or an engine that is not there.
+        XorMiError: a population that does not say how it was trained, such as one from a census; an
+            unknown network or step; or a device or an engine that is not available.
 
     >>> population = train_population("XOR", 8)
     >>> again = replay(population, [5], checkpoints=[0, 100])
@@ -312,8 +312,8 @@ def train_each(
     """Train many networks from weights of their own, as `Population.flat` has them.
 
     Args:
-        cfg: what they share, with the target they learn.
-        seeds: what is drawn while they train is drawn from these.
+        cfg: the configuration that they share, with the target that they learn.
+        seeds: the seeds of all random draws while they train.
 
     Raises:
         XorMiError: batches of more rows than there are.
@@ -346,10 +346,10 @@ def train_each(
 
 
 def _numbers(numbers: Iterable[int], n_networks: int) -> list[int]:
-    """Places in a population.
+    """Positions in a population.
 
     Raises:
-        XorMiError: none, or one that is not there.
+        XorMiError: no positions, or one that does not exist.
     """
     if not isinstance(numbers, Iterable) or isinstance(numbers, str):
         raise XorMiError(f"numbers is {numbers!r}; name networks by their place, such as [0, 5]")
@@ -361,7 +361,7 @@ def _numbers(numbers: Iterable[int], n_networks: int) -> list[int]:
 
 @dataclass(frozen=True, eq=False)
 class _Learning:
-    """All that decides what comes out.
+    """Everything that determines the trained networks.
 
     Attributes:
         bits: the rows that are trained on.
@@ -389,7 +389,7 @@ def _learning_of(
     engine: EngineName | None,
     settings: TrainSettings,
 ) -> _Learning:
-    """What a caller asks, checked."""
+    """A caller's arguments, checked."""
     n_networks = whole_number("n_networks", n_networks, at_least=1)
     seed = require_seeds(seed, n_networks)
     config = TrainConfig.of(config, **settings)
@@ -481,7 +481,7 @@ def _with_checkpoints(
     *,
     failure: str = "",
 ) -> Population:
-    """The population with what was kept of it."""
+    """The population with its checkpoints."""
     kept = Checkpoints(
         steps=steps,
         flat=flat,
@@ -501,10 +501,10 @@ def _population_at(
 ) -> Population:
     """All networks of a population at one checkpoint, as training for so many steps gives them.
 
-    Everything in it is a copy, so that nothing a caller does to it changes what is kept.
+    Everything in it is a copy, so that a caller who changes it does not change what is kept.
     """
     step, of_step, config = steps[number], flat[number].clone(), population.config
-    # no training of no steps
+    # nothing is trained in 0 steps
     until_then = None if config is None or step == 0 else replace(config, max_steps=step)
     return replace(
         population,
@@ -519,7 +519,7 @@ def _population_at(
 
 
 def _of_one(checkpoints: Checkpoints[Population]) -> Checkpoints[HookedMLP]:
-    """Those of a population of one -> of its network."""
+    """The checkpoints of a population of one -> those of its network."""
     return Checkpoints(
         steps=checkpoints.steps,
         flat=checkpoints.flat,
@@ -534,9 +534,9 @@ def _first_network(checkpoints: Checkpoints[Population], number: int) -> HookedM
 
 
 def _is_true(answer: object) -> bool:
-    """Whether a function said True, be it Python's, NumPy's or that of a tensor of one number.
+    """Whether a function returned True, as Python's or NumPy's bool or a tensor of one.
 
-    Whatever else it returns, as one that only looks may do, says nothing.
+    Any other return value, such as None, does not count.
     """
     if isinstance(answer, Tensor | np.ndarray | np.generic) and prod(answer.shape) == 1:
         answer = answer.item()
@@ -544,7 +544,7 @@ def _is_true(answer: object) -> bool:
 
 
 class _Shown:
-    """Shows networks to a caller's function, and keeps those that it wants kept."""
+    """Shows networks to a caller's function, and keeps those for which it returns True."""
 
     def __init__(self) -> None:
         self.steps: list[int] = []
@@ -560,12 +560,12 @@ class _Shown:
         flat: Float[Tensor, "seed parameter"],
         losses: Float[Tensor, " seed"],
     ) -> None:
-        """One step. What the function raises is said once, and ends the calls alone."""
+        """One step. If the function raises, one warning says so, and only the calls end."""
         if self.failure:
             return
         try:
             is_wanted = _is_true(call())
-        # whatever it is, the training that it only looks at must not be lost
+        # any exception: the training that the function only watches must not be lost
         except Exception as error:
             said = cut_short(str(error), at_most=200)
             self.failure = f"{type(error).__name__} at step {step}: {said}"
@@ -576,12 +576,12 @@ class _Shown:
             return
         if is_wanted:
             self.steps.append(step)
-            # copies, since these are parts of all that is held at once
+            # copies, because these are parts of a larger tensor
             self.flat.append(flat.clone())
             self.losses.append(losses.clone())
 
     def on(self, population: Population) -> Population:
-        """The population, with what was kept."""
+        """The population, with the networks that were kept."""
         n_parameters = population.flat.shape[1]
         no_flat = population.flat.new_empty(0, len(population), n_parameters)
         return _with_checkpoints(
@@ -602,11 +602,11 @@ def _trained_and_shown(
     shown, cfg = _Shown(), learning.start.cfg
 
     def on_step(step: int, flat: Float[Tensor, "parameter 1"], loss: float) -> None:
-        # no network has weights that are not finite; `train` says so when it is over
+        # a network cannot have weights that are not finite; `train` refuses it at the end
         if not flat.isfinite().all():
             return
         losses = torch.tensor([loss])
-        # of a copy, so that nothing the function does comes back
+        # of a copy, so that the function cannot change the training
         one = Population.from_flat(
             flat.T.clone(),
             cfg=cfg,
@@ -621,7 +621,7 @@ def _trained_and_shown(
 
 
 SHOWN_BYTES = 2**28
-"""Of networks that are shown to a function, so many bytes are held at once."""
+"""The bytes of networks that are held at once to show them to a function."""
 
 
 def _with_shown(
@@ -632,13 +632,13 @@ def _with_shown(
 ) -> Population:
     """Networks that are trained are shown to a function, step by step.
 
-    They are trained again for that, as many steps at a time as fit into memory.
+    They are trained again for that, with as many steps at a time as fit into memory.
 
     Args:
         device: where they were trained.
     """
     shown, config = _Shown(), population.config
-    assert config is not None  # they have just been trained
+    assert config is not None  # they have just been trained on it
     n_steps, n_numbers = int(population.steps.max()), population.flat.numel()
     n_together = max(1, SHOWN_BYTES // (population.flat.element_size() * n_numbers))
     for first in range(0, n_steps + 1, n_together):
@@ -676,7 +676,7 @@ def _fitted(
     on_step: OnStep | None = None,
     progress: bool,
 ) -> Fitted:
-    """Every column trained by this engine, where the task is."""
+    """Every column trained by this engine, on the task's device."""
     there = flat.to(task.rows.device)
     if engine == "numba":
         return _fitted_by_numba(
@@ -709,7 +709,7 @@ def _fitted_by_torch(
     on_step: OnStep | None,
     progress: bool,
 ) -> Fitted:
-    """Every column trained, under a bar of steps, which PyTorch takes of a block at once."""
+    """Every column trained, under a bar of steps, which PyTorch takes for a block at once."""
     n_networks, n_finished_in_all = len(seeds), 0
     n_blocks = ceil(n_networks / NETWORKS_PER_BLOCK)
     bar = progress_bar(
@@ -747,8 +747,8 @@ def _fitted_by_numba(
     kept_at: Sequence[int],
     progress: bool,
 ) -> Fitted:
-    """Every column trained, under a bar of networks, of which threads tell when they are done."""
-    # not before it is asked for: numba takes a moment to load, and may not be there
+    """Every column trained, under a bar of networks, which threads report when they are done."""
+    # only when it is needed: numba takes a moment to load, and may not be installed
     from xor_mi.training._fit_lanes import fit_lanes
 
     bar = progress_bar(doing="training", unit="network", total=len(seeds), progress=progress)
@@ -772,7 +772,7 @@ _BESIDE_SETTINGS = {
     )
     for function in (train, train_population)
 }
-"""What these functions take beside settings: listed with them where a name is none of both."""
+"""Other arguments of these functions, listed beside the settings if a name is unknown."""
 
 
 def _require_batches(config: TrainConfig, n_rows: int) -> None:

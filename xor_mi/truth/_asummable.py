@@ -1,8 +1,8 @@
-"""a truth table -> two rows that are 1 and two that are 0 with the same sum, where there are any.
+"""a truth table -> two rows that are 1 and two that are 0 with the same sum, if such rows exist.
 
 A function without such rows is *2-asummable*. A threshold function always is: both pairs of rows
-have the same total weight, and two ones weigh more than two zeros. Of up to eight inputs the
-converse holds too (Muroga 1971), so that there this test decides alone; of nine it does not.
+have the same total weight, and two ones weigh more than two zeros. Up to eight inputs the converse
+holds too (Muroga 1971), so that this test decides on its own; with nine it does not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ Conflict = tuple[tuple[InputRow, InputRow], tuple[InputRow, InputRow]]
 def conflict_of(table: Sequence[int], n_inputs: int) -> Conflict | None:
     """Two rows that are 1 and two that are 0 with the same sum, if there are any.
 
-    Of the pairs of zeros it is the first, in the order of rows, and then the first pair of ones. No
-    row need be taken twice: entries of 0 and 2 alone are the sum of no two different rows.
+    It takes the first such pair of zeros, in the order of rows, and then the first pair of ones. No
+    row has to be taken twice: a sum with entries 0 and 2 only is not the sum of two different rows.
 
     Args:
         table: one bit per row.
@@ -70,7 +70,7 @@ def _codes(n_inputs: int) -> "NDArray[int64]":
 
 
 def conflict_text(ones: Mapping[InputRow, int], zeros: Mapping[InputRow, int]) -> str:
-    """Two sums that are the same, each row taken so many times.
+    """Two equal sums as text; each row is taken as many times as its number says.
 
     >>> conflict_text({(0, 1): 1, (1, 0): 1}, {(0, 0): 1, (1, 1): 1})
     '01 + 10 = 00 + 11'

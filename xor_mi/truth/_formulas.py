@@ -14,7 +14,7 @@ from xor_mi.errors import XorMiError, shown
 from xor_mi.truth._gates import truth_rows
 
 TreeKind = Literal["input", "constant", "not", "and", "or", "xor"]
-"""What a node of a formula's tree is."""
+"""The kinds of node in a formula's tree."""
 
 MAX_CHARACTERS = 150_000
 """A longer text is not read as a formula. The longest that is written, the XOR of all products of
@@ -26,7 +26,7 @@ MAX_DEPTH = 200
 
 
 class Tree(NamedTuple):
-    """A formula as a tree of operators. Two trees are equal where they are written alike.
+    """A formula as a tree of operators. Two trees are equal if they are written alike.
 
     Attributes:
         kind: an input, a constant, or the operator that joins the parts.
@@ -121,7 +121,7 @@ def _packed_node(node: Tree, tables: Sequence[int], n_inputs: int) -> int:
 
 @cache
 def packed_input(index: int, n_inputs: int) -> int:
-    """The truth table of one input as one whole number, as `Tree.packed_table` packs it."""
+    """The truth table of one input as one whole number, packed as by `Tree.packed_table`."""
     return sum(row[index] << number for number, row in enumerate(truth_rows(n_inputs)))
 
 
@@ -170,7 +170,7 @@ def read_formula(
 
 
 def _nodes(tree: Tree) -> Iterator[tuple[Tree, int]]:
-    """Every node of a tree, and how many operators it is inside of."""
+    """Every node of a tree, and the number of operators that it lies inside."""
     waiting = [(tree, 0)]
     while waiting:
         node, depth = waiting.pop()
@@ -190,7 +190,7 @@ def _tokens(formula: str) -> list[str]:
     """The text's words and signs.
 
     Raises:
-        XorMiError: one that is in no formula.
+        XorMiError: a word or sign that no formula has.
     """
     # the longer signs first, so that >= is not read as > and =
     tokens = re.findall(r"\w+|>=|<=|==|!=|&&|\|\||\S", formula)
@@ -214,13 +214,13 @@ class _Reader:
 
     def __init__(self, formula: str) -> None:
         self.formula = formula
-        # as they are written, with an end, and in their usual spelling
+        # the tokens as written, with an end, and the same in their usual spelling
         self.words = [*_tokens(formula), ""]
         self.signs = [_SPELLINGS.get(word.upper(), word) for word in self.words]
         self.n_read = 0
 
     def read(self, sign: str) -> bool:
-        """Go past the next token if it is this sign; whether it is."""
+        """Go past the next token if it is this sign, and return whether it is."""
         is_next = self.signs[self.n_read] == sign
         self.n_read += is_next
         return is_next
@@ -239,7 +239,7 @@ class _Reader:
         return trees
 
     def joined(self, rank: int = 0) -> Tree:
-        """Operands and the operators between them, as far as these are of the rank or tighter."""
+        """Operands and the operators between them, up to an operator that binds less tightly."""
         tree = self.operand()
         while (sign := self.signs[self.n_read]) in _JOINS and _RANKS[sign] >= rank:
             parts = [tree]
@@ -272,12 +272,12 @@ class _Reader:
         return Tree.input(_input_index(word, self.formula))
 
     def must_read(self, sign: str) -> None:
-        """Go past the next token, which is this sign, or there is no formula."""
+        """Go past the next token, which must be this sign."""
         if not self.read(sign):
             raise self.unexpected()
 
     def unexpected(self) -> XorMiError:
-        """The next token cannot stand where it does."""
+        """The error for a token that cannot stand where it does."""
         word, sign = self.words[self.n_read], self.signs[self.n_read]
         is_known = sign != word or word.upper() in _CALLS or _is_input(word)
         if word.isidentifier() and not is_known:
@@ -288,7 +288,7 @@ class _Reader:
 
 
 def n_inputs_named(text: str) -> int:
-    """One more than the highest index of an input that a target's text names; 0 where none is.
+    """One more than the highest index of an input that a target's text names; 0 if it names none.
 
     >>> n_inputs_named("a ^ c"), n_inputs_named("XNOR, x0 & x1"), n_inputs_named("OR")
     (3, 2, 0)
@@ -335,7 +335,7 @@ def _not(part: Tree) -> Tree:
 
 
 def _chain(kind: TreeKind, parts: Sequence[Tree]) -> Tree:
-    """The operator over these parts; a part that is the same operator gives its own parts."""
+    """The operator over these parts; a part with the same operator is replaced by its own parts."""
     if len(parts) == 1:
         return parts[0]
     flat: list[Tree] = []
@@ -393,4 +393,4 @@ _COMPARISONS: dict[str, Callable[[Sequence[Tree]], Tree]] = {
 _JOINS = {"|": _or, "^": _xor, "&": _and, **_COMPARISONS}
 """Operator -> its operands, two or more, as one tree."""
 _RANKS = {"|": 0, "^": 1, "&": 2, **dict.fromkeys(_COMPARISONS, 3)}
-"""The higher, the tighter an operator binds."""
+"""A higher number means that the operator binds more tightly."""

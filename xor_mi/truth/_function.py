@@ -49,7 +49,7 @@ class BooleanFunction:
 
     def __init__(self, n_inputs: int, tables: Tables) -> None:
         object.__setattr__(self, "tables", _read_tables(n_inputs, tables))
-        # NumPy's whole numbers are welcome, and are Python's from here on
+        # NumPy's whole numbers are accepted, and become Python's here
         object.__setattr__(self, "n_inputs", int(n_inputs))
 
     @classmethod
@@ -82,8 +82,8 @@ class BooleanFunction:
             n_inputs: by default the number of parameters in the function's signature.
 
         Raises:
-            XorMiError: no function, a number of inputs that cannot be read off or is not the
-                function's, outputs that are not bits.
+            XorMiError: anything but a function, a number of inputs that cannot be read off or is
+                not the function's, outputs that are not bits.
         """
         if not callable(function):
             raise XorMiError(
@@ -106,12 +106,13 @@ class BooleanFunction:
         """A formula over x0, x1, ... -> its tables. Several outputs are separated by commas.
 
         Operators, tightest first: ~ (NOT), comparisons (> >= < <= == !=), & (AND), ^ (XOR), | (OR).
-        Comparisons bind alike and are read from left to right: "x0 > x1 == x2" is "(x0 > x1) == x2"
-        and no chain as in Python. Words and gate calls work too: "x0 AND NOT x1", "NAND(x0, x1)".
-        a, b, c, d and x, y, z stand for x0, x1, ... Nothing is ever executed.
+        All comparisons bind equally and are read from left to right: "x0 > x1 == x2" is "(x0 > x1)
+        == x2", which Python would read as a chain. Words and gate calls work too: "x0 AND NOT x1",
+        "NAND(x0, x1)". a, b, c, d and x, y, z stand for x0, x1, ... Nothing is ever executed.
 
         Raises:
-            XorMiError: no formula, over 150,000 characters, or over 200 operators in each other.
+            XorMiError: not a formula, over 150,000 characters, or over 200 operators inside each
+                other.
 
         >>> BooleanFunction.from_formula("x0>x1 | x1>x0").name
         'XOR'
@@ -125,15 +126,15 @@ class BooleanFunction:
     def of(cls, target: "BooleanFunction | str", n_inputs: int | None = 2) -> "BooleanFunction":
         """A function, a gate name or a formula -> the function.
 
-        What every `target=` argument accepts. Several outputs are names or formulas with commas
+        Every `target=` argument accepts these. Several outputs are names or formulas with commas
         between them, as `name` writes them.
 
         Args:
-            n_inputs: None for a function's own number, or as many as a formula names; a gate, and a
-                formula that names fewer, then have two.
+            n_inputs: the number of inputs. With None a function keeps its own, and a formula has as
+                many as it names; a gate, or a formula that names fewer, has two.
 
         Raises:
-            XorMiError: none of these, or a function of another number of inputs.
+            XorMiError: something else, or a function of another number of inputs.
 
         >>> BooleanFunction.of("XNOR, x0 & x1").tables
         ((1, 0, 0, 1), (0, 0, 0, 1))
@@ -170,7 +171,7 @@ class BooleanFunction:
 
     @property
     def outputs(self) -> "tuple[BooleanFunction, ...]":
-        """Each output as a function of its own."""
+        """Each output as a separate function."""
         return tuple(BooleanFunction(self.n_inputs, (table,)) for table in self.tables)
 
     @property
@@ -198,9 +199,9 @@ class BooleanFunction:
 
     @property
     def name(self) -> str:
-        """The gate's one name, or the formula of a function that has none.
+        """The gate's name in this package, or the formula of a function without a name.
 
-        Several outputs have commas between them.
+        Several outputs are separated by commas.
         """
         return ", ".join(_name(self.n_inputs, table) for table in self.tables)
 
@@ -213,8 +214,9 @@ class BooleanFunction:
         """The same formula with other names for the inputs, such as the units that feed a gate.
 
         Args:
-            never: the numbers of rows that do not occur, where the inputs hang on one another. What
-                is true on no other row (of a product of sums: false on none) is left out.
+            never: the numbers of rows that do not occur because the inputs depend on one another.
+                Products that are true on no other row are left out (in a product of sums, the sums
+                that are false on none).
 
         >>> xnor = BooleanFunction.named("XNOR")
         >>> xnor.formula_over(["OR", "AND"]), xnor.formula_over(["OR", "AND"], never=[1])
@@ -234,7 +236,7 @@ class BooleanFunction:
         formulas = ", ".join(
             short_formula(self.n_inputs, table, never=frozenset(numbers)) for table in self.tables
         )
-        # all at once: one replacement after the other would meet names such as x1 again
+        # all at once: replacing one after the other would also replace new names such as x1
         return re.sub(r"x(\d+)", lambda match: names[int(match[1])], formulas)
 
     def complement(self) -> "BooleanFunction":
@@ -251,7 +253,7 @@ class BooleanFunction:
 
 
 def _signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
-    """The parameters of a function; some that are written in C do not say."""
+    """The parameters of a function; some functions written in C do not have them."""
     try:
         return inspect.signature(function)
     except (TypeError, ValueError):
@@ -297,7 +299,7 @@ def _split_outputs(target: str) -> list[str]:
             outputs.append("")
         else:
             outputs[-1] += character
-    # where there is nothing between two commas, or far too much, it is the whole that is wrong
+    # if there is nothing between two commas, or far too much, the whole text is wrong
     if len(target) > MAX_CHARACTERS or not all(map(str.strip, outputs)):
         return [target]
     return [output.strip() for output in outputs]
@@ -353,7 +355,7 @@ def _has_length(table: object, n_rows: int) -> bool:
 
 
 def _as_bits(table: Any) -> tuple[int, ...]:
-    # the common case first: a table that already is what it should be
+    # the common case first: a table that already has the right form
     if isinstance(table, tuple) and set(map(type, table)) == {int} and set(table) <= {0, 1}:
         return table
     return tuple(as_bit(bit, table) for bit in table)
@@ -381,7 +383,7 @@ def complement_name(gate: str) -> str:
 
 @lru_cache(maxsize=65536)
 def name_of_bits(bits: tuple[int, ...]) -> str:
-    """Bits of one output -> the gate's name where it has one, else its formula."""
+    """Bits of one output -> the gate's name if it has one, else its formula."""
     return BooleanFunction(_width(len(bits)), (bits,)).name
 
 

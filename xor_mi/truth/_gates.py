@@ -1,4 +1,4 @@
-"""rows, bits and gate names: the tables everything else looks things up in."""
+"""rows, bits and gate names: the tables that all other modules use."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from xor_mi.errors import XorMiError, shown, unknown
 
 @runtime_checkable
 class ArrayLike(Protocol):
-    """A tensor or an array: what gives its values as a list.
+    """A tensor or an array: anything that gives its values as a list.
 
     A protocol, so that truth needs neither torch nor NumPy.
     """
@@ -35,7 +35,7 @@ Row = str | Sequence[int | float | ArrayLike] | ArrayLike
 """One input: "01", [0, 1], (False, True), a tensor or an array."""
 
 MAX_INPUTS = 12
-"""A truth table is held whole, and analyses try every row: 4096 rows are the most that is done."""
+"""A truth table is held whole, and analyses try every row: at most 4,096 rows."""
 
 GATES: dict[str, tuple[int, ...]] = {
     "FALSE": (0, 0, 0, 0),
@@ -73,7 +73,7 @@ _ALIASES = {
     "FALSE": "0 ZERO CONTRADICTION",
     "TRUE": "1 ONE TAUTOLOGY",
 }
-# upper case, so that a name is found however it is written
+# upper case, so that a name is found in any spelling
 _GATE_OF_ALIAS = {name.upper(): name for name in GATES}
 for _gate, _names in _ALIASES.items():
     _GATE_OF_ALIAS |= dict.fromkeys(_names.upper().split(), _gate)
@@ -182,7 +182,7 @@ def as_bit(value: object, source: object = None) -> int:
 
 
 def gate_name(name: str) -> str:
-    """Any usual name of a two-input gate -> its one name here.
+    """Any usual name of a two-input gate -> its name in this package.
 
     >>> gate_name("implies"), gate_name("NIMP"), gate_name("x > y")
     ('x1>=x0', 'x0>x1', 'x0>x1')

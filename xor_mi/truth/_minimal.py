@@ -16,10 +16,10 @@ from xor_mi.truth._two_level import (
 )
 
 TWO_LEVELS = ((" | ", 1), (" & ", 0))
-"""What a sum of products is joined by and is 1 where one holds; the same for a product of sums."""
+"""Sum of products, product of sums: the sign between parts, and the bit where a product holds."""
 
 DIGITS = (bytes([ord("1"), ord("0")]) + bytes(254), bytes([ord("0"), ord("1")]) + bytes(254))
-"""For each bit, what a bit of a table is as a digit: 1 where it is that bit."""
+"""For each bit: how a table's bits become digits, 1 where the table has that bit."""
 
 
 def essential_inputs(table: Sequence[int]) -> tuple[int, ...]:
@@ -46,21 +46,21 @@ def short_formula(
     """The shortest of three forms: sum of products, product of sums, algebraic normal form.
 
     Length is counted in literals, then in characters. Up to 5 essential inputs no shorter formula
-    of the three kinds exists. Of 6 to 8 the two-level forms are short, not always the shortest;
-    beyond, only the algebraic normal form is tried, which is unique and quick. A shorter formula of
-    three or more levels may exist.
+    of the three kinds exists. With 6 to 8 the two-level forms are short, not always the shortest;
+    with more, only the algebraic normal form is tried, which is unique and quick. A shorter formula
+    of three or more levels may exist.
 
     Args:
-        never: the numbers of rows that do not occur. Of each form, the products that are true on
-            none of the others are left out, and so are the sums of a product of sums that are false
-            on none of them. Otherwise it stays the form of the whole table: it is not made shorter
-            by giving these rows another bit.
+        never: the numbers of rows that do not occur. Products that are true on no other row are
+            left out, and so are the sums of a product of sums that are false on no other row. Apart
+            from that the form is that of the whole table: it is not made shorter by giving these
+            rows another bit.
     """
     if len(set(table)) == 1:
         return _constant(table[0])
     essential = essential_inputs(table)
     if len(essential) < n_inputs:
-        # the same function over the essential inputs alone; the others do not matter, so held at 0
+        # the same function over the essential inputs; the others do not matter, and are held at 0
         reduced: list[int] = []
         for row in truth_rows(len(essential)):
             bit_of_input = dict(zip(essential, row, strict=True))
@@ -80,7 +80,7 @@ def short_formula(
 
 
 def _shortest(n_inputs: int, table: tuple[int, ...]) -> str:
-    """The shortest of the forms where all rows occur: only those of fewest literals are written."""
+    """The shortest form if all rows occur: only the forms with the fewest literals are written."""
     n_literals = n_bits_of_rows(n_inputs, _coefficients(n_inputs, table))
     forms: list[tuple[int, Callable[[], str]]] = [
         (n_literals, partial(algebraic_normal_form, n_inputs, table))
@@ -98,23 +98,23 @@ def _shortest(n_inputs: int, table: tuple[int, ...]) -> str:
 
 
 class _Form(NamedTuple):
-    """One form of a function, and what is left of it on the rows that occur."""
+    """One form of a function, and the part that is needed on the rows that occur."""
 
     text: str
     whole: str
 
 
 def _length(form: _Form) -> tuple[int, int, int, int, str]:
-    """By how much is written, every literal having one x; of equally short ones, by the whole form.
+    """The length as written, where every literal has one x; among equals, that of the whole form.
 
-    The text itself settles ties, so that the choice is always the same.
+    The text itself breaks ties, so that the choice is always the same.
     """
     text, whole = form
     return text.count("x"), len(text), whole.count("x"), len(whole), text
 
 
 def _over(essential: Sequence[int], n_inputs: int, never: frozenset[int]) -> frozenset[int]:
-    """The rows of these inputs alone that no row that occurs has."""
+    """The rows over only these inputs that are part of no row that occurs."""
     if not never:
         return never
     occurring = {row_number([row[i] for i in essential]) for row in _occurring(n_inputs, never)}
@@ -147,24 +147,24 @@ def _two_level_forms(n_inputs: int, table: tuple[int, ...], never: frozenset[int
 
 
 def _n_literals(n_inputs: int, table: tuple[int, ...], bit: int) -> int:
-    """How many literals the products of `_two_level` have, of all together."""
+    """How many literals the products of `_two_level` have in total."""
     rising = Rising.of(n_inputs, rows_that_are(table, bit))
     if rising is not None:
         return rising.n_literals
     return sum(map(len, _two_level(n_inputs, table, bit)))
 
 
-# the slow part, and the same whichever rows occur
+# the slow part, which does not depend on the rows that occur
 @lru_cache(maxsize=4096)
 def _two_level(n_inputs: int, table: tuple[int, ...], bit: int) -> tuple[Product, ...]:
-    """Products that together are 1 on just the rows on which the table has this bit."""
+    """Products that together are 1 exactly on the rows on which the table has this bit."""
     return shortest_sum(n_inputs, rows_that_are(table, bit), plain=bit)
 
 
 def _that_occur(products: Sequence[Product], rows: Sequence[tuple[int, ...]]) -> list[Product]:
     """The products that are 1 on some of the rows, without literals that are 1 on all of them.
 
-    Of those that have become alike one is kept, and so of one that holds wherever another does.
+    If several become equal, one is kept; a product that holds only where another holds is dropped.
     """
     always: set[tuple[int, int]] = set()
     for i, bits in enumerate(zip(*rows, strict=True)):
@@ -188,11 +188,11 @@ def _written(products: Sequence[Product], outer: str, bit: int) -> str:
 
     Args:
         outer: what stands between the parts, " | " or " & ".
-        bit: what the whole is where one of the products holds.
+        bit: the function's value where one of the products holds.
     """
     if not products:
         return _constant(1 - bit)
-    # a product of nothing holds everywhere, and so do x and ~x together
+    # an empty product holds everywhere, and so does the sum of x and ~x
     singles = {product[0] for product in products if len(product) == 1}
     if () in products or any((i, 1 - b) in singles for i, b in singles):
         return _constant(bit)
@@ -207,7 +207,7 @@ def _written(products: Sequence[Product], outer: str, bit: int) -> str:
 
 
 def _place(part: Sequence[tuple[bool, int]]) -> tuple[int, int, tuple[bool, ...], tuple[int, ...]]:
-    """Where a part stands in a sum or product: short ones with few NOTs first."""
+    """The sort key of a part in a sum or product: short parts with few NOTs first."""
     is_not, inputs = zip(*part, strict=True)
     return len(part) + sum(is_not), len(part), is_not, inputs
 
@@ -226,8 +226,8 @@ def algebraic_normal_form(
     NOT around the whole.
 
     Args:
-        never: the numbers of rows that do not occur; a product that is true on none of the others
-            is left out, and so is an input that is on in all of them.
+        never: the numbers of rows that do not occur; a product that is true on no other row is left
+            out, and so is an input that is on in all other rows.
 
     >>> algebraic_normal_form(2, (0, 1, 1, 1))
     'x0 ^ x1 ^ (x0 & x1)'
@@ -250,7 +250,7 @@ def algebraic_normal_form(
 # there are 4,096 products of 12 inputs
 @lru_cache(maxsize=8192)
 def _term(inputs: tuple[int, ...]) -> str:
-    """A product as it stands among others."""
+    """A product as it is written among others."""
     product = " & ".join(f"x{i}" for i in inputs)
     return f"({product})" if len(inputs) > 1 else product
 
@@ -261,7 +261,8 @@ def _shortest_first(inputs: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
 
 @cache
 def _products_in_order(n_inputs: int) -> list[tuple[int, tuple[int, ...]]]:
-    """The number of each row with the inputs that are on in it, fewest inputs first."""
+    """The number of each row with the inputs that are on in it; rows with fewest such inputs
+    first."""
     rows = [(row, _inputs_on(bits)) for row, bits in enumerate(truth_rows(n_inputs))]
     return sorted(rows, key=lambda one: _shortest_first(one[1]))
 
@@ -273,8 +274,8 @@ def rows_that_are(table: Sequence[int], bit: int) -> int:
 
 
 def _coefficients(n_inputs: int, table: Sequence[int]) -> int:
-    """The rows whose product of inputs that are on is part of the normal form, as the bits of a
-    whole number.
+    """The rows whose inputs that are on form a product of the normal form, as the bits of a whole
+    number.
     """
     coefficients = rows_that_are(table, 1)
     # One pass per input: where the input is on, XOR in the entry where it is off.
@@ -291,11 +292,11 @@ def _inputs_on(row: Sequence[int]) -> tuple[int, ...]:
 def _on_some_row(
     products: Sequence[tuple[int, ...]], rows: Sequence[tuple[int, ...]]
 ) -> list[tuple[int, ...]]:
-    """The products, each of some inputs, that are true on some row, without inputs always on."""
+    """The products of inputs that are true on some row, without inputs that are always on."""
     always = {i for i in range(len(rows[0])) if all(row[i] for row in rows)} if rows else set()
     kept: set[tuple[int, ...]] = set()
     for inputs in products:
         if any(all(row[i] for i in inputs) for row in rows):
-            # two that have become the same take each other away
+            # two products that become equal cancel
             kept ^= {tuple(i for i in inputs if i not in always)}
     return list(kept)

@@ -1,9 +1,9 @@
-"""a function -> its class: what permuting and negating its inputs, and negating its output, makes
-of it.
+"""a function -> its NPN class: the functions that it becomes by permuting and negating its inputs
+and negating its output.
 
-Such changes leave alone how many gates or units a function needs. The classes are called NPN
-classes, for negation, permutation, negation; there are 2, 4, 14 and 222 of the functions of one to
-four inputs (OEIS A000370).
+Such changes do not alter how many gates or units a function needs. NPN stands for negation,
+permutation, negation; the functions of one to four inputs form 2, 4, 14 and 222 classes (OEIS
+A000370).
 """
 
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_INPUTS = 5
-"""A function of so many inputs has 7,680 images; one of six has 92,160."""
+"""A function of this many inputs has 7,680 images; one of six inputs has 92,160."""
 
 MOST_INPUTS_LISTED = 4
-"""All classes of so many inputs are listed; of five inputs there are 616,126."""
+"""All classes of up to this many inputs are listed; five inputs have 616,126 classes."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class NPNClass:
     x[permutation[j]] ^ negated_inputs[j].
 
     Attributes:
-        function: what was asked for.
+        function: the function that was asked for.
         representative: the function of the class with the smallest packed table, whose bit r is the
             value on row r.
-        permutation: of each input of the representative, which input of the function it is.
-        negated_inputs: of each input of the representative, 1 where it is the complement.
-        negated_output: 1 where the function is the complement.
-        size: how many functions of as many inputs are in the class.
+        permutation: for each input of the representative, the input of the function that it is.
+        negated_inputs: for each input of the representative, 1 if it is the complement.
+        negated_output: 1 if the function is the complement.
+        size: how many functions are in the class.
     """
 
     function: BooleanFunction
@@ -56,10 +56,11 @@ def npn_class(target: BooleanFunction | str, *, n_inputs: int | None = None) -> 
 
     Args:
         target: a gate, a formula or a `BooleanFunction`.
-        n_inputs: of a gate's name or of a formula; by default as many as it names, at least two.
+        n_inputs: the number of inputs of a gate or a formula; by default as many as it names, at
+            least two.
 
     Raises:
-        XorMiError: more inputs, several outputs, no function.
+        XorMiError: more inputs, several outputs, or anything but a function.
 
     >>> found = npn_class("NAND")
     >>> found.representative.name, found.negated_inputs, found.negated_output, found.size
@@ -84,7 +85,7 @@ def npn_class(target: BooleanFunction | str, *, n_inputs: int | None = None) -> 
     number = int(np.argmin(images))
     negated_output, change = divmod(number, len(changes))
     permutation, negated_inputs = changes[change]
-    # as many changes lead to one function of the class as to any other
+    # equally many changes lead to each function of the class
     n_alike = int((images == images[number]).sum())
     return NPNClass(
         function=function,
@@ -97,8 +98,8 @@ def npn_class(target: BooleanFunction | str, *, n_inputs: int | None = None) -> 
 
 
 def npn_classes(n_inputs: int) -> tuple[NPNClass, ...]:
-    """All classes of the functions of one to four inputs, each of its representative, by its packed
-    table.
+    """All classes of the functions of one to four inputs, each given by its representative, in the
+    order of packed tables.
 
     Raises:
         XorMiError: another number of inputs.
@@ -130,7 +131,7 @@ def _listed(n_inputs: int) -> tuple[NPNClass, ...]:
 
 @cache
 def _changes(n_inputs: int) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
-    """All ways to permute and to negate inputs, that which does neither first."""
+    """All ways to permute and to negate inputs; the one that does neither comes first."""
     return tuple(product(permutations(range(n_inputs)), product((0, 1), repeat=n_inputs)))
 
 
@@ -152,7 +153,7 @@ def _rows_read(n_inputs: int) -> "NDArray[int64]":
 
 
 def _images(bits: tuple[int, ...]) -> "NDArray[int64]":
-    """What a function becomes, packed: by every change of its inputs, then the complements."""
+    """The images of a function, packed: by every change of its inputs, then the complements."""
     import numpy as np
 
     n_inputs = len(bits).bit_length() - 1

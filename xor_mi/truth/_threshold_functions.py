@@ -1,4 +1,4 @@
-"""Why one hidden unit is not enough: which functions n-1-1 networks can compute, with proofs.
+"""Which functions networks n-1-1 with a single hidden unit can compute, with proofs.
 
 The network decides whether c * act(w . x + b) + d lies above a threshold. Where act never falls
 (relu, leaky_relu with a slope of at least 0, tanh, sigmoid, ...), this is monotone along w: all
@@ -38,12 +38,12 @@ MONOTONE_ACTIVATIONS = (
 )
 """Activations that never fall.
 
-gelu, gelu_tanh and silu dip below zero. PyTorch's softplus falls by 2e-9 at 20, from where on it is
-the identity.
+gelu, gelu_tanh and silu dip below zero. PyTorch's softplus falls by 2e-9 at 20, where it switches
+to the identity.
 """
 
 MAX_INPUTS_LISTED = 3
-"""The functions of more inputs are too many to list, and small weights do not reach them all."""
+"""More inputs have too many functions to list, and small weights do not reach all of them."""
 
 LARGEST_WEIGHT = 2
 """Whole weights from -2 to 2 reach every threshold function of up to three inputs."""
@@ -74,7 +74,8 @@ def threshold_functions(n_inputs: int = 2, *, act_fn: str = "relu") -> "pd.DataF
     is_whole = isinstance(n_inputs, int) and not isinstance(n_inputs, bool)
     if not is_whole or not 1 <= n_inputs <= MAX_INPUTS_LISTED:
         raise XorMiError(
-            f"n_inputs is {n_inputs!r}; the functions of 1 to {MAX_INPUTS_LISTED} inputs are listed"
+            f"n_inputs is {n_inputs!r}; the functions of 1 to {MAX_INPUTS_LISTED} inputs are "
+            "listed: ask threshold_proof about a single function of more"
         )
     import pandas as pd  # here, so that truth tables need no pandas
 
@@ -83,7 +84,7 @@ def threshold_functions(n_inputs: int = 2, *, act_fn: str = "relu") -> "pd.DataF
     # all 2^(2^n) tables
     for table in product((0, 1), repeat=2**n_inputs):
         conflict = conflict_of(table, n_inputs)
-        # the two proofs exclude each other, and up to three inputs there always is one
+        # the two proofs exclude each other, and up to three inputs one of them exists
         assert (table in realised) != (conflict is not None)
         weights, threshold = realised.get(table, (None, None))
         lines.append(
@@ -101,13 +102,14 @@ def threshold_functions(n_inputs: int = 2, *, act_fn: str = "relu") -> "pd.DataF
 
 @cache
 def _realised(n_inputs: int) -> dict[tuple[int, ...], tuple[tuple[int, ...], float]]:
-    """Truth table -> the smallest whole weights that do it, and a threshold between two sums."""
+    """Truth table -> the smallest whole weights that compute it, and a threshold between two
+    sums."""
     realised: dict[tuple[int, ...], tuple[tuple[int, ...], float]] = {}
     all_weights = product(range(-LARGEST_WEIGHT, LARGEST_WEIGHT + 1), repeat=n_inputs)
     # smallest first, and setdefault keeps the first
     for weights in sorted(all_weights, key=lambda weights: sum(map(abs, weights))):
         sums = [_dot(weights, row) for row in truth_rows(n_inputs)]
-        # above each sum, and once below them all
+        # above each sum, and once below all of them
         for cut in sorted({min(sums) - 1, *sums}):
             table = tuple(int(total > cut) for total in sums)
             realised.setdefault(table, (weights, cut + 0.5))

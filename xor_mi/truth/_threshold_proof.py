@@ -1,10 +1,11 @@
 """one function of up to 12 inputs -> weights that make it a threshold function, or why none do.
 
 Both answers are found by linear programs (scipy's HiGHS) and checked in whole numbers afterwards,
-so that nothing hangs on how a solver rounds. Weights are a solution of the program that asks for a
-gap between ones and zeros. Where it has none, its dual has: a weighted mean of ones that is one of
-zeros as well (Farkas), so that some rows that are 1, taken so many times, have the same sum as just
-as many that are 0. Two of each are enough for most functions, and are found without a program.
+so that nothing depends on a solver's rounding. Weights are a solution of the program that asks for
+a gap between ones and zeros. If it has no solution, its dual has one: a weighted mean of ones that
+equals one of zeros (Farkas), so that some rows that are 1, each taken a number of times, have the
+same sum as equally many rows that are 0. Two of each are enough for most functions, and are found
+without a program.
 """
 
 from collections.abc import Mapping
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NOT_ZERO = 1e-9
-"""A multiplier below this is one that the solver means to be 0. All multipliers of the ones add up
-to 1, as those of the zeros do.
+"""A multiplier below this counts as 0. The multipliers of the ones add up to 1, and so do those of
+the zeros.
 """
 
 
@@ -35,17 +36,17 @@ class ThresholdProof(Finding):
     """Whether a function is a threshold function, and the proof.
 
     Attributes:
-        function: what was asked.
+        function: the function that was asked about.
         is_threshold: whether weights and a threshold realise it.
         weights: whole numbers, one per input, or None.
-        threshold: a half between two whole sums: the function is 1 exactly where weights . row is
-            above it. None where there are no weights.
-        ones: rows that are 1 -> how many times each is taken. Together they are as many as those in
-            `zeros` and have the same sum, input by input, so that any weights give both the same
-            total. Empty of a threshold function.
-        zeros: the same of rows that are 0.
-        two_asummable: whether no two ones have the same sum as two zeros. From nine inputs on there
-            are such functions that are no threshold functions.
+        threshold: halfway between two whole sums: the function is 1 exactly where weights . row is
+            above it. None if there are no weights.
+        ones: rows that are 1 -> how many times each is taken. They are as many as those in `zeros`
+            and have the same sum, input by input, so that any weights give both the same total.
+            Empty for a threshold function.
+        zeros: the same for rows that are 0.
+        two_asummable: whether no two ones have the same sum as two zeros. With nine inputs or more,
+            some such functions are not threshold functions.
     """
 
     function: BooleanFunction
@@ -58,7 +59,7 @@ class ThresholdProof(Finding):
 
     @property
     def conflict(self) -> str:
-        """The sums that are the same, such as "01 + 10 = 00 + 11"; "" of a threshold function."""
+        """The sums that are equal, such as "01 + 10 = 00 + 11"; "" for a threshold function."""
         return "" if self.is_threshold else conflict_text(self.ones, self.zeros)
 
     def head(self) -> dict[str, object]:
@@ -74,8 +75,8 @@ class ThresholdProof(Finding):
     def frame(self) -> "pd.DataFrame":
         """A line per row of the truth table.
 
-        Columns: row, decided (the function's bit), total (weights . row; NaN where there are no
-        weights), times (how often the conflict takes the row).
+        Columns: row, decided (the function's bit), total (weights . row; NaN if there are no
+            weights), times (how often the conflict takes the row).
         """
         import pandas as pd
 
@@ -108,15 +109,16 @@ def threshold_proof(
 ) -> ThresholdProof:
     """Whether one unit with a threshold can compute a function, with weights or a proof against it.
 
-    Constants are threshold functions of weights 0. The proof against is two ones and two zeros with
-    the same sum where there are such rows.
+    Constants are threshold functions with weights 0. The proof against consists of two ones and two
+    zeros with the same sum, if such rows exist.
 
     Args:
         target: a gate, a formula or a `BooleanFunction` of one output and up to 12 inputs.
-        n_inputs: of a gate's name or of a formula; by default as many as it names, at least two.
+        n_inputs: the number of inputs of a gate or a formula; by default as many as it names, at
+            least two.
 
     Raises:
-        XorMiError: more inputs, several outputs, no function.
+        XorMiError: more inputs, several outputs, or anything but a function.
 
     >>> print(threshold_proof("x0 & (x1 | x2)"))
     x0 & (x1 | x2) is a threshold function: 1 exactly where 2 x0 + x1 + x2 > 2.5
@@ -158,7 +160,7 @@ def _impossible(
     *,
     two: bool,
 ) -> ThresholdProof:
-    """The proof that a function is not a threshold function; `two`: by two rows of each."""
+    """The proof that a function is not a threshold function; `two`: with two rows of each bit."""
     return ThresholdProof(
         function=function,
         is_threshold=False,
@@ -171,7 +173,7 @@ def _impossible(
 
 
 def _separated(function: BooleanFunction) -> tuple[tuple[int, ...], float] | None:
-    """Whole weights and a threshold that were tried on every row; None where there are none."""
+    """Whole weights and a threshold, tried on every row; None if there are none."""
     import numpy as np
     from scipy.optimize import linprog
 
@@ -200,7 +202,7 @@ def _separated(function: BooleanFunction) -> tuple[tuple[int, ...], float] | Non
 
 
 def _threshold_between(totals: "NDArray[int64]", bits: "NDArray[int64]") -> float | None:
-    """The half above the totals of all zeros, where those of all ones are above it."""
+    """One half above the largest total of a zero, if the totals of all ones are above that."""
     of_ones, of_zeros = totals[bits == 1], totals[bits == 0]
     cut = int(of_zeros.max()) if len(of_zeros) else int(of_ones.min()) - 1
     return cut + 0.5 if (of_ones > cut).all() else None
@@ -215,7 +217,7 @@ def _same_sums(function: BooleanFunction) -> tuple[dict[InputRow, int], dict[Inp
     import numpy as np
 
     bits = np.array(function.bits)
-    # [equation, row]: every input's sum and the number of rows taken, of ones less of zeros
+    # [equation, row]: every input's sum and the number of rows taken, for ones minus zeros
     equations = np.concatenate([np.array(function.rows()), np.ones((len(bits), 1), dtype=int)], 1)
     equations = equations.T * np.where(bits == 1, 1, -1)
     multipliers = _multipliers(equations, bits)
@@ -235,9 +237,9 @@ def _same_sums(function: BooleanFunction) -> tuple[dict[InputRow, int], dict[Inp
 
 
 def _multipliers(equations: "NDArray[int64]", bits: "NDArray[int64]") -> "NDArray[float64] | None":
-    """How much each row is taken so that all equations hold, the ones 1 in all; None if nothing.
+    """The weight of each row so that all equations hold and the ones have 1 in all; None if none.
 
-    A vertex: the columns of the rows that are taken depend on one another in one way only.
+    It is a vertex: the columns of the rows with a weight depend on one another in only one way.
     """
     import numpy as np
     from scipy.optimize import linprog
@@ -254,8 +256,8 @@ def _multipliers(equations: "NDArray[int64]", bits: "NDArray[int64]") -> "NDArra
 def _whole_kernel(matrix: list[list[int]]) -> list[int] | None:
     """The one direction that a matrix takes to zero, in the smallest whole numbers.
 
-    The last of them that is not zero is positive. None where there is no direction, or more than
-    one. Exact, by elimination with fractions.
+    The last number that is not zero is positive. None if there is no direction, or more than one.
+    It is exact, by elimination with fractions.
 
     >>> _whole_kernel([[2, -3, 0], [0, 1, -2]])
     [3, 2, 1]
@@ -303,7 +305,7 @@ def _weighted_text(weights: tuple[int, ...]) -> str:
         if weight == 0:
             continue
         size = "" if abs(weight) == 1 else f"{abs(weight)} "
-        # the first has its sign close to it, and none where it is positive
+        # the first term has its sign close to it, and no sign if it is positive
         first = "-" if weight < 0 else ""
         sign = (" - " if weight < 0 else " + ") if text else first
         text += f"{sign}{size}x{index}"

@@ -1,9 +1,9 @@
 """n inputs -> the truth tables of all threshold functions.
 
-By enumeration. Permuting inputs and turning them over takes threshold functions to threshold
-functions, so weights that are not negative and do not fall from input to input reach one of every
-kind. Whole weights of at most 5 are enough up to five inputs: what they reach is a threshold
-function, and there are as many as OEIS A000609 counts, 2, 4, 14, 104, 1,882 and 94,572.
+They are found by enumeration. Permuting inputs and turning them over maps threshold functions to
+threshold functions, so weights that are not negative and do not fall from input to input reach one
+of every kind. Whole weights of at most 5 are enough up to five inputs: what they reach is a
+threshold function, and there are as many as OEIS A000609 counts, 2, 4, 14, 104, 1,882 and 94,572.
 """
 
 from functools import cache
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 MAX_INPUTS_TABLED = 5
-"""Of six inputs there are 15,028,134 threshold functions."""
+"""Six inputs have 15,028,134 threshold functions."""
 
 LARGEST_WHOLE_WEIGHT = 5
 """Whole weights up to this reach every threshold function of up to five inputs."""
@@ -52,7 +52,7 @@ def count_threshold_functions(n_inputs: int) -> int:
 
 @cache
 def _tables(n_inputs: int) -> "UInt32[ndarray, ' function']":
-    """The same for a number that is checked."""
+    """The same, for a number of inputs that is checked."""
     import numpy as np
 
     if n_inputs == 0:
@@ -61,7 +61,7 @@ def _tables(n_inputs: int) -> "UInt32[ndarray, ' function']":
     kinds: set[bytes] = set()
     for weights in combinations_with_replacement(range(LARGEST_WHOLE_WEIGHT + 1), n_inputs):
         sums = rows @ np.array(weights)
-        # above each sum, and once below them all
+        # above each sum, and once below all of them
         kinds |= {(sums > cut).tobytes() for cut in (-1, *sums.tolist())}
     tables = np.array([np.frombuffer(kind, dtype=bool) for kind in sorted(kinds)])
     powers = np.int64(1) << np.arange(2**n_inputs, dtype=np.int64)

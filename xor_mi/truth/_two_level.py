@@ -1,11 +1,12 @@
-"""rows -> the products of literals that together are 1 on just these rows (Quine-McCluskey).
+"""rows -> the products of literals that together are 1 exactly on these rows (Quine-McCluskey).
 
-First all prime implicants: products that are 1 on none but these rows, and not without one of their
-literals. Then the cheapest choice of primes that covers all rows, found by branch and bound.
+First come all prime implicants: products that are 1 only on these rows, and would not be without
+one of their literals. Then comes the cheapest choice of primes that covers all rows, found by
+branch and bound.
 
-A function that never falls when an input is turned on (some inputs turned over before: so is every
-weighted sum with a threshold) leaves no choice: each of its primes alone covers some row. They are
-its smallest rows.
+A function that never falls when an input is turned on leaves no choice: for each of its primes
+there is a row that only this prime covers. They are its smallest rows. Every weighted sum with a
+threshold is such a function once some inputs are turned over.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,9 +19,9 @@ Product = tuple[Literal, ...]
 """Literals that must all hold."""
 
 MAX_EXACT_INPUTS = 5
-"""Up to so many inputs no choice of primes is cheaper; the search takes milliseconds."""
+"""Up to this many inputs no choice of primes is cheaper; the search takes milliseconds."""
 MAX_TWO_LEVEL_INPUTS = 8
-"""Beyond, there are too many primes."""
+"""With more inputs there are too many primes."""
 
 LITERAL = 1 << 16
 """What a literal costs, in characters: more than all characters together."""
@@ -41,9 +42,9 @@ class _Prime:
 
 
 def shortest_sum(n_inputs: int, wanted: int, *, plain: int) -> tuple[Product, ...]:
-    """The products that are 1 on just these rows; as few literals as there can be, then characters.
+    """The products that are 1 exactly on these rows, with the fewest literals, then characters.
 
-    Above `MAX_EXACT_INPUTS` a short choice, of which no product can be left out.
+    Above `MAX_EXACT_INPUTS` it is a short choice, from which no product can be left out.
 
     Args:
         wanted: the rows, as the bits of a whole number.
@@ -55,7 +56,7 @@ def shortest_sum(n_inputs: int, wanted: int, *, plain: int) -> tuple[Product, ..
     primes = _primes(n_inputs, wanted, plain)
     chosen = _greedy(primes, wanted)
     if n_inputs <= MAX_EXACT_INPUTS:
-        # one more, so that a choice as cheap as the greedy one is found by the same rule as others
+        # plus one, so that the search may also find a choice as cheap as the greedy one
         chosen = _cheapest(primes, wanted, _cost(chosen) + 1) or chosen
     return tuple(prime.product for prime in chosen)
 
@@ -81,17 +82,17 @@ class Rising:
 
     @classmethod
     def of(cls, n_inputs: int, wanted: int) -> "Rising | None":
-        """The function that is 1 on these rows; None where it is no such function."""
+        """The function that is 1 on these rows; None if it is not such a function."""
         return _rising(n_inputs, wanted)
 
     @property
     def n_literals(self) -> int:
-        """How many literals its primes have, of all together."""
+        """How many literals its primes have in total."""
         return n_bits_of_rows(self.n_inputs, self.smallest)
 
     @property
     def products(self) -> tuple[Product, ...]:
-        """Its primes: each alone is 1 on some row."""
+        """Its primes: for each there is a row on which only this one is 1."""
         products: list[Product] = []
         # the first input is the most significant bit of a row's number
         bits = [(i, 1 << self.n_inputs - 1 - i) for i in range(self.n_inputs)]
@@ -105,7 +106,7 @@ class Rising:
 
 
 def n_bits_of_rows(n_inputs: int, rows: int) -> int:
-    """How many inputs are on, in all of these rows together.
+    """How many inputs are on in these rows, in total.
 
     Args:
         rows: as the bits of a whole number.
@@ -140,7 +141,8 @@ def _primes(n_inputs: int, wanted: int, plain: int) -> list[_Prime]:
     everything = (1 << n_inputs) - 1
     flips = [1 << i for i in range(n_inputs)]
     is_off = {flip: rows_without(n_inputs, flip) for flip in flips}
-    # inputs read -> all their bits for which the product holds on wanted rows only, as one number
+    # inputs read -> all bits of theirs for which the product holds only on wanted rows, as one
+    # number
     implicants = {everything: wanted}
     for read in range(everything - 1, -1, -1):
         flip = everything & ~read & -(everything & ~read)  # any one that is not read
@@ -176,7 +178,7 @@ def _prime(n_inputs: int, read: int, bits: int, plain: int) -> _Prime:
 
 
 def _greedy(primes: Sequence[_Prime], wanted: int) -> list[_Prime]:
-    """A cover: again and again what costs least for each row that is not covered yet."""
+    """A cover, built by always taking the prime that costs least per newly covered row."""
     chosen: list[_Prime] = []
     left = wanted
     while left:
@@ -186,7 +188,7 @@ def _greedy(primes: Sequence[_Prime], wanted: int) -> list[_Prime]:
         )
         chosen.append(best)
         left &= ~best.covers
-    # what later ones have made superfluous, the most expensive first
+    # drop primes that later ones have made superfluous, the most expensive first
     for prime in sorted(chosen, key=lambda prime: -prime.cost):
         others = [one for one in chosen if one is not prime]
         if _union(others) == wanted:
@@ -226,7 +228,7 @@ def _cheapest(primes: Sequence[_Prime], left: int, below: int) -> list[_Prime] |
     tried: set[int] = set()
     for k in of_row[row]:
         prime = primes[k]
-        # what was tried before is not tried again in another order
+        # a prime that was tried is not tried again in another order
         others = [one for number, one in enumerate(primes) if number not in tried and number != k]
         found = _cheapest(others, left & ~prime.covers, below - prime.cost)
         if found is not None:
@@ -237,7 +239,7 @@ def _cheapest(primes: Sequence[_Prime], left: int, below: int) -> list[_Prime] |
 
 
 def _useful(primes: Sequence[_Prime], left: int) -> list[_Prime]:
-    """Without those that cover no more of the rows left than another one that costs no more."""
+    """The primes, without those that cover no more of the rows left than another, no dearer one."""
     kept: list[_Prime] = []
     for prime in primes:  # the cheapest come first
         covers = prime.covers & left
@@ -265,7 +267,7 @@ def _by_row(primes: Sequence[_Prime], left: int) -> dict[int, list[int]]:
 
 
 def _at_least(primes: Sequence[_Prime], of_row: dict[int, list[int]]) -> int:
-    """What every choice costs: rows that share no prime need one each."""
+    """A lower bound on the cost of every choice: rows that share no prime need one each."""
     total, used = 0, set[int]()
     for row in sorted(of_row, key=lambda row: len(of_row[row])):
         if used.isdisjoint(of_row[row]):

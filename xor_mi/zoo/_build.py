@@ -1,7 +1,7 @@
 """seeds -> the folders of the zoo: `python -m xor_mi.zoo._build [NAME ...] [--out DIR] [--check]`.
 
-Trains every network of the table in `_networks` from its seed, identifies its circuit, holds that
-against what the table promises, and only then writes. On one machine two builds give the same
+It trains every network of the table in `_networks` from its seed, identifies its circuit, compares
+that with what the table promises, and only then writes. On one machine two builds give the same
 bytes; `--check` writes nothing and says what a rebuild would change.
 """
 
@@ -29,12 +29,12 @@ def rebuild(network: Network) -> tuple[HookedMLP, Circuit]:
     """An entry of the table -> the network trained from its seed, and its circuit.
 
     Raises:
-        XorMiError: the circuit is not the one the table promises, or not all its claims hold.
+        XorMiError: the circuit is not the one that the table promises, or not all its claims hold.
     """
     model = _built(network)
     circuit = identify_circuit(model)
     gates = tuple(unit.gate for unit in circuit.units if unit.gate)
-    # an entry without gates is there to have no circuit
+    # an entry without gates must have no circuit
     promised = "identified" if network.gates else "not_computing"
     if (circuit.verdict, gates) != (promised, network.gates):
         raise XorMiError(
@@ -94,13 +94,13 @@ def compare(model: HookedMLP, circuit: Circuit, folder: Path) -> str:
         stored = recorded_in(folder)
     except XorMiError:  # damaged
         return "another circuit"
-    # another machine rounds otherwise: its last digits may differ, its circuit may not
+    # another machine rounds differently: last digits may differ, the circuit may not
     is_same = _essence(stored) == _essence(circuit.to_dict())
     return "same circuit, other bytes" if is_same else "another circuit"
 
 
 def _essence(circuit: dict[str, object]) -> dict[str, object]:
-    """What two records must share to be of one circuit; numbers may differ."""
+    """The part that two records of the same circuit must share; numbers may differ."""
     keys = (
         *("layer_sizes", "target", "verdict", "proof_level", "n_circuits"),
         *("signature", "family", "formula"),
@@ -112,7 +112,7 @@ def rebuild_transformer(entry: Transformer) -> dict[str, bytes]:
     """An entry of the table -> the files of its folder, trained from its seed.
 
     Raises:
-        XorMiError: the findings are not those the table promises.
+        XorMiError: the findings are not those that the table promises.
     """
     bridge = _transformers.trained(entry)
     tables = _findings.find(bridge, entry.gates)
@@ -158,7 +158,7 @@ def compare_transformer(contents: dict[str, bytes], folder: Path) -> str:
         return "not there"
     if all((folder / name).read_bytes() == content for name, content in contents.items()):
         return "same bytes"
-    # another machine rounds otherwise: gates and counts stay
+    # another machine rounds differently: gates and counts stay the same
     with TemporaryDirectory() as scratch:
         write_transformer(contents, Path(scratch))
         try:
@@ -169,7 +169,7 @@ def compare_transformer(contents: dict[str, bytes], folder: Path) -> str:
 
 
 def _exact_part(folder: Path) -> list[object]:
-    """What two machines must agree on: all but numbers with decimals."""
+    """The part on which two machines must agree: everything except numbers with decimals."""
     tables = _findings.tables_in(folder)
     return [
         [name, table.select_dtypes(exclude="float").to_dict("list")]
@@ -181,7 +181,7 @@ def _exact_part(folder: Path) -> list[object]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Rebuild and write, or check.
 
-    The exit status is 1 where a check finds a network missing or with another circuit.
+    The exit status is 1 if a check finds a network missing or with another circuit.
 
     Raises:
         XorMiError: a name that is not in the table, a broken promise, or a folder that cannot be
@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.names:
         if name not in table and name not in transformers:
             raise unknown("network", name, [*table, *transformers], where="the zoo has")
-    # a name given twice is built once; no name stands for all
+    # a name given twice is built once; no names mean all
     asked = dict.fromkeys(options.names or [*table, *transformers])
     networks = [table[name] for name in asked if name in table]
     if not options.check:

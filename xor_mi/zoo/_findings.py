@@ -1,7 +1,7 @@
 """a transformer of the zoo -> what was found in it, as tables; and the tables back from their file.
 
-Where the bits meet, which head moves which of them, what each neuron separates, and whether the
-algorithm "either and not both" is how it computes."""
+They say where the bits meet, which head moves which of them, what each neuron separates, and
+whether the transformer computes by the algorithm "either and not both"."""
 
 import json
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 FORMAT = "xor_mi.transformer_findings/1"
-"""Of findings.json."""
+"""The format of findings.json."""
 DIGITS = 6
-"""Of stored numbers; another machine rounds the last ones otherwise."""
+"""Digits of stored numbers; another machine rounds the last ones differently."""
 _NEXT_STEP = "install xor-mi again, or run python -m xor_mi.zoo._build"
 
 
@@ -43,20 +43,20 @@ def recorded_findings(name: str) -> dict[str, pd.DataFrame]:
 
     Tables by name:
 
-    - "positions": what patching the residual stream, and what attention writes into it, at one
-      position recovers, over all pairs of inputs that are decided differently;
-    - "heads": the same for each head at "=", of pairs that differ in one bit only;
+    - "positions": what a patch at one position recovers, of the residual stream and of what
+    attention writes into it, over all pairs of inputs that are decided differently;
+    - "heads": the same for each head at "=", for pairs that differ in only one bit;
     - "attention": the weights of each head from "=" to a, b and "=", input by input;
-    - "neurons": the gate that each neuron separates at "=", "dead" where it never changes, and
-      "without neurons": the logit difference with all of them at their mean there (not of attention
-      alone);
+    - "neurons": the gate that each neuron separates at "=", or "dead" if it never changes. A table
+    "without neurons" has the logit difference with all neurons at their mean there (neither table
+    exists for attention alone);
     - "interchange": how often the transformer decides as "either and not both" says, with the
       neurons, or the head, that stand for each variable taken from another input, and controls;
     - "direct": what each neuron, or head, adds to the logit difference directly (direct logit
       attribution), clean minus corrupted, of the pairs whose clean input is decided 1.
 
     Raises:
-        XorMiError: a name that is not there, or a damaged file.
+        XorMiError: an unknown name, or a damaged file.
 
     >>> heads = recorded_findings("xor-attention")["interchange"].head(2)
     >>> heads[["what", "sites", "n_agreed", "n_runs"]].to_string(index=False, header=False)
@@ -95,7 +95,7 @@ def find(bridge: "TransformerBridge", gates: Sequence[str]) -> dict[str, pd.Data
     """All tables of a transformer; see `recorded_findings`.
 
     Args:
-        gates: of each neuron, or of each head where there are none, the gate it stands for.
+        gates: the gate that each neuron stands for, or each head if there are no neurons.
     """
     task = transformer_task()
     heads, neurons = at_the_end(bridge, "head"), at_the_end(bridge, "neuron")
@@ -111,7 +111,7 @@ def find(bridge: "TransformerBridge", gates: Sequence[str]) -> dict[str, pd.Data
 
 
 def at_the_end(bridge: "TransformerBridge", kind: SiteKind) -> list[Site]:
-    """Every head, or every neuron, at "="; none of a kind that there is not."""
+    """Every head, or every neuron, at "="; an empty list if the transformer has none."""
     try:
         everywhere = sites(bridge, kind, inputs=transformer_task().inputs)
     except XorMiError:  # no MLP

@@ -1,4 +1,4 @@
-"""the table of the zoo: which networks there are, what each is for, what circuit it must have."""
+"""the table of the zoo: its networks, their purposes, and the circuits that they must have."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from xor_mi.kinds import ActivationName, Target
 from xor_mi.truth import BooleanFunction
 
 DATA = Path(__file__).parent / "data"
-"""Where the networks lie, one folder each."""
+"""The folder of the networks, with one folder for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,11 +16,10 @@ class Network:
 
     Attributes:
         target: a gate of two inputs, or a function of more.
-        hidden, act_fn, seed: as `train` takes them; all else is `TrainConfig`'s default.
-        gates: what the hidden units must come out as, layer by layer, in a circuit that is
-            identified and whose every claim holds; empty where the network must not compute its
-            target.
-        purpose: what it is for.
+        hidden, act_fn, seed: as in `train`; all other settings are `TrainConfig`'s defaults.
+        gates: the gates that the hidden units must have, layer by layer, in a circuit that is
+            identified and whose claims all hold; empty if the network must not compute its target.
+        purpose: what the network is for.
         trained: False keeps the weights that the seed draws.
     """
 
@@ -38,8 +37,8 @@ _PARITY = BooleanFunction.named("XOR", 3)
 _FEW = "~((x0 & x1) ^ (x0 & x2) ^ (x1 & x2))"  # fewer than two of the three inputs
 _NOT_ONE = "~(x0 ^ x1 ^ x2 ^ (x0 & x1 & x2))"  # not exactly one of them
 
-# The seed is the smallest that gives such a circuit, units in any order, found by a search;
-# untrained has that of or-and.
+# The seed is the smallest that gives such a circuit, with units in any order, found by a search;
+# untrained has the seed of or-and.
 NETWORKS = (
     Network(
         name="or-and",

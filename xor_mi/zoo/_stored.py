@@ -16,7 +16,7 @@ _CIRCUIT = (
     *("layer_sizes", "target", "verdict", "proof_level", "n_circuits"),
     *("signature", "family", "formula", "units"),
 )
-"""What a recorded circuit has, among other entries."""
+"""Entries that every recorded circuit has, among others."""
 
 
 def names() -> list[str]:
@@ -29,7 +29,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> HookedMLP:
-    """A network by name, in eval mode and built anew on every call: changing one changes no other.
+    """A network by name, in eval mode; every call builds a new one, so changing it is safe.
 
     Raises:
         XorMiError: a name that is not in the zoo.
@@ -59,9 +59,9 @@ def describe() -> pd.DataFrame:
     signature, family, purpose. n_circuits survive two-level substitution.
 
     unit_gates has the gate of every hidden unit in the units' order, layers separated by ';', as
-    formulas over the inputs; empty without a circuit. Of a transformer it has the gates of its
-    neurons at "=", or where there are none the role of each head; verdict, proof_level, n_circuits,
-    signature and family are of HookedMLPs only.
+    formulas over the inputs; it is empty without a circuit. For a transformer it has the gates of
+    its neurons at "=", or the role of each head if there are no neurons; verdict, proof_level,
+    n_circuits, signature and family exist only for HookedMLPs.
     """
     rows = []
     for network in NETWORKS:
@@ -82,7 +82,7 @@ def describe() -> pd.DataFrame:
             "purpose": network.purpose,
         }
         rows.append(row)
-    # None for what is said of a HookedMLP only
+    # None in columns that only a HookedMLP has
     without = dict.fromkeys(rows[0])
     for entry in TRANSFORMERS:
         parts = f", {entry.d_mlp} neurons" if entry.d_mlp else ", no MLP"

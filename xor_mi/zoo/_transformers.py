@@ -1,4 +1,4 @@
-"""the transformers of the zoo: which there are, how they are trained, what they are stored as.
+"""the transformers of the zoo: their names, how they are trained, and how they are stored.
 
 Each has one layer, reads the three tokens a, b and "=", and says at "=" whether exactly one of a
 and b is 1. Its logits of token 0 and token 1 there are compared."""
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 DATA = Path(__file__).parent / "transformers"
-"""Where the transformers lie, one folder each."""
+"""The folder of the transformers, with one folder for each."""
 FORMAT = "xor_mi.transformer/1"
-"""Of config.json."""
+"""The format of config.json."""
 FILES = ("config.json", "findings.json", "model.safetensors")
 DEAD = "dead"
-"""What a neuron is called that never changes."""
+"""The gate's name for a neuron that never changes."""
 END = 2
 """The token "=", and its position."""
 _NEXT_STEP = "install xor-mi again, or run python -m xor_mi.zoo._build"
@@ -39,9 +39,9 @@ class Transformer:
     """One entry of the table.
 
     Attributes:
-        d_mlp: how many neurons; None for attention alone.
-        gates: what its parts must come out as: of each neuron the gate it separates at "=", up to
-            complement OR or AND, or "dead"; without neurons the role of each head.
+        d_mlp: the number of neurons; None for attention alone.
+        gates: the gate that each neuron must separate at "=", up to complement OR or AND, or
+            "dead"; without neurons, the role of each head.
         purpose: what it is for.
     """
 
@@ -73,23 +73,23 @@ TRANSFORMERS = (
         purpose="no MLP: one head looks for a 1 (OR), the other for a 0 (AND)",
     ),
 )
-"""The seed is the smallest whose findings are as said, found by a search. With neurons: the
-algorithm predicts all interchanges, every neuron is one of its gates or dead, and with all of them
-at their mean most answers are wrong. Without: the algorithm predicts all interchanges, and each
-head looks at the token that it is after with nine tenths of its weight.
+"""The seed is the smallest with the findings below, found by a search. With neurons, the algorithm
+predicts all interchanges, every neuron is one of its gates or dead, and most answers are wrong with
+all neurons at their mean. Without neurons, the algorithm predicts all interchanges, and each head
+gives nine tenths of its attention to the token that it looks for.
 """
 
 
 class TransformerTask(NamedTuple):
-    """What a transformer of the zoo computes, as analyses take it.
+    """What a transformer of the zoo computes, as arguments for analyses.
 
     Attributes:
         inputs: all four inputs, tokens a, b and "=".
         features: "a" and "b", the bits of each input.
         answer: a XOR b.
-        decide: for `decide=`: token 1 against token 0 at "=".
-        metric: the logit difference of the two.
-        algorithm: either and not both.
+        decide: the argument `decide=`: token 1 against token 0 at "=".
+        metric: the logit difference of these two tokens.
+        algorithm: the high-level model "either and not both".
     """
 
     inputs: Int[Tensor, "input position"]
@@ -137,7 +137,7 @@ def load_transformer(name: str) -> "TransformerBridge":
     It is in eval mode, and built anew on every call.
 
     Raises:
-        XorMiError: a name that is not there, or a damaged file.
+        XorMiError: an unknown name, or a damaged file.
 
     >>> bridge, task = load_transformer("xor-attention"), transformer_task()
     >>> task.decide(bridge(task.inputs)).tolist()
@@ -160,10 +160,10 @@ def load_transformer(name: str) -> "TransformerBridge":
 
 
 def folder_of(name: str) -> Path:
-    """Where a transformer lies.
+    """The folder of a transformer.
 
     Raises:
-        XorMiError: a name that is not there.
+        XorMiError: an unknown name.
     """
     known = transformer_names()
     if name not in known:
@@ -202,7 +202,7 @@ def settings_of(entry: Transformer) -> dict[str, object]:
     }
     settings |= {"n_layers": 1, "n_ctx": END + 1, "d_vocab": END + 1}
     settings |= {"act_fn": "relu", "normalization_type": None, "attn_only": entry.d_mlp is None}
-    # attention alone has no use for it, and TransformerLens wants a number
+    # attention alone does not use it, but TransformerLens needs a number
     return settings | {"d_mlp": entry.d_mlp or entry.d_model}
 
 
@@ -210,9 +210,9 @@ def _untrained(settings: dict[str, Any]) -> "TransformerBridge":
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
 
-    # building draws the weights, and torch's generator is the caller's
+    # building draws weights, and must not advance the caller's torch generator
     with torch.random.fork_rng():
-        # put on the class when its package is imported
+        # this is put on the class when its package is imported
         return TransformerBridge.boot_native(  # pyright: ignore[reportAttributeAccessIssue]
             TransformerBridgeConfig(**settings)
         )
