@@ -176,9 +176,9 @@ class Trajectory(Finding):
         """What the finished network is stuck in, on the rows that it was trained on; or None.
 
         It is computed at the first access, by training from up to a hundred nudges, with a bar if
-        that takes over half a second. None if the network decides these rows right, or if `stuck_in`
-        refuses it: a smooth network, as with tanh, whose output stays at the threshold along a
-        whole stretch of a weight.
+        that takes over half a second. None if the network decides these rows right, or if
+        `stuck_in` refuses it: a smooth network, as with tanh, whose output stays at the threshold
+        along a whole stretch of a weight.
         """
         return self._stuck_in(retrain=True)
 
