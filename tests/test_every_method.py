@@ -108,6 +108,7 @@ METHODS: dict[str, tuple[Once | None, dict[str, object]]] = {
     "model.HookedMLPConfig.activation": (HookedMLPConfig, {"layer": 0}),
     "model.HookedMLPConfig.from_dict": (None, {"values": {"seed": 1}}),
     "training.Population.outputs": (lambda: made("population"), {}),
+    "training.Population.of_seed": (lambda: made("population"), {"seed": 0}),
     "training.TrainConfig.of": (None, {"config": TrainConfig()}),
     "population.Trajectory.step_of": (lambda: made("trajectory"), {"event": "first_solved"}),
     "terms.DifferenceExplanation.of_output": (

@@ -205,6 +205,40 @@ def test_outputs_follow_the_networks_conventions(act, out_act, slope):
         assert torch.allclose(outputs, model(model.rows()), atol=1e-6)
 
 
+def test_a_network_is_found_by_its_seed():
+    """Number and seed differ where the first seed is not 0; both are said where none is there."""
+    population = train_population("XOR", 40, seed=20, config=TrainConfig(max_steps=1))
+    assert population[26].cfg.seed == 46
+    alone = train("XOR", seed=26, config=TrainConfig(max_steps=1))
+    for (weight, bias), (expected_weight, expected_bias) in zip(
+        population.of_seed(26).float64_layers(), alone.model.float64_layers(), strict=True
+    ):
+        assert torch.equal(weight, expected_weight)
+        assert torch.equal(bias, expected_bias)
+    has = "this population has 40 networks, 0 to 39 (seeds 20 to 59)"
+    with pytest.raises(IndexError) as refusal:
+        population[45]
+    assert str(refusal.value) == f"no network 45; {has}; seed 45 is population.of_seed(45)"
+    with pytest.raises(IndexError) as refusal:
+        population[-41]
+    assert str(refusal.value) == f"no network -41; {has}"
+    with pytest.raises(XorMiError) as refusal:
+        population.of_seed(3)
+    assert str(refusal.value) == f"no network of seed 3; {has}"
+    assert len(list(population)) == 40
+
+
+def test_seeds_that_do_not_follow_each_other_are_listed():
+    """Two networks of one seed are told apart by their number."""
+    trained = train_population("XOR", 3, config=TrainConfig(max_steps=1))
+    population = replace(trained, seeds=torch.tensor([7, 3, 7]))
+    with pytest.raises(XorMiError, match=r"3 networks, 0 to 2 \(seeds 7, 3, 7\)"):
+        population.of_seed(4)
+    with pytest.raises(XorMiError, match=r"2 networks have seed 7; .* population\[0\] or popul"):
+        population.of_seed(7)
+    assert population.of_seed(3).cfg.seed == 3
+
+
 def test_results_are_tables(population, trained):
     """A population by network, a training by step."""
     table = population.frame()

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, names_listed, shown, whole_number
 from xor_mi.finding import Finding
 from xor_mi.kinds import EngineName, Rows
 from xor_mi.model import HookedMLP, HookedMLPConfig
@@ -30,7 +30,10 @@ SeedLayers = tuple[tuple[Tensor, Tensor], ...]
 
 @dataclass(frozen=True, eq=False)
 class Population(Finding):
-    """Networks of one shape along a leading seed axis. `population[i]` is a `HookedMLP`.
+    """Networks of one shape along a leading seed axis.
+
+    `population[i]` is the network number i, counted from 0, and `population.of_seed(seed)` the
+    network of a seed; each is a `HookedMLP`.
 
     Attributes:
         cfg: the configuration they share (each has its own seed).
@@ -160,9 +163,11 @@ class Population(Finding):
             # the rules of a range: -1 is the last, and past the end comes the IndexError that ends
             # a for loop
             number = range(len(self))[operator.index(index)]
+        except IndexError:
+            raise IndexError(self._no_network(operator.index(index))) from None
         except TypeError:
             raise XorMiError(
-                f"a population gives its networks one by one, not {index!r}; "
+                f"a population gives its networks one by one, not {shown(index)}; "
                 "write [population[i] for i in range(3)]"
             ) from None
         layers = [(weight[number], bias[number]) for weight, bias in self.weights]
@@ -174,6 +179,49 @@ class Population(Finding):
         n_last = self.cfg.d_hidden[-1]
         own = [*hidden, (readout[:, :n_last], bias)]
         return HookedMLP.from_weights(own, direct=readout[:, n_last:], **conventions)
+
+    def of_seed(self, seed: SupportsIndex) -> HookedMLP:
+        """The network that was trained from this seed, as a `HookedMLP`.
+
+        >>> from xor_mi.training import train_population
+        >>> population = train_population("XOR", 3, seed=20)
+        >>> population.of_seed(21).cfg.seed, population[1].cfg.seed
+        (21, 21)
+
+        Raises:
+            XorMiError: a seed that is not among `seeds`, or that several networks have.
+        """
+        asked = whole_number("seed", seed)
+        numbers = [number for number, known in enumerate(self.seeds.tolist()) if known == asked]
+        if not numbers:
+            raise XorMiError(
+                f"no network of seed {asked}; this population has {self._numbers_and_seeds()}"
+            )
+        if len(numbers) > 1:
+            raise XorMiError(
+                f"{len(numbers)} networks have seed {asked}; take one of them by its number: "
+                + " or ".join(f"population[{number}]" for number in numbers[:2])
+            )
+        return self[numbers[0]]
+
+    def _no_network(self, index: int) -> str:
+        """What to say of a number that no network has: it may be meant as a seed."""
+        said = f"no network {index}; this population has {self._numbers_and_seeds()}"
+        if index in self.seeds.tolist():
+            said += f"; seed {index} is population.of_seed({index})"
+        return said
+
+    def _numbers_and_seeds(self) -> str:
+        """40 networks, 0 to 39 (seeds 20 to 59)."""
+        n_networks, seeds = len(self), self.seeds.tolist()
+        if not seeds:
+            return "no networks"
+        is_run = seeds == list(range(seeds[0], seeds[0] + n_networks))
+        listed = names_listed([str(seed) for seed in seeds])
+        if n_networks == 1:
+            return f"1 network, number 0 (seed {listed})"
+        called = f"{seeds[0]} to {seeds[-1]}" if is_run else listed
+        return f"{n_networks} networks, 0 to {n_networks - 1} (seeds {called})"
 
     def __str__(self) -> str:
         task = "their target" if self.cfg.target is None else self.cfg.target.name
