@@ -417,7 +417,7 @@ def test_a_hook_that_nobody_reads_is_noticed():
         partial(patch_sweep, bridge, pairs, [scores], **last),
         partial(score_methods, bridge, pairs, [scores], **last),
         partial(attribute, bridge, pairs, [scores], method="attribution_patching", **last),
-        partial(ablation_sweep, bridge, [scores], rows=pairs[0], **last),
+        partial(ablation_sweep, bridge, [scores], rows=torch.cat(pairs), **last),
     ):
         with pytest.warns(XorMiWarning, match="noise at 'blocks.0.attn.hook_"):
             call()

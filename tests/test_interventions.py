@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -9,7 +10,14 @@ from models import unit_setter
 from transformer_lens.patching import generic_activation_patch
 
 from xor_mi.errors import XorMiError
-from xor_mi.interventions import all_pairs, patch, patch_sweep
+from xor_mi.interventions import (
+    HighLevelModel,
+    ablation_sweep,
+    all_pairs,
+    interchange_accuracy,
+    patch,
+    patch_sweep,
+)
 from xor_mi.model import HookedMLP, HookedMLPConfig
 
 
@@ -195,6 +203,29 @@ def test_coordinates_say_what_was_done(textbook):
     )
 
 
+@pytest.mark.unchecked
+def test_one_row_is_the_same_input_as_a_list_and_as_a_tensor(textbook):
+    """[1, d_in] as a list, an array or a tensor is called by its bits; numbers between stay
+    numbered.
+    """
+    by_name = str(patch(textbook, "00", "11", "h0.1"))
+    assert "00 -> 11" in by_name
+    assert str(patch(textbook, [[0, 0]], [[1, 1]], "h0.1")) == by_name
+    assert str(patch(textbook, np.zeros((1, 2)), np.ones((1, 2)), "h0.1")) == by_name
+    assert str(patch(textbook, torch.zeros(1, 2), torch.ones(1, 2), "h0.1")) == by_name
+    both = patch_sweep(textbook, (torch.tensor([[0, 0], [0, 1]]), torch.tensor([[1, 1], [1, 0]])))
+    assert both.pairs == (("00", "11"), ("01", "10"))
+    between = patch_sweep(textbook, (torch.zeros(1, 2), torch.full((1, 2), 0.5)))
+    assert between.pairs == (("clean 0", "corrupted 0"),)
+
+
+def test_rows_of_a_network_with_other_levels_are_called_by_their_bits(textbook):
+    """A tensor of pairs holds the numbers that are run, and -1 is the bit 0 at levels -1 and 1."""
+    levels = HookedMLP.from_weights(textbook.float64_layers(), input_levels=(-1, 1))
+    swept = patch_sweep(levels, (torch.tensor([[-1.0, 1.0]]), torch.tensor([[1.0, 1.0]])))
+    assert swept.pairs == (("01", "11"),)
+
+
 def test_all_pairs():
     """n(n-1) ordered pairs of distinct rows, no pair twice."""
     assert len(all_pairs(2)) == len(set(all_pairs(2))) == 12
@@ -217,6 +248,37 @@ def test_all_pairs():
         (lambda m: patch_sweep(m, sites=[]), "12 pairs and 0 sites"),
         (lambda m: patch_sweep(m, pairs=[]), "0 pairs and 2 sites"),
         (lambda m: patch_sweep(m.train()), "call model.eval"),
+        (
+            lambda m: patch(m, "h0.1", "00", "11"),
+            r"clean is 'h0.1', which is a place .*; the order is patch\(model, clean, corrupted, site",
+        ),
+        (
+            lambda m: patch("00", "11", m, "h0.1"),
+            r"the model comes first, not '00': patch\(model, ",
+        ),
+        (
+            lambda m: patch_sweep([("00", "11")], m),
+            r"the model comes first, .*: patch_sweep\(model, pairs, sites\)",
+        ),
+        (
+            lambda m: ablation_sweep(["h0.0"], m),
+            r"the model comes first, .*: ablation_sweep\(model, sites\)",
+        ),
+        (
+            lambda m: interchange_accuracy(HighLevelModel({"a": "x0"}, "a"), m, {"a": "h0.0"}),
+            r"the model comes first, .*: interchange_accuracy\(model, high_level, alignment\)",
+        ),
+        (lambda m: patch_sweep(m, ("00", "11")), r"is one pair; .*: \[\('00', '11'\)\]"),
+        (lambda m: patch_sweep(m, ["00", "11"]), r"is one pair; .*: \[\('00', '11'\)\]"),
+        (lambda m: patch_sweep(m, ([0, 0], [1, 1])), r": \[\(\[0, 0\], \[1, 1\]\)\]"),
+        (lambda m: patch_sweep([m, m]), r"give one of these networks, such as .* networks\[0\]"),
+        (lambda m: patch(m, "[0,0]", "11", "h0.1"), r"'\[0,0\]' is not bits; write '00' or \[0, 0"),
+        (lambda m: patch(m, "01", "11", 1), "1 is not a unit or an edge; .* such as h0.0$"),
+        (lambda m: patch(m, "01", "11", (0, 1)), "0 is not a unit or an edge; units are named by"),
+        (
+            lambda m: interchange_accuracy(m, HighLevelModel({"a": "x0"}, "a"), {"a": 1}),
+            "1 is not a unit or an edge; units are named by layer and index",
+        ),
     ],
 )
 def test_bad_requests_are_refused(textbook, call, message):

@@ -2,6 +2,7 @@
 metrics of every kind, other models.
 """
 
+import warnings
 from functools import partial
 from itertools import pairwise, product
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from models import OwnModel
 from networks import OR_AND
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, XorMiWarning
 from xor_mi.interventions import (
     METHODS,
     HighLevelModel,
@@ -336,6 +337,32 @@ def test_resampling_takes_from_the_rows_given(textbook):
     assert ablation_sweep(textbook, rows=["01", "11"]).labels == (1, 0)
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"rows": ["11"]}, "the mean is taken over 1 row, the same one: nothing is ablated"),
+        ({"rows": ["11", "11"]}, "the mean is taken over 2 rows, all of them the same: nothing"),
+        ({"rows": ["11"], "over": ["11"]}, "the mean is taken over 1 row"),
+        ({"rows": ["11", "11"], "value": "resample"}, "the values are drawn from 2 rows, all of"),
+        (
+            {"rows": ["11"], "over": ["11"], "value": "resample"},
+            r"the values are drawn from 1 row, the same one: .* over=model.rows\(\)",
+        ),
+    ],
+)
+def test_an_input_that_is_its_own_mean_is_warned_of(textbook, asked, message):
+    """Nothing is ablated then; with other inputs for the mean something is, and nothing is said."""
+    with pytest.warns(XorMiWarning, match=message):
+        assert not ablation_sweep(textbook, **asked).effect.any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ablated = ablation_sweep(textbook, rows=["11"], over=textbook.rows())
+        assert ablated.effect.all()
+        ablation_sweep(textbook, rows=["11"], value="zero")
+    with pytest.raises(XorMiError, match=r"at least two inputs, .* or over= the inputs to draw"):
+        ablation_sweep(textbook, rows=["11"], value="resample")
+
+
 def test_pairs_of_many_sites_are_counted_rightly(monkeypatch):
     """50 sites have 1,225 pairs, which are run where so many are allowed, and not where one fewer
     is; all their subsets are refused, in a sweep and in the list.
@@ -344,7 +371,7 @@ def test_pairs_of_many_sites_are_counted_rightly(monkeypatch):
     for call in (lambda: ablation_sweep(wide, subsets="all"), lambda: subsets(range(60))):
         with pytest.raises(XorMiError, match="subsets of (50|60) sites; at most 100000"):
             call()
-    pairs = partial(ablation_sweep, wide, subsets="pairs", rows=["01"])
+    pairs = partial(ablation_sweep, wide, subsets="pairs", rows=["01"], value="zero")
     monkeypatch.setattr("xor_mi.interventions._ablation.MAX_SUBSETS", 1_225)
     assert len(pairs().sites) == 1_225
     monkeypatch.setattr("xor_mi.interventions._ablation.MAX_SUBSETS", 1_224)
@@ -585,7 +612,14 @@ def test_slips_at_a_sweep_are_named(textbook):
 @pytest.mark.unchecked
 @pytest.mark.parametrize(
     "pairs",
-    [[(0, 1)], [(0, 1), (1, 0)], {"01": "11"}, torch.zeros(1, 2), torch.rand(4, 2), [(0.5, "01")]],
+    [
+        [(0, 1)],
+        [(0, 1), (1, 0), (1, 1)],
+        {"01": "11"},
+        torch.zeros(1, 2),
+        torch.rand(4, 2),
+        [(0.5, "01")],
+    ],
 )
 def test_what_is_no_list_of_pairs_of_rows(textbook, pairs):
     """Numbers where rows belong, a mapping, and one array of rows are refused as no pairs."""

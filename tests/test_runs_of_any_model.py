@@ -524,6 +524,7 @@ def test_models_that_do_not_allow_shared_blocks_are_run_without(kind):
 
 @pytest.mark.filterwarnings("ignore:A hook on attn.hook_attn_scores:UserWarning")
 @pytest.mark.filterwarnings("ignore:noise at:xor_mi.errors.XorMiWarning")
+@pytest.mark.filterwarnings("ignore:all sites of this sweep have:xor_mi.errors.XorMiWarning")
 def test_a_hook_of_tokens_is_tried_with_tokens_that_there_are():
     """The check whether anything reads a hook writes no token outside the vocabulary."""
     model = native_transformer(d_model=16, d_head=4, n_ctx=5, d_mlp=24, d_vocab=11, seed=0)

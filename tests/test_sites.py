@@ -1,6 +1,7 @@
 """Sites: which numbers an index names, as NumPy has it; what is not an index is said where it is made."""
 
 import re
+import warnings
 from itertools import product
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import nn
 from transformer_lens import HookedRootModule
 from transformer_lens.hook_points import HookPoint
 
-from xor_mi.errors import XorMiError
+from xor_mi.circuits import identify_circuit
+from xor_mi.errors import XorMiError, XorMiWarning
 from xor_mi.gate_scan import find_gates, scan_gates
 from xor_mi.graph import Site
 from xor_mi.handmade import textbook_xor
@@ -26,6 +28,8 @@ from xor_mi.interventions import (
     sites,
 )
 from xor_mi.metrics import by_threshold
+from xor_mi.values import activations
+from xor_mi.widgets import playground
 
 SHAPE = (3, 4, 2)
 """Of the activation of one input."""
@@ -388,3 +392,68 @@ def test_two_variables_with_sites_of_one_name_are_refused():
         interchange_accuracy(model, algorithm, {"either": either, "both": both})
     with pytest.raises(XorMiError, match="are called 'u'"):
         interchange(model, {either: "11", both: "01"}, "00")
+
+
+@pytest.fixture(scope="module")
+def small_bridge():
+    """Two layers of four heads, and pairs that differ at their last token alone."""
+    clean = torch.tensor([[1, 2, 3], [4, 5, 6]])
+    corrupted = torch.tensor([[1, 2, 7], [4, 5, 8]])
+    model = native_transformer(d_model=16, d_head=4, n_ctx=4, d_vocab=10, d_mlp=8)
+    return model, (clean, corrupted)
+
+
+def last_logit(outputs):
+    """The metric."""
+    return outputs[:, -1, 0]
+
+
+def test_a_site_that_is_the_same_in_both_runs_is_warned_of(small_bridge):
+    """The first axis of attention's output is the position: index (1, None) is no head. A head at
+    all positions is patched, and nothing is said, also beside positions that are the same.
+    """
+    model, pairs = small_bridge
+    hook = "blocks.0.attn.hook_z"
+    with pytest.warns(XorMiWarning) as said:
+        patched = patch_sweep(model, pairs, [Site(hook, (1, None))], metrics=last_logit)
+    assert patched.effect.abs().max() < 1e-6
+    (warning,) = [str(one.message) for one in said if "nothing is patched" in str(one.message)]
+    assert warning == (
+        f"'{hook}[1, :]' has the same value in both runs of every pair, so nothing is patched; "
+        f"the index of '{hook}' counts position, head, d_head"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        head = patch_sweep(model, pairs, [Site(hook, (None, 1))], metrics=last_logit)
+        assert head.effect.abs().max() > 1e-4
+        places = sites(model, "position", inputs=3)
+        assert patch_sweep(model, pairs, places, metrics=last_logit).effect.any()
+
+
+@pytest.mark.unchecked
+def test_what_tables_call_a_site_is_answered_with_where_to_take_it(small_bridge):
+    """Labels of heads, neurons and positions; a number; and of many hooks the nearest."""
+    model, pairs = small_bridge
+    for label, kind in (("L0 H1", "head"), ("L1 N7", "neuron"), ("L0 attn.q H3", "head")):
+        with pytest.raises(XorMiError, match=rf"'{label}' is what .* sites\(model, '{kind}'\)"):
+            patch_sweep(model, pairs, [label], metrics=last_logit)
+    with pytest.raises(XorMiError, match=r"1 is not a site; give Site\(hook_name, index\)"):
+        patch_sweep(model, pairs, 1, metrics=last_logit)
+    assert len(model.hook_dict) > 24
+    with pytest.raises(XorMiError) as refusal:
+        patch_sweep(model, pairs, ["blocks.1.attn.hook_y"], metrics=last_logit)
+    listed = str(refusal.value).partition("this model has: ")[2].partition(", ...")[0].split(", ")
+    assert {"blocks.1.attn.hook_z", "blocks.1.attn.hook_q"} < set(listed)
+    assert len(listed) == 8
+    assert f"(the nearest of {len(model.hook_dict)})" in str(refusal.value)
+
+
+@pytest.mark.unchecked
+def test_what_needs_a_hooked_mlp_says_what_other_models_take(small_bridge):
+    """A transformer cannot be converted, so that no loader is named; a plain module can."""
+    model, _ = small_bridge
+    for call in (identify_circuit, activations, lambda m: playground(m)):
+        with pytest.raises(XorMiError, match=r"needs a HookedMLP.*patch_sweep, ablation_sweep, f"):
+            call(model)
+    with pytest.raises(XorMiError, match=r"give HookedMLP.from_module\(net\)"):
+        identify_circuit(nn.Sequential(nn.ReLU()))

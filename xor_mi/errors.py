@@ -37,6 +37,9 @@ MAX_VALUE_SHOWN = 60
 MAX_NAMES_SHOWN = 24
 """A message lists at most this many of the names that exist."""
 
+MOST_NEAREST = 8
+"""Where there are more names than that, it lists at most this many of the nearest ones."""
+
 LEAST_LIKENESS = 0.5
 """A name this similar to a wrong one, or more, is suggested (`difflib`'s ratio, 0 to 1)."""
 
@@ -113,10 +116,22 @@ def names_listed(names: Sequence[str]) -> str:
     return listed
 
 
+def _nearest_listed(name: str, names: Sequence[str]) -> str:
+    """The names that exist; of more than a message lists, those nearest to the one asked for."""
+    nearest: list[str] = []
+    if len(names) > MAX_NAMES_SHOWN:
+        nearest = get_close_matches(name, names, n=MOST_NEAREST, cutoff=LEAST_LIKENESS)
+    if not nearest:
+        return names_listed(names)
+    return f"{', '.join(nearest)}, ... (the nearest of {len(names)})"
+
+
 def unknown(
     kind: str, asked: object, exists: Iterable[object], *, where: str = "there"
 ) -> XorMiError:
     """A name that does not exist -> the error that lists what does, and the closest name.
+
+    Of more than 24 names those nearest to the one that was asked for are listed.
 
     Args:
         kind: what was asked for, such as "gate".
@@ -128,8 +143,8 @@ def unknown(
     no gate 'or'; known gates: AND, OR; did you mean 'OR'?
     """
     names = [str(name) for name in exists]
-    listed = names_listed(names)
     name = cut_short(asked) if isinstance(asked, str) else shown(asked)
+    listed = _nearest_listed(name, names)
     same = [known for known in names if known.casefold() == name.casefold()]
     closest = same or get_close_matches(name, names, n=1, cutoff=LEAST_LIKENESS)
     hint = f"; did you mean '{closest[0]}'?" if closest else ""

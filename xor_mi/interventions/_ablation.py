@@ -20,7 +20,7 @@ from xor_mi.errors import SEEDS_BELOW, XorMiError, require_kind, shown, unknown,
 from xor_mi.finding import Finding, count_text
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._cells import effects_table, flips_found, largest_effect
-from xor_mi.interventions._examples import Examples, as_inputs, examples_of
+from xor_mi.interventions._examples import Examples, as_inputs, distinct_inputs, examples_of
 from xor_mi.interventions._hooks import probe_hooks
 from xor_mi.interventions._pairs import own_names
 from xor_mi.interventions._readout import Decided, decisions_of, readers_of, warn_of_cells
@@ -31,6 +31,7 @@ from xor_mi.interventions._sites import (
     SiteSet,
     coordinates,
     edges_where_needed,
+    require_model_first,
     require_ready,
     site_sets,
 )
@@ -258,6 +259,7 @@ def ablation_sweep(
             of whole numbers cannot hold, `over` with a value that uses no other inputs, too many
             subsets, and all that `patch_sweep` refuses.
     """
+    require_model_first(model, (sites, rows), "ablation_sweep(model, sites)")
     require_ready(model, "ablation")
     if not isinstance(subsets, str) or subsets not in SUBSET_SIZES:
         raise unknown("subset rule", subsets, SUBSET_SIZES, where="rules are")
@@ -304,6 +306,8 @@ def ablation_sweep(
     n_metrics = len(readers.metrics)
     written = [sets[number] for number in tried]
     warn_of_cells(readers.metrics, values[:n_metrics], written, [(name,) for name in read.names])
+    if reads_over:
+        _warn_if_nothing_is_ablated(model, inputs, reference, str(value))
     decided = readers.decided(before[:, None], values)
     if len(tried) < len(sets):
         values = _with_nan(values, tried, len(sets))
@@ -366,6 +370,24 @@ def _joint_sets(model: HookedModel, sites: Sites | None, rule: SubsetRule) -> tu
         raise XorMiError(f"{n} site has no {rule}; give two sites or more, or subsets='single'")
     joined = all_subsets(entries, min_size=size or 1, max_size=size)
     return tuple([tuple(chain.from_iterable(together)) for together in joined])
+
+
+def _warn_if_nothing_is_ablated(
+    model: HookedModel, inputs: Examples, reference: Tensor | None, value: str
+) -> None:
+    """Say it if the mean or the resampled values come from the very input that is run on."""
+    sources = inputs.inputs if reference is None else reference
+    kinds = {(tuple(side.shape[1:]), side.dtype) for side in (inputs.inputs, sources)}
+    if inputs.each or len(kinds) > 1:
+        return
+    everything = inputs.inputs if reference is None else torch.cat([inputs.inputs, reference])
+    if len(distinct_inputs(everything)[0]) > 1:
+        return
+    of_rows = count_text(len(sources), "row")
+    same = "the same one" if len(sources) == 1 else "all of them the same"
+    done = "the mean is taken over" if value == "mean" else "the values are drawn from"
+    next_step = "over=model.rows()" if isinstance(model, HookedMLP) else "more inputs in over="
+    warn(f"{done} {of_rows}, {same}: nothing is ablated; give {next_step}")
 
 
 def _where_a_mean_is(
@@ -484,7 +506,8 @@ def _resampled(activation: Tensor, reference: Tensor | None, seed: int) -> Tenso
         return reference[torch.randint(len(reference), (n,), generator=generator)]
     if n < 2:
         raise XorMiError(
-            "resampling needs at least two inputs, so that each can get another one's activation"
+            "resampling needs at least two inputs, so that each can get another one's activation; "
+            "give more rows, or over= the inputs to draw from, such as model.rows()"
         )
     # A cyclic shift: no input keeps its own activation, which could happen in a shuffle.
     shift = 1 + int(torch.randint(n - 1, (1,), generator=generator))

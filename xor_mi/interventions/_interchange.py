@@ -59,6 +59,7 @@ from xor_mi.interventions._sites import (
     coordinates,
     edges_where_needed,
     require_mlp,
+    require_model_first,
     require_own_names,
     require_ready,
     site_of,
@@ -246,6 +247,8 @@ def interchange_accuracy(
             features, missing inputs, features or decision for a model that is not a HookedMLP, an
             untrained model of other sizes, and all that `patch_sweep` refuses.
     """
+    order = "interchange_accuracy(model, high_level, alignment)"
+    require_model_first(model, (high_level, alignment), order)
     require_kind("alignment", alignment, Mapping, give="variables and sites, {'both': 'h0.1'}")
     task = read_task(
         model,

@@ -20,7 +20,8 @@ from xor_mi.interventions._sites import require_mlp
 from xor_mi.kinds import HookedModel, ModelKwargs, Pairs, Row
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP, NamedInputs, read_inputs
-from xor_mi.truth import is_array, truth_rows
+from xor_mi.model._inputs import bits_of_input
+from xor_mi.truth import is_array, row_name, truth_rows
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 """Two input rows, (clean, corrupted)."""
@@ -97,15 +98,18 @@ def read_pairs(
             )
         if not len(clean):
             raise XorMiError(f"there are no pairs: both tensors are {list(clean.shape)}; give some")
-        numbered = tuple((f"clean {i}", f"corrupted {i}") for i in range(len(clean)))
         both = pairs_of_examples(model, clean, corrupted, model_kwargs)
         examples, numbers = distinct_examples(both)
-        return ReadPairs(numbered, examples, *numbers.chunk(2))
+        named = _named_by_bits(model, clean, corrupted)
+        if named is None:
+            named = tuple((f"clean {i}", f"corrupted {i}") for i in range(len(clean)))
+        return ReadPairs(named, examples, *numbers.chunk(2))
     if not isinstance(model, HookedMLP):
         raise XorMiError(_no_two_tensors(pairs))
     read_kwargs(model, model_kwargs)  # keyword inputs, which a HookedMLP does not take
     if pairs is None:
         return _all_read_pairs(model)
+    _refuse_one_pair(model, pairs)
     of_texts = _of_texts(model, pairs)
     if of_texts is not None:
         return of_texts
@@ -118,6 +122,21 @@ def read_pairs(
     named = tuple(zip(names[::2], names[1::2], strict=True))
     numbers = numbers[torch.tensor(number_of, device=numbers.device)]
     return ReadPairs(named, Examples(inputs), numbers[::2], numbers[1::2])
+
+
+def _named_by_bits(
+    model: HookedModel, clean: Tensor, corrupted: Tensor
+) -> tuple[tuple[str, str], ...] | None:
+    """The pairs of two batches by their bits; None where some input is not bits of a HookedMLP."""
+    if not isinstance(model, HookedMLP):
+        return None
+    names: list[str] = []
+    for row in chain(clean, corrupted):
+        bits = bits_of_input(model, row) if row.shape == (model.cfg.d_in,) else None
+        if bits is None:
+            return None
+        names.append(row_name(bits))
+    return tuple(zip(names[: len(clean)], names[len(clean) :], strict=True))
 
 
 def _of_texts(model: HookedMLP, pairs: object) -> ReadPairs | None:
@@ -303,6 +322,21 @@ def _as_pairs(pairs: Pairs) -> list[tuple[Row, Row]]:
     if isinstance(pairs, Mapping) or any(map(_is_number, chain.from_iterable(read))):
         raise _no_pairs(pairs)
     return read
+
+
+def _refuse_one_pair(model: HookedMLP, pairs: object) -> None:
+    """Refuse a clean and a corrupted row that are not in a list of pairs."""
+    if not isinstance(pairs, (list, tuple)) or len(pairs) != 2:
+        return
+    d_in = model.cfg.d_in
+    if all(isinstance(row, str) and len(row) == d_in for row in pairs) or all(
+        isinstance(row, (list, tuple)) and row and all(map(_is_number, row)) for row in pairs
+    ):
+        clean, corrupted = pairs
+        raise XorMiError(
+            f"{shown(pairs)} is one pair; pairs are a list, also of one: "
+            f"[({shown(clean)}, {shown(corrupted)})]"
+        )
 
 
 def _no_pairs(pairs: object) -> XorMiError:

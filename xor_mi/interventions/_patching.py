@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from xor_mi.errors import XorMiError, unknown
+from xor_mi.errors import XorMiError, shown, unknown
 from xor_mi.finding import Finding, count_text, in_words, number_text
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._cells import effects_table, flips_found, largest_effect
+from xor_mi.interventions._forward import cache_all
 from xor_mi.interventions._pairs import ReadPairs, names_of_pairs, one_pair, read_pairs
 from xor_mi.interventions._readout import Decided, Readers, decisions_of, readers_of, warn_of_cells
 from xor_mi.interventions._run import intervene
@@ -23,6 +25,10 @@ from xor_mi.interventions._sites import (
     SiteSet,
     coordinates,
     edges_where_needed,
+    entries_of,
+    hooks_of,
+    is_place,
+    require_model_first,
     require_ready,
     site_sets,
 )
@@ -37,7 +43,8 @@ from xor_mi.kinds import (
     Row,
     Sites,
 )
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, warn
+from xor_mi.model._layer_sites import axes_of_hook
 from xor_mi.values import own_score_scale
 
 if TYPE_CHECKING:
@@ -441,6 +448,7 @@ def patch_sweep(
             number per pair before anything is patched, train mode, weights that are not finite.
             If it is not finite after a patch, a warning names the site and the pair.
     """
+    require_model_first(model, (pairs, sites), "patch_sweep(model, pairs, sites)")
     require_ready(model, "patching")
     require_direction(direction)
     read = read_pairs(model, pairs, model_kwargs)
@@ -470,6 +478,12 @@ def patch_sweep(
     unpatched = _read_unpatched(readers, plain, read)
     n_metrics = len(readers.metrics)
     warn_of_cells(readers.metrics, values[:n_metrics], sets, [(name,) for name in called])
+    rounding = rounding_of(
+        model, readers, (plain[side] for side in (read.clean, read.corrupted)), unpatched
+    )
+    effect = values[:n_metrics] - unpatched[:n_metrics, int(denoising)][:, None]
+    if not isinstance(model, HookedMLP) and bool((effect.cpu().abs() <= rounding[:, None]).all()):
+        _warn_if_nothing_is_patched(model, read, sets, max_batch_bytes)
     return PatchSweep(
         pairs=read.names,
         sites=sets,
@@ -480,12 +494,44 @@ def patch_sweep(
         values=values[:n_metrics],
         coordinates=coordinates(model, sets, value=source_of(direction), direction=direction),
         decided=readers.decided(unpatched, values),
-        rounding=rounding_of(
-            model, readers, (plain[side] for side in (read.clean, read.corrupted)), unpatched
-        ),
+        rounding=rounding,
         pair_names=called,
         scale=own_score_scale(model, read.inputs) if metrics is None else 0.0,
     )
+
+
+def _warn_if_nothing_is_patched(
+    model: HookedModel, read: ReadPairs, sets: Sequence[SiteSet], max_batch_bytes: int | None
+) -> None:
+    """Say it if every site has one value in both runs of every pair, and what its index counts.
+
+    A caller who takes the first axis of a transformer's hook for the heads patches a position.
+    """
+    hook_names = hooks_of(sets)
+    _, seen = cache_all(model, read.examples, hook_names, max_batch_bytes=max_batch_bytes)
+    for site in chain.from_iterable(sets):
+        activation = seen[site.hook_name]
+        entries = entries_of(site, activation)
+        clean, corrupted = (activation[side][entries] for side in (read.clean, read.corrupted))
+        if not _are_same_but_for_rounding(clean, corrupted):
+            return
+    alone = sets[0][0]
+    is_alone = len(sets) == len(sets[0]) == 1
+    who = f"'{alone.name}' has" if is_alone else "all sites of this sweep have"
+    said = f"{who} the same value in both runs of every pair, so nothing is patched"
+    axes = axes_of_hook(alone.hook_name, seen[alone.hook_name].ndim - 1)
+    if axes and alone.index:
+        said += f"; the index of '{alone.hook_name}' counts {', '.join(axes)}"
+    warn(said)
+
+
+def _are_same_but_for_rounding(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one shape are equal up to some roundings of the largest entry."""
+    if not one.is_floating_point():
+        return torch.equal(one, other)
+    largest = torch.maximum(one.abs().max(), other.abs().max())
+    at_most = SAME_ROUNDINGS * torch.finfo(one.dtype).eps * largest
+    return bool(((one - other).abs() <= at_most).all())
 
 
 def _of_sources(source: Tensor, name: str, activation: Tensor, numbers: Tensor) -> Tensor:
@@ -539,7 +585,14 @@ def patch(
     Raises:
         XorMiError: several inputs in one array, and all that `patch_sweep` refuses.
     """
+    call = "patch(model, clean, corrupted, site)"
+    require_model_first(model, (clean, corrupted, site), call)
     require_ready(model, "patching")
+    for name, given in (("clean", clean), ("corrupted", corrupted)):
+        if is_place(model, given):
+            raise XorMiError(
+                f"{name} is {shown(given)}, which is a place and not an input; the order is {call}"
+            )
     sweep = patch_sweep(
         model,
         one_pair(model, clean, corrupted),

@@ -29,6 +29,7 @@ from xor_mi.model import (
 )
 from xor_mi.model._layer_sites import (
     HOOK_OF,
+    LETTERS,
     GridKind,
     counts_first_axis,
     grid_site,
@@ -43,6 +44,9 @@ SiteKind = Literal["unit", "edge", "input", "logit", "hook", "head", "neuron", "
 """Hidden units, edges, inputs, logits, whole hooks; and each layer's heads, neurons, positions."""
 
 KINDS = get_args(SiteKind)
+
+_LABEL = re.compile(r"L\d+ (?:\S+ )?([HN@])\d+")
+"""What a head, a neuron or a position of a layer is called in frames and pictures."""
 
 MAX_SUBSETS = 100_000
 """More subsets than this are refused rather than begun."""
@@ -255,6 +259,15 @@ def site_of(model: HookedModel, site: OneSite) -> Site:
     if isinstance(model, HookedMLP):
         place = model.place(site)
         return Site(*hook_site(place), place.name)
+    if isinstance(site, Integral):
+        raise XorMiError(f"{site} is not a site; give Site(hook_name, index), or a hook's name")
+    label = _LABEL.fullmatch(site) if isinstance(site, str) else None
+    if label is not None:
+        (kind,) = [kind for kind, letter in LETTERS.items() if letter == label[1]]
+        raise XorMiError(
+            f"{site!r} is what a site is called in tables; take the site itself from "
+            f"sites(model, {kind!r}), or give Site(hook_name, index)"
+        )
     raise unknown("hook", site, hooks, where="this model has")
 
 
@@ -400,6 +413,35 @@ def require_hooked(model: object, operation: str) -> nn.Module:
             f"TransformerBridge), not {type(model).__name__}: {how_to_bring(model)}"
         )
     return model
+
+
+def require_model_first(model: object, others: Iterable[object], call: str) -> None:
+    """Refuse a call whose model stands behind another argument.
+
+    Args:
+        others: the arguments that were given after the first.
+        call: how the call is written, such as "patch(model, clean, corrupted, site)".
+
+    Raises:
+        XorMiError: with the order of the arguments.
+    """
+    if isinstance(model, nn.Module):
+        return
+    if any(isinstance(other, nn.Module) for other in others):
+        raise XorMiError(f"the model comes first, not {shown(model)}: {call}")
+
+
+def is_place(model: HookedModel, value: object) -> bool:
+    """Whether a value names a place of this model and cannot be an input."""
+    if isinstance(value, (Site, Unit, Edge)):
+        return True
+    if not isinstance(value, str):
+        return False
+    try:
+        site_of(model, value)
+    except XorMiError:
+        return False
+    return True
 
 
 def require_mlp(model: object, operation: str) -> HookedMLP:

@@ -139,6 +139,8 @@ def how_to_bring(
     "give HookedMLP.from_pretrained('my-model')"
     """
     if isinstance(value, nn.Module):
+        if hasattr(value, "hook_dict") and hasattr(value, "hooks"):
+            return "other hooked models take patch_sweep, ablation_sweep, find_gates"
         return "give HookedMLP.from_module(net)"
     if isinstance(value, type):
         return f"give a network, not a class: {value.__name__}(...)"
@@ -152,6 +154,10 @@ def how_to_bring(
         return "give HookedMLP.from_keras(model)"
     if isinstance(value, Mapping):
         return "load it into the network, and give HookedMLP.from_module(net)"
+    if hasattr(value, "of_seed"):
+        return "give one of its networks, such as population[0]"
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], nn.Module):
+        return "give one of these networks, such as the first, networks[0]"
     if isinstance(value, (list, tuple)):
         return "give HookedMLP.from_weights([(weight, bias), ...])"
     return otherwise

@@ -78,7 +78,9 @@ def _depth(value: object) -> int:
 
 
 def _without_first_axis(row: object) -> object:
-    """An array [1, d_in] as [d_in]; anything else as it is."""
+    """An array or a list [1, d_in] as [d_in]; anything else as it is."""
+    if isinstance(row, (list, tuple)) and len(row) == 1:
+        return row[0] if isinstance(row[0], (list, tuple, str)) or _depth(row[0]) == 1 else row
     if is_array(row) and _depth(row) == 2:
         values = row.tolist()
         return values[0] if len(values) == 1 else row
@@ -106,7 +108,7 @@ def _as_numbers(model: HookedMLP, rows: list[Any], refusal: XorMiError) -> Named
     inputs = torch.stack(values)
     if not all_finite(inputs):
         raise XorMiError(f"{shown(rows)} has NaN or infinite entries; give finite inputs")
-    bits = [_bits_of(model, row) for row in inputs]
+    bits = [bits_of_input(model, row) for row in inputs]
     names = [
         _name_of(row) if known is None else row_name(known)
         for row, known in zip(inputs, bits, strict=True)
@@ -119,7 +121,7 @@ def _as_numbers(model: HookedMLP, rows: list[Any], refusal: XorMiError) -> Named
     )
 
 
-def _bits_of(model: HookedMLP, row: Tensor) -> tuple[int, ...] | None:
+def bits_of_input(model: HookedMLP, row: Tensor) -> tuple[int, ...] | None:
     """Numbers at the network's two levels as bits; None where one is at neither."""
     try:
         return as_row(model.bits_of(row), model.cfg.d_in)

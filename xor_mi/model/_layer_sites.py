@@ -19,6 +19,17 @@ HOOK_OF: dict[GridKind, str] = {
 HEADS_FIRST = ("hook_pattern", "hook_attn_scores")
 """Hooks whose activation is [batch, head, ...]; at other hooks positions come first."""
 
+AXES = {
+    **dict.fromkeys(["hook_q", "hook_k", "hook_v", "hook_z"], ("position", "head", "d_head")),
+    **dict.fromkeys(HEADS_FIRST, ("head", "query position", "key position")),
+    "hook_result": ("position", "head", "d_model"),
+    **dict.fromkeys(["hook_pre", "hook_post"], ("position", "neuron")),
+    **dict.fromkeys(["hook_resid_pre", "hook_resid_mid"], ("position", "d_model")),
+    **dict.fromkeys(["hook_resid_post", "hook_attn_out"], ("position", "d_model")),
+    **dict.fromkeys(["hook_mlp_out", "hook_embed"], ("position", "d_model")),
+}
+"""What the axes after the batch count, by the last word of a transformer's hook."""
+
 LETTERS: dict[GridKind, str] = {"head": "H", "neuron": "N", "position": "@"}
 """How a place of each kind is written: L0 H3, L0 N7, L0 @2."""
 
@@ -89,6 +100,19 @@ def place_in_block(hook: str) -> int:
 def counts_first_axis(hook: str, kind: GridKind) -> bool:
     """Whether the numbers of a kind run along the first axis after the batch, or the second."""
     return kind == "position" or (kind == "head" and hook.rpartition(".")[2] in HEADS_FIRST)
+
+
+def axes_of_hook(name: str, n_axes: int) -> tuple[str, ...]:
+    """What the axes after the batch of a transformer's hook count; empty where it is not known.
+
+    Args:
+        n_axes: how many axes after the batch its activation has.
+
+    >>> axes_of_hook("blocks.0.attn.hook_z", 3)
+    ('position', 'head', 'd_head')
+    """
+    named = AXES.get(name.rpartition(".")[2], ())
+    return named if len(named) == n_axes else ()
 
 
 def grid_site(name: str, layer: int, kind: GridKind, number: int, *, only_axis: bool) -> Site:

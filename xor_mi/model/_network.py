@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import chain, pairwise
+from numbers import Integral
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, overload
@@ -869,6 +870,11 @@ class HookedMLP(HookedRootModule):
         known = self._find_place(place)
         if known is not None:
             return known
+        if isinstance(place, Integral):
+            raise XorMiError(
+                f"{place} is not a unit or an edge; units are named by layer and index, such as "
+                f"{Unit(0, 0).name}"
+            )
         if ">" in str(place):
             exists: Iterable[Unit | Edge] = edges_of(self.layer_sizes, direct=self.cfg.direct)
         else:

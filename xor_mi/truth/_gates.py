@@ -152,10 +152,19 @@ def as_row(row: Row, n_inputs: int) -> tuple[int, ...]:
         raise XorMiError(
             f"{shown(row)} is not an input row; give {n_inputs} bits such as '{example}'"
         )
+    # numbers such as '012' are counted as bits below; '0 0', '[0,0]' and 'h0.1' are not bits at all
+    if isinstance(values, str) and not (values.isascii() and values.isdecimal()):
+        raise XorMiError(f"{shown(row)} is not bits; {_how_to_write_bits(n_inputs)}")
     if len(values) != n_inputs:
         bits = "1 bit" if len(values) == 1 else f"{len(values)} bits"
         raise XorMiError(f"{shown(row)} has {bits}; this network has {n_inputs} inputs")
     return tuple(as_bit(value, row) for value in values)
+
+
+def _how_to_write_bits(n_inputs: int) -> str:
+    """write '00' or [0, 0]."""
+    zeros = [0] * n_inputs
+    return f"write {shown(row_name(zeros))} or {shown(zeros)}"
 
 
 def as_bit(value: object, source: object = None) -> int:
