@@ -1,9 +1,13 @@
 """The engine that numba compiles, held against PyTorch's: the same networks but for the last bits."""
 
 import ast
+import io
 import math
+import os
+import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -13,7 +17,7 @@ import pytest
 import torch
 from numba import njit
 
-from xor_mi import HookedMLP, HookedMLPConfig, XorMiError, kernels
+from xor_mi import HookedMLP, HookedMLPConfig, XorMiError, kernels, progress
 from xor_mi.population import (
     _plan,
     _shards,
@@ -33,6 +37,7 @@ from xor_mi.training import (
     _lane_numbers,
     _lanes,
     _noise,
+    _train,
     train,
     train_population,
 )
@@ -371,6 +376,63 @@ def test_compiling_is_where_ctrl_c_is_heard(monkeypatch):
     trained("numba")
     assert calls[0] == (True, True)
     assert set(calls[1:]) == {(False, False)}
+
+
+class Terminal(io.StringIO):
+    """Standard error that a person watches."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("must_compile", [True, False])
+def test_the_bar_says_that_the_first_call_compiles(monkeypatch, must_compile):
+    """While nothing is counted yet it says why; once networks are done it says so no more."""
+    monkeypatch.setattr(progress, "SECONDS_BEFORE_A_BAR", 0.0)
+    monkeypatch.setattr(_train, "must_compile", lambda: must_compile)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    compile_first = _fit_lanes._compile
+
+    def slowly(*arguments):
+        compile_first(*arguments)
+        deadline = time.monotonic() + 20
+        while terminal.getvalue().count("training: 0") < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(_fit_lanes, "_compile", slowly)
+    train_population("XOR", 20, engine="numba", max_steps=20)
+    drawn = terminal.getvalue().split("\r")
+    assert any("0 of 20 networks" in line for line in drawn)
+    assert any("first under way, compiling, once" in line for line in drawn) == must_compile
+    assert "compiling" not in drawn[-1]
+
+
+KEPT_OR_NOT = """
+from xor_mi.kernels import compiled, is_kept
+
+@compiled
+def one(number):
+    return number + 1
+
+print(is_kept(one))
+one(1)
+print(is_kept(one))
+"""
+
+
+def test_what_is_compiled_once_is_known_by_the_next_process(tmp_path):
+    """Not before its first call, from then on in this process, and in the next from the start."""
+    script = tmp_path / "kernel.py"
+    script.write_text(KEPT_OR_NOT, encoding="utf-8")
+    settings = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+    for said in ("False\nTrue\n", "True\nTrue\n"):
+        command = [sys.executable, str(script)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=settings, check=True, timeout=120
+        )
+        assert done.stdout == said
+    assert kernels.is_kept(len), "a function of Python need not be compiled"
 
 
 def test_a_census_is_of_one_engine(monkeypatch, tmp_path):

@@ -4,16 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from networks import OR_AND
 from scipy.stats import binomtest
 
 from xor_mi import geometry, handmade, margins, plots, zoo
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError
 from xor_mi.gate_scan import scan_gates
+from xor_mi.interventions import ablation_sweep, interchange_accuracy, patch_sweep
 from xor_mi.model import HookedMLP
 from xor_mi.search import find_subcircuits
 from xor_mi.terms import contributions, explain_difference
 from xor_mi.training import train
+from xor_mi.values import activations
 
 
 def trace(figure, name):
@@ -385,6 +388,88 @@ def test_shares_of_gates_are_the_ten_largest_the_networks_own_and_all_others():
     assert unknown.layout.title.text.replace("<br>", " ").endswith("blue, {OR}: none")
     with pytest.raises(XorMiError, match="no shares to draw"):
         plots.gate_shares_figure(shares.head(0), n_solved=0, n_networks=100)
+    with pytest.raises(XorMiError, match="n_solved and n_networks are missing"):
+        plots.gate_shares_figure(shares, n_solved=91)
+
+
+def test_a_census_is_drawn_as_its_shares_are():
+    """Of four networks three solve the task, two of them by OR and AND: bars of 2/3 and 1/3."""
+    networks = pd.DataFrame(
+        {
+            "seed": [0, 1, 2, 3],
+            "solved": [True, False, True, True],
+            "gates": ["{AND, OR}", "", "{AND, OR}", "{NOR, OR}"],
+            "verdict": ["identified", "not_computing", "identified", "identified"],
+        }
+    )
+    figure = plots.gate_shares_figure(networks)
+    assert list(figure.data[0].x) == pytest.approx([200 / 3, 100 / 3])
+    title = figure.layout.title.text.replace("<br>", " ")
+    assert title == "{AND, OR} is the most frequent: 67% of 3 solved of 4 networks"
+    with pytest.raises(XorMiError, match="n_networks is 5, but this census has 4"):
+        plots.gate_shares_figure(networks, n_networks=5)
+    with pytest.raises(XorMiError, match="no shares to draw: no network solves the task"):
+        plots.gate_shares_figure(networks[~networks["solved"]])
+
+
+def test_a_unit_barely_on_is_said_to_be_on():
+    """The second unit adds up to 0.002, 0.002 and 4 on the rows that have a 1, and the first to 4 at
+    most: a cell shows 0.00, the title says that a ReLU passes it. What is 1e-9 is rounding.
+    """
+
+    def title_of(small):
+        model = HookedMLP.from_weights(
+            [([[2.0, 2.0], [small, small]], [0.0, 0.0]), ([[1.0, -2.0]], [-1.0])], dtype="float64"
+        )
+        figure = plots.activations_heatmap(activations(model))
+        return figure.layout.title.text.replace("<br>", " ")
+
+    on = "Before activation: h0.0 above 0 on 01, 10 and 11; h0.1 above 0 on "
+    assert title_of(0.002) == f"{on}01, 10 and 11 (barely on 01, 10 and 11)"
+    assert title_of(1e-9) == f"{on}no input"
+    both = "Before activation: h0.0 and h0.1 above 0 on 01, 10 and 11"
+    assert title_of(0.5) == both
+
+
+def test_titles_of_controls_say_what_the_claims_say(textbook):
+    """OR and AND of the textbook come out on all 16 and 64 interchanges, and no control on half of
+    them: the title says the claims' numbers first, and the controls' bars are hatched.
+    """
+    places = {"either": "h0.0", "both": "h0.1"}
+    found = interchange_accuracy(textbook, OR_AND, places, controls=True)
+    figure = found.plot()
+    (bars,) = figure.data
+    claims = ["either", "both", "(joint)"]
+    assert list(bars.y[:3]) == claims
+    assert len(bars.y) == 3 + len(found.controls)
+    assert list(bars.marker.pattern.shape) == ["", "", ""] + ["/"] * len(found.controls)
+    most = max(found.controls, key=found.accuracy)
+    of_most = f"{found.n_agreed[most]} of {found.n_runs[most]}"
+    said = "16 of 16 for either, 16 of 16 for both and 64 of 64 for (joint)"
+    title = figure.layout.title.text.replace("<br>", " ")
+    assert title == f"Network and algorithm decide alike in {said}; controls in at most {of_most}"
+    without = interchange_accuracy(textbook, OR_AND, places).plot()
+    assert without.layout.title.text.replace("<br>", " ").endswith(said)
+    assert not any(without.data[0].marker.pattern.shape)
+
+
+@pytest.mark.parametrize(("direction", "gives"), [("denoising", "clean"), ("noising", "corrupted")])
+def test_the_axis_of_patching_says_where_the_value_comes_from(textbook, direction, gives):
+    """On 01 -> 11 by noising h0.1 of 11, which is 1, goes into the run on 01, whose output falls from
+    1 by 2; by denoising the 0 of 01 goes into the run on 11. The legend stays on one line.
+    """
+    figure = patch_sweep(textbook, [("01", "11")], direction=direction).plot()
+    assert figure.layout.yaxis.title.text == f"clean -> corrupted,<br>value from {gives}"
+    assert figure.data[0].z[0][1] == {"denoising": 2.0, "noising": -2.0}[direction]
+    legend = "*\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}the\N{NO-BREAK SPACE}decision"
+    assert legend in figure.layout.title.text
+
+
+def test_only_sets_are_ablated_together(textbook):
+    """Single units are ablated one at a time, and subsets of them together."""
+    assert ablation_sweep(textbook).plot().layout.yaxis.title.text == "ablated"
+    sets = ablation_sweep(textbook, subsets="all").plot()
+    assert sets.layout.yaxis.title.text == "ablated together"
 
 
 def test_every_frame_of_the_input_slider_is_the_network_there(textbook):

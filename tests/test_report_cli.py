@@ -715,6 +715,7 @@ def test_report_json_follows_its_schema_and_holds_the_pages_numbers(tmp_path, mo
     )
     assert sum("(as it is)" in frame["label"] for frame in numbers["moved_weight"]) == 1
     assert numbers["population"]["n_solved"] <= numbers["population"]["n_networks"] == 20
+    assert numbers["population"]["engine"] in ("torch", "numba")
 
 
 def test_report_json_holds_the_moved_weight_of_the_finding(trained, found):
@@ -993,10 +994,20 @@ def test_how_common_counts_the_same_gates(trained):
     """The sentence's numbers are the census's; a circuit nobody shares, and one that does not
     exist, are said as such.
     """
-    networks = census(train_population("XOR", 60, config=TrainConfig(max_steps=600)))
+    population = train_population("XOR", 60, config=TrainConfig(max_steps=600))
+    networks = census(population)
     same = (networks["gates"] == "{AND, OR}").sum()
     text = how_common(identify_circuit(trained.model), networks)
     assert f"{networks['solved'].sum()} solved XOR; {same} of these" in text
+    # each of OR, AND, NOR, NAND in its unit, and every complement: one family
+    of_family = networks["gates"].isin(["{AND, OR}", "{NAND, OR}", "{AND, NOR}", "{NAND, NOR}"])
+    n_family = (of_family & networks["solved"]).sum()
+    assert n_family > same
+    assert text.endswith(f"as this one, and {n_family} its family, OR & ~AND.")
+    engine = population.engine
+    assert f"from seeds 0 to 59 (by the engine {engine}; another rounds differently), " in text
+    networks.attrs.clear()
+    assert "from seeds 0 to 59, " in how_common(identify_circuit(trained.model), networks)
     assert "none of these has the hidden gates {NAND, OR}" in how_common(
         identify_circuit(from_gates(["OR", "NAND"])), networks
     )

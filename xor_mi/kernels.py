@@ -1,5 +1,6 @@
 """functions of numbers -> machine code, by numba, where that is installed (the extra `fast`)."""
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
@@ -11,7 +12,15 @@ from typing import Any, TypeVar, cast
 
 from xor_mi.errors import cut_short
 
-__all__ = ["compiled", "inlined", "numba_is_installed", "part", "sources_digest", "why_not_numba"]
+__all__ = [
+    "compiled",
+    "inlined",
+    "is_kept",
+    "numba_is_installed",
+    "part",
+    "sources_digest",
+    "why_not_numba",
+]
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 """Any: numba finds the types."""
@@ -61,6 +70,21 @@ def compiled(function: Kernel) -> Kernel:
         return cast(Kernel, njit(cache=True, **_SETTINGS)(function))
     except RuntimeError:  # no folder that may be written
         return cast(Kernel, njit(**_SETTINGS)(function))
+
+
+def is_kept(kernel: object) -> bool:
+    """Whether what `compiled` returned need not be compiled: it was in this process, or is on disk.
+
+    A plain Python function need not be either.
+    """
+    # Any: numba has no types
+    kept: Any = kernel
+    if not hasattr(kept, "py_func") or kept.signatures:
+        return True
+    folder = kept.stats.cache_path  # None if there is nowhere to keep it
+    version = f"py{sys.version_info.major}{sys.version_info.minor}"
+    pattern = f"*.{kept.py_func.__qualname__}-*.{version}.nbi"
+    return folder is not None and any(Path(folder).glob(pattern))
 
 
 def part(function: Kernel) -> Kernel:

@@ -65,7 +65,8 @@ from xor_mi.model import (
 )
 from xor_mi.plots._page import PageFigures, render_page
 from xor_mi.plots._style import decision_text, text_beside
-from xor_mi.population import gate_shares
+from xor_mi.population import counted_as, gate_shares
+from xor_mi.population._census import ENGINE
 from xor_mi.progress import progress_bar
 from xor_mi.saving import CIRCUIT_MARK, REPORT_MARK, write_files
 from xor_mi.search import SubcircuitSearch, count_subcircuits, find_subcircuits
@@ -565,6 +566,7 @@ def _population_dict(networks: pd.DataFrame | None) -> Json | None:
     return {
         "n_networks": len(networks),
         "n_solved": int(networks["solved"].sum()),
+        "engine": networks.attrs.get(ENGINE),
         "shares": [] if shares is None else _records(shares),
     }
 
@@ -674,16 +676,11 @@ def render_report(
 
 def _shares_figure(circuit: Circuit, networks: pd.DataFrame | None) -> Figures:
     """How common each set of hidden gates is; nothing where nobody counted, or none solved."""
-    shares = None if networks is None else _shares(networks)
-    if networks is None or shares is None:
+    if networks is None or not networks["solved"].any():
         return {}
-    n_solved = int(networks["solved"].sum())
     # a network without a proved circuit has no gates in the shares
     marked = circuit.gate_set if circuit.passing else None
-    figure = plots.gate_shares_figure(
-        shares, n_solved=n_solved, n_networks=len(networks), marked=marked
-    )
-    return {"shares": figure}
+    return {"shares": plots.gate_shares_figure(networks, marked=marked)}
 
 
 def _headline(circuit: Circuit) -> str:
@@ -1151,14 +1148,18 @@ def figures_of(findings: NetworkFindings) -> Figures:
 def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
     """One sentence: of the networks trained from many seeds, how many have the same gates.
 
-    And how many of them solved the task. Where this one did not, which seeds do.
+    And how many of them solved the task, and which engine trained them, if the census knows:
+    another engine rounds differently, and a few networks end elsewhere. Where this network did not
+    solve the task, which seeds do.
     """
     require_kind("circuit", circuit, Circuit, give="what identify_circuit returns")
     require_kind("networks", networks, pd.DataFrame, give="a census of retrained networks")
     solved = networks[networks["solved"]]
     seeds = f"seeds {networks['seed'].min()} to {networks['seed'].max()}"
+    engine = networks.attrs.get(ENGINE)
+    by = f" (by the engine {engine}; another rounds differently)" if engine else ""
     text = (
-        f"Of {len(networks)} networks trained alike from {seeds}, "
+        f"Of {len(networks)} networks trained alike from {seeds}{by}, "
         f"{len(solved)} solved {circuit.target.name}"
     )
     if circuit.verdict == "not_computing" and len(solved):
@@ -1177,5 +1178,14 @@ def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
     interval = f"{share:.0f}%, 95% interval {low:.0f} to {high:.0f}%"
     return (
         f"{text}; {row['n_networks']} of these ({interval}) "
-        f"have the hidden gates {circuit.gate_set}, as this one."
+        f"have the hidden gates {circuit.gate_set}, as this one{_in_the_family(circuit, solved)}."
     )
+
+
+def _in_the_family(circuit: Circuit, solved: pd.DataFrame) -> str:
+    """How many of the solved networks have the circuit's family; "" if no text of it is found."""
+    try:
+        family = circuit.family
+    except XorMiError:  # too many orders of interchangeable units
+        return ""
+    return f", and {int((counted_as(solved) == family).sum())} its family, {family}"

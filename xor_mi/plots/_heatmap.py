@@ -131,7 +131,7 @@ def heatmap(
     as zero.
 
     Args:
-        column_title, row_title: what columns and lines are.
+        column_title, row_title: what columns and lines are; the latter may have several lines.
         unit: what the numbers are, written beside the colour bar.
         groups: of the columns, in their order; by default one, of this `scale`.
         scale: the size of what the numbers are made of, as `reach` takes it.
@@ -154,7 +154,7 @@ def heatmap(
     )
     n_fewest = min(len(_lines_of(values, part)) for part in _slices(groups))
     unit = wrapped(unit, height.of(n_fewest, has_bar=True))
-    left = 56 + round(label_width(rows))
+    left = 56 + round(label_width(rows)) + UNIT_LINE * row_title.count("<br>")
     to_unit = BAR_GAP + BAR_THICKNESS + 20 + _ticks_width(bounds)
     right = to_unit + UNIT_LINE * (unit.count("<br>") + 1) + 4
     if column_width is None:

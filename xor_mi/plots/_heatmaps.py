@@ -36,6 +36,8 @@ LONGEST_ROLE = 12
 """Characters of a gate in a title."""
 ROLE_WIDTH = 76
 """Pixels of a column of the interchange matrix."""
+FLIP_LEGEND = "; " + "* = the decision flips".replace(" ", "\N{NO-BREAK SPACE}")
+"""What a star means, in a title, which breaks its lines elsewhere."""
 WHEN = {
     "embed": "as an input",
     "pre": "before activation",
@@ -97,6 +99,7 @@ def _hook_groups(
 def _what_is_on(values: Activations, rows: Sequence[str]) -> str:
     """On which inputs each hidden unit is above 0 before its activation function."""
     on: dict[str, list[str]] = {}
+    said_of: dict[str, str] = {}
     for hook, units in values.units.items():
         if stage_of_hook(hook) == "pre":
             numbers = values[hook].double().flatten().tolist()
@@ -104,13 +107,17 @@ def _what_is_on(values: Activations, rows: Sequence[str]) -> str:
             # a row given twice is one line
             lines = dict(zip(values.rows, values[hook].tolist(), strict=True))
             for number, unit in enumerate(units):
-                on[unit] = [row for row in rows if _is_above(lines[row][number], size)]
+                own = [row for row in rows if lines[row][number] > ROUNDING * size]
+                barely = [row for row in own if _is_written_as_zero(lines[row][number], size)]
+                on[unit] = own
+                but = f" (barely on {listed(barely)})" if barely else ""
+                said_of[unit] = f"{listed(own) or 'no input'}{but}"
     if not on:
         return "Every value on every input"
     if len(on) <= MOST_NAMED and len(rows) <= MOST_ROWS_NAMED:
         units_on: dict[str, list[str]] = {}
-        for unit, own in on.items():
-            units_on.setdefault(listed(own) or "no input", []).append(unit)
+        for unit, where in said_of.items():
+            units_on.setdefault(where, []).append(unit)
         said = [f"{listed(units)} above 0 on {where}" for where, units in units_on.items()]
         return f"Before activation: {'; '.join(said)}"
     never = sum(not own for own in on.values())
@@ -121,9 +128,9 @@ def _what_is_on(values: Activations, rows: Sequence[str]) -> str:
     )
 
 
-def _is_above(number: float, size: float) -> bool:
-    """Whether it is above 0 as it is written in its cell."""
-    return float(text_beside(number, largest=size)) > 0
+def _is_written_as_zero(number: float, size: float) -> bool:
+    """Whether its cell, which shows three figures of the largest number, has a zero."""
+    return float(text_beside(number, largest=size)) == 0
 
 
 def comparison_heatmap(comparison: Comparison) -> go.Figure:
@@ -350,7 +357,8 @@ def _what_changes(explained: DifferenceExplanation) -> str:
 def patching_heatmap(sweep: PatchSweep, *, metric: str | None = None) -> go.Figure:
     """Effect of each patch on a metric; * marks a flipped decision.
 
-    One line per pair (clean -> corrupted), one column per site.
+    One line per pair (clean -> corrupted), one column per site. In denoising the value comes from
+    the run on the clean input, in noising from the run on the corrupted one.
 
     Args:
         metric: its name; by default the first.
@@ -362,13 +370,14 @@ def patching_heatmap(sweep: PatchSweep, *, metric: str | None = None) -> go.Figu
         of_clean, of_corrupted = sweep.decided.decisions_before
         before = of_corrupted if sweep.direction == "denoising" else of_clean
         flipped = sweep.decided.decisions_after != before
+    gives = "clean" if sweep.direction == "denoising" else "corrupted"
     shown = as_written(in_words(sweep.metrics[0]))
     names = list(map(as_written, sweep.site_names))
     of_paths = sweep.coordinates.granularity == "path"
     what = "Patching along" if of_paths else "Patching"
     scale = _scale(sweep.scale, sweep.base, sweep.values)
     found = _found(what, names, sweep.effect, flipped, shown, scale=scale)
-    legend = "" if flipped is None or not flipped.any() else "; * = the decision flips"
+    legend = "" if flipped is None or not flipped.any() else FLIP_LEGEND
     return heatmap(
         sweep.effect.T.tolist(),  # [site, pair], and a line of the picture is a pair
         columns=names,
@@ -378,7 +387,7 @@ def patching_heatmap(sweep: PatchSweep, *, metric: str | None = None) -> go.Figu
         scale=scale,
         marks=None if flipped is None else stars(flipped.T),
         hovers=_patch_sentences(sweep, flipped, scale),
-        row_title="clean -> corrupted",
+        row_title=f"clean -> corrupted,<br>value from {gives}",
         column_title="path" if of_paths else "patched",
     )
 
@@ -463,7 +472,7 @@ def ablation_heatmap(sweep: AblationSweep, *, metric: str | None = None) -> go.F
     rows = list(map(as_written, sweep.rows))
     scale = _scale(sweep.scale, sweep.before, sweep.values)
     found = _found("Ablating", names, sweep.effect, flipped, shown, scale=scale)
-    legend = "" if flipped is None or not flipped.any() else "; * = the decision flips"
+    legend = "" if flipped is None or not flipped.any() else FLIP_LEGEND
     before = [number_text(number, scale=scale) for number in sweep.before[0].tolist()]
     hovers: Texts = []
     for s, (name, line) in enumerate(zip(names, sweep.after.tolist(), strict=True)):
@@ -482,7 +491,7 @@ def ablation_heatmap(sweep: AblationSweep, *, metric: str | None = None) -> go.F
         scale=scale,
         marks=None if flipped is None else stars(flipped),
         hovers=hovers,
-        row_title="ablated together",
+        row_title="ablated together" if any(len(one) > 1 for one in sweep.sites) else "ablated",
         column_title="input",
     )
 

@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from xor_mi.errors import XorMiError, require_kind, whole_number
 from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, interval_bars, titled
-from xor_mi.population import counted_as, family_shares
+from xor_mi.population import counted_as, family_shares, gate_shares
 from xor_mi.population._census import share_columns
 
 MOST_SHARES = 10
@@ -25,24 +25,47 @@ SHARE_IN_VIEW = 0.99
 
 
 def gate_shares_figure(
-    shares: pd.DataFrame, *, n_solved: int, n_networks: int, marked: str | None = None
+    shares: pd.DataFrame,
+    *,
+    n_solved: int | None = None,
+    n_networks: int | None = None,
+    marked: str | None = None,
 ) -> go.Figure:
     """How often each set of hidden gates occurs among the solved networks, with 95 % intervals.
 
     The ten most frequent sets have a bar each, and all others one together.
 
     Args:
-        shares: what `population.gate_shares` returns.
-        n_solved, n_networks: how many networks there are, and how many of them solve the task.
+        shares: a census, as `population.census` and `population.read_census` return it; or what
+            `population.gate_shares` returns.
+        n_solved, n_networks: how many networks there are, and how many of them solve the task. A
+            census says both itself.
         marked: a set of gates, such as "{AND, OR}" (`Circuit.gate_set`), whose bar is blue; it is
             drawn also where it is not among the ten.
 
     Raises:
-        XorMiError: something else than a table, or no shares.
+        XorMiError: something else than a table, no shares, shares without both numbers, or a census
+            with other numbers than its own.
     """
-    require_kind("shares", shares, pd.DataFrame, give="what gate_shares returns")
+    require_kind("shares", shares, pd.DataFrame, give="a census, or what gate_shares returns")
+    if "solved" in shares:
+        found = int(shares["solved"].sum()), len(shares)
+        for name, given, own in zip(
+            ("n_solved", "n_networks"), (n_solved, n_networks), found, strict=True
+        ):
+            if given not in (None, own):
+                raise XorMiError(f"{name} is {given}, but this census has {own}; leave {name} out")
+        (n_solved, n_networks), shares = found, gate_shares(shares)
+    if n_solved is None or n_networks is None:
+        raise XorMiError(
+            "n_solved and n_networks are missing, and a table of shares does not have them; give "
+            "both, or give the census instead of the shares"
+        )
     if len(shares) == 0:
-        raise XorMiError("no shares to draw; give what gate_shares returns of solved networks")
+        raise XorMiError(
+            "no shares to draw: no network solves the task; give a census with solved networks, "
+            "or what gate_shares returns of one"
+        )
     shown = _largest_shares(shares, n_solved, marked)
     percent = 100 * shown[["share", "ci_low", "ci_high"]]
     is_marked = [name == marked for name in shown["gates"]]

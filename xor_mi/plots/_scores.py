@@ -13,6 +13,7 @@ from xor_mi.gate_scan import GateScan
 from xor_mi.interventions import InterchangeAccuracy, MethodScores
 from xor_mi.plots._style import (
     BAR,
+    CONTROL_HATCHING,
     WIDTH,
     as_written,
     bars_height,
@@ -34,25 +35,38 @@ LEAST_BARS = 320
 
 
 def interchange_accuracy_bars(accuracy: InterchangeAccuracy) -> go.Figure:
-    """How often network and algorithm decide alike: one bar per variable, and one for all."""
+    """How often network and algorithm decide alike: one bar per variable, and one for all.
+
+    Controls are hatched, and stand below.
+    """
     require_kind(
         "accuracy", accuracy, InterchangeAccuracy, give="what interchange_accuracy returns"
     )
     table = accuracy.frame()
-    written = [
+    table["is_control"] = [name in accuracy.controls for name in table["what"]]
+    table["written"] = [
         f"{agreed} of {runs}"
         for agreed, runs in zip(table["n_agreed"], table["n_runs"], strict=True)
     ]
-    names = [as_written(name) for name in table["what"]]
-    figure = share_bars(names, table["accuracy"].tolist(), written)
+    table["name"] = [as_written(name) for name in table["what"]]
+    table = table.sort_values("is_control", kind="stable")
+    figure = share_bars(
+        table["name"].tolist(), table["accuracy"].tolist(), table["written"].tolist()
+    )
+    hatchings = ["/" if is_control else "" for is_control in table["is_control"]]
+    figure.update_traces(marker_pattern=CONTROL_HATCHING | {"shape": hatchings})
     figure.update_xaxes(title="% of interchanges decided as the algorithm does")
-    figure.update_yaxes(title="variable")
-    said = [f"{text} for {name}" for name, text in zip(names, written, strict=True)]
-    if len(said) > MOST_NAMED:
-        # the first of those with the smallest share
-        worst = int(table["accuracy"].fillna(2).argmin())
-        said = [f"at least {said[worst]}"]
+    has_controls = any(table["is_control"])
+    figure.update_yaxes(title="variable (hatched: a control)" if has_controls else "variable")
+    own, controls = table[~table["is_control"]], table[table["is_control"]]
+    said = [f"{line.written} for {line.name}" for line in own.itertuples(index=False)]
+    if len(own) > MOST_NAMED:
+        worst = own.iloc[int(own["accuracy"].fillna(2).argmin())]
+        said = [f"at least {worst['written']} for {worst['name']}"]
     title = f"Network and algorithm decide alike in {listed(said)}"
+    if len(controls):
+        best = controls.iloc[int(controls["accuracy"].fillna(-1).argmax())]
+        title += f"; controls in at most {best['written']}"
     return layout(figure, title, height=bars_height(len(table)))
 
 

@@ -47,6 +47,8 @@ USELESS_BUTTONS = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoS
 
 BAR = {"color": "#bbbbbb", "line": {"color": INK, "width": 1}}
 """The marker of a bar without a sign."""
+CONTROL_HATCHING = {"fillmode": "replace", "bgcolor": "#ffffff", "fgcolor": "#bbbbbb"}
+"""The look of a bar that is a control: hatched on paper."""
 BOUNDARY_LINE = {"color": INK, "width": 4}
 """The line along which a decision changes."""
 THRESHOLD_LINE = {"color": INK, "width": 1.5, "dash": "dash"}

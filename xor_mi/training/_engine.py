@@ -6,7 +6,7 @@ from typing import get_args
 import torch
 
 from xor_mi.errors import XorMiError, unknown
-from xor_mi.kernels import numba_is_installed, why_not_numba
+from xor_mi.kernels import is_kept, numba_is_installed, why_not_numba
 from xor_mi.kinds import EngineName
 from xor_mi.model import HookedMLPConfig
 from xor_mi.model._places import warn
@@ -52,6 +52,14 @@ def numba_is_usable() -> bool:
 @cache
 def _say_why_not(why_not: str) -> None:
     warn(f"numba {why_not}; without it this takes some twenty times as long")
+
+
+def must_compile() -> bool:
+    """Whether training by numba compiles first, which takes 10 to 40 seconds."""
+    # numba takes a moment to load, and may not be there
+    from xor_mi.training import _lanes
+
+    return not is_kept(_lanes.advance)
 
 
 def say_what_numba_saves(n_networks: int) -> None:

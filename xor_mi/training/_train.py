@@ -23,7 +23,7 @@ from xor_mi.progress import progress_bar
 from xor_mi.training._arithmetic import Task
 from xor_mi.training._checkpoints import Checkpoints, checkpoint_steps, no_checkpoints
 from xor_mi.training._config import TrainConfig, TrainSettings, require_known
-from xor_mi.training._engine import engine_of, say_what_numba_saves
+from xor_mi.training._engine import engine_of, must_compile, say_what_numba_saves
 from xor_mi.training._fit import NETWORKS_PER_BLOCK, Fitted, OnStep, fit
 from xor_mi.training._memory import require_trainable
 from xor_mi.training._population import (
@@ -747,12 +747,22 @@ def _fitted_by_numba(
     kept_at: Sequence[int],
     progress: bool,
 ) -> Fitted:
-    """Every column trained, under a bar of networks, which threads report when they are done."""
+    """Every column trained, under a bar of networks, which threads report when they are done.
+
+    While the first call compiles, the bar says so.
+    """
     # only when it is needed: numba takes a moment to load, and may not be installed
     from xor_mi.training._fit_lanes import fit_lanes
 
     bar = progress_bar(doing="training", unit="network", total=len(seeds), progress=progress)
+
+    def report(n_finished: int) -> None:
+        bar.set_postfix_str("", refresh=False)
+        bar.update(n_finished)
+
     with bar:
+        if must_compile():
+            bar.set_postfix_str("compiling, once", refresh=False)
         return fit_lanes(
             flat,
             seeds=seeds,
@@ -760,7 +770,7 @@ def _fitted_by_numba(
             cfg=cfg,
             config=config,
             kept_at=kept_at,
-            report=bar.update,
+            report=report,
         )
 
 
