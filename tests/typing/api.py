@@ -36,6 +36,7 @@ assert_type(xor_mi.finding.in_words("not_computing"), str)
 assert_type(xor_mi.finding.folded_text("h0.0 OR", width=60), str)
 assert_type(xor_mi.finding.table_text({"unit": ["h0.0"], "margin": [0.5]}, right=True), str)
 assert_type(xor_mi.finding.number_text(2e-7, decimals=3, signed=True), str)
+assert_type(xor_mi.finding.flips_text(["h0.0"], [1], of=4), str)
 assert_type(xor_mi.finding.parameter_text(0.0328, signed=True, scale=1.0), str)
 assert_type(xor_mi.errors.shown([0, 1]) + xor_mi.errors.cut_short("h0.1"), str)
 assert_type(
@@ -79,6 +80,7 @@ with xor_mi.saving.replacing(Path("census.parquet")) as opened:
 with xor_mi.saving.working_alone(Path("folder"), ".census.lock", doing="a census"):
     pass
 xor_mi.saving.remove_abandoned(Path("folder"), written)
+assert_type(xor_mi.kernels.is_kept(len), bool)
 assert_type(xor_mi.kernels.numba_is_installed(), bool)
 assert_type(xor_mi.kernels.why_not_numba(), str)
 assert_type(xor_mi.kernels.sources_digest(Path()), str)
