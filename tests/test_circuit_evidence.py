@@ -119,6 +119,74 @@ def test_the_interchange_matrix_is_interchange_accuracy_with_the_labels_swapped(
     assert evidence.effect * 4 == joint  # the base makes no difference when every unit is set
 
 
+STEPS = [([[1, 1], [-1, -1], [-1, -1]], [-0.5, 0.5, 1.5]), ([[1, -1, 2]], [-2])]
+RELUS = [([[1, 1], [-1, -1], [1, 1]], [0, 1, -1]), ([[1, -3, -2]], [-0.5])]
+
+
+@pytest.mark.parametrize(
+    ("layers", "act_fn", "gates", "together"),
+    [
+        (STEPS, "heaviside", ["OR", "NOR", "NAND"], [(0, 1), (0, 1), (2,)]),
+        # values 0, 1, 1, 2 and 1, 0, 0, 0: the NOR is not an affine copy of the OR
+        (RELUS, "relu", ["OR", "NOR", "AND"], [(0,), (1,), (2,)]),
+    ],
+)
+def test_a_complement_is_not_the_control_of_its_gate(layers, act_fn, gates, together):
+    """A NOR beside an OR: every interchange is run in NumPy and decided by formulas in Python. The
+    OR comes out best in the NOR's role, and yet its control is the role of the third unit.
+    """
+    (w1, b1), (w2, b2) = [(np.array(weights), np.array(biases)) for weights, biases in layers]
+    rows = np.array(list(product((0, 1), repeat=2)))
+    sums = rows @ w1.T + b1
+    hidden = np.maximum(sums, 0) if act_fn == "relu" else (sums > 0).astype(float)
+    formulas = {
+        "OR": lambda a, b: a or b,
+        "NOR": lambda a, b: not (a or b),
+        "AND": lambda a, b: a and b,
+        "NAND": lambda a, b: not (a and b),
+    }
+    bits = np.array([[formulas[gate](*row) for gate in gates] for row in rows])
+
+    def agreed(unit, role):
+        n_agreed = 0
+        for base, source in product(range(4), repeat=2):
+            values, gate = hidden[base].copy(), bits[base].copy()
+            values[list(together[unit])] = hidden[source, list(together[unit])]
+            gate[list(together[role])] = bits[source, list(together[role])]
+            third = gate[2] if gates[2] == "NAND" else not gate[2]
+            decided = values @ w2[0] + b2[0] > 0
+            n_agreed += bool(decided) == bool(gate[0] and not gate[1] and third)
+        return n_agreed
+
+    model = HookedMLP.from_weights(
+        layers, act_fn=act_fn, out_act_fn="identity", decision_threshold=0.0, target="XOR"
+    )
+    circuit = identify_circuit(model)
+    assert [unit.gate for unit in circuit.units] == gates
+    claims = [one for one in circuit.evidence if one.kind == "interchange"]
+    assert agreed(0, 1) > agreed(0, 2)
+    assert agreed(1, 0) > agreed(1, 2)
+    assert [(one.effect, one.control, one.holds) for one in claims] == [
+        (16, agreed(0, 2), True),
+        (16, agreed(1, 2), True),
+        (16, max(agreed(2, 0), agreed(2, 1)), True),
+    ]
+
+
+def test_the_control_of_the_only_gate_of_a_layer_is_nothing():
+    """A unit and its complement alone: no other role is left, and the rule says what then."""
+    layers = [([[1, 1], [-1, -1]], [-1.5, 1.5]), ([[1, -1]], [0.0])]
+    model = HookedMLP.from_weights(
+        layers, act_fn="heaviside", out_act_fn="identity", decision_threshold=0.0, target="AND"
+    )
+    claims = [one for one in identify_circuit(model).evidence if one.kind == "interchange"]
+    assert [(one.gate, one.effect, one.control, one.holds) for one in claims] == [
+        ("AND", 16, 0, True),
+        ("NAND", 16, 0, True),
+    ]
+    assert claims[0].rule.endswith("complements apart, the best of them; 0 if there is none")
+
+
 @pytest.mark.parametrize("value", ["mean", "zero"])
 def test_subset_ablation_against_numpy(value):
     """Every subset of a width-4 network's units, in plain NumPy; necessary and sufficient sets by

@@ -120,6 +120,30 @@ def test_an_own_module_follows_its_algorithm(noisy):
     assert found.n_agreed["either, taken for both"] == 9 * expected
 
 
+def test_a_complement_is_not_another_role(noisy):
+    """"neither" is the complement of "either": where both are read, OR's unit follows either of
+    them, and that is no reason to doubt it. With no other variable the control is not there, and
+    says why.
+    """
+    inputs, features = noisy
+    said = {"inputs": inputs, "features": features, "decide": by_threshold(), "controls": True}
+    three = HighLevelModel(
+        {"either": "x0 | x1", "neither": "~(x0 | x1)", "both": "x0 & x1"},
+        "either & ~neither & ~both",
+    )
+    place = {"either": Site("hook_hidden", 0)}
+    found = interchange_accuracy(OwnXor(), three, place, **said)
+    roles = [name for name, control in found.controls.items() if control == "another role"]
+    assert roles == ["either, taken for both"]
+    two = HighLevelModel({"either": "x0 | x1", "neither": "x0 | x1"}, "either & neither")
+    alone = interchange_accuracy(OwnXor(), two, place, **said)
+    assert "another role" not in alone.controls.values()
+    assert "No control by another role: either: every other variable carries" in str(alone)
+    # of one variable there is no other one to speak of
+    one = HighLevelModel({"either": "x0 | x1"}, "either")
+    assert "another role" not in interchange_accuracy(OwnXor(), one, place, **said).why_not
+
+
 def one_at_a_time(model, inputs, entries, hook_name, base, sources):
     """The outputs of one interchange by TransformerLens' run_with_hooks."""
     new = {}

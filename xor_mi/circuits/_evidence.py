@@ -317,6 +317,9 @@ def _interchange(
 ) -> list[Evidence]:
     """Each unit in its own role; the control is the best of the other roles in its layer.
 
+    Roles of the same bit, or of its complement, are not other ones. The control is 0 where no role
+    is left.
+
     An idle unit that varies has no role: whatever it is set to makes no difference.
     """
     first = circuit.readings[0]
@@ -324,11 +327,12 @@ def _interchange(
     claims = []
     for k, unit in enumerate(units):
         reading = first.of(unit)
-        # a unit that reads the same is not a control: the role fits it as well
+        # a unit that carries the same bit, or its complement, is not a control: the role fits it as
+        # well
         others = [
             int(matrix[k, v])
             for v, other in enumerate(units)
-            if other.layer == unit.layer and first.of(other).bits != reading.bits
+            if other.layer == unit.layer and first.tells_apart(unit, other)
         ]
         agreed, control = int(matrix[k, k]), max(others, default=0)
         gate = reading.gate

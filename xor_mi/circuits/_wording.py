@@ -111,7 +111,7 @@ def rule(facts: Facts) -> str:
         case "interchange":
             return (
                 "effect = n > control; the control scores it in the role of another gate of its "
-                "layer, the best of them"
+                "layer, complements apart, the best of them; 0 if there is none"
             )
         case "joint":
             return (

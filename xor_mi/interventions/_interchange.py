@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, require_kind
+from xor_mi.errors import XorMiError, names_listed, require_kind
 from xor_mi.finding import Finding
 from xor_mi.interventions._accuracy import JOINT, InterchangeAccuracy
 from xor_mi.interventions._controls import (
@@ -227,7 +227,8 @@ def interchange_accuracy(
             entry of the alignment's own; a line of all draws together, whose accuracy is their
             mean, and a line of the best draw), in a copy of the model with fresh weights
             ("untrained network"), and each variable's sites taken for each other variable's
-            ("another role"). If a control cannot be run, `why_not` says why.
+            ("another role"; not for one that carries the same bit on every input, or its
+            complement). If a control cannot be run, `why_not` says why.
         untrained: the model for that control, if TransformerLens cannot give a copy fresh weights
             itself: of the same sizes, with the weights that training starts from.
         max_runs: if there are more interchanges than this, a sample of this size is tried; by
@@ -283,6 +284,12 @@ def interchange_accuracy(
         n_differing = task.n_differing(lines[0].tried.plain)
         if controls:
             lines += bench.other_roles(task, lines)
+            alone = task.without_another_role(aligned)
+            if alone:
+                why_not[OTHER_ROLE] = (
+                    f"{names_listed(alone)}: every other variable carries the same bit, or its "
+                    "complement"
+                )
             others = shuffled(aligned, shapes, seed)
             lines += bench.of_draws(task, others.draws)
             try:
@@ -445,15 +452,18 @@ class _Bench:
         return lines
 
     def other_roles(self, task: Task, lines: Sequence[_Line]) -> list[_Line]:
-        """The interchanges of each variable, compared with what another variable would have
-        done."""
+        """The interchanges of each variable, compared with what another variable would have done.
+
+        A variable with the same bits, or their complements, is not another one: exchanging it may
+        well have the same effect.
+        """
         others: list[_Line] = []
         for line in lines:
             if line.label == JOINT:
                 continue
             base, (source,), _ = self.runs[line.label]
             for role in task.high_level.variables:
-                if role != line.label:
+                if task.tells_apart(line.label, role):
                     predicted = task.predicted(base, {role: source})
                     name = f"{line.label}, taken for {role}"
                     others.append(line._replace(name=name, control=OTHER_ROLE, predicted=predicted))

@@ -80,6 +80,20 @@ class Task:
             raise unknown("variable", variable, names, where="the algorithm has")
         return names.index(variable)
 
+    def tells_apart(self, one: str, other: str) -> bool:
+        """Whether two variables are different bits on the inputs, complements apart."""
+        same = self.variables[:, self.number_of(one)] == self.variables[:, self.number_of(other)]
+        return bool(same.any()) and not bool(same.all())
+
+    def without_another_role(self, variables: Iterable[str]) -> list[str]:
+        """Those of the variables that no other variable differs from, where there are others."""
+        names = list(self.high_level.variables)
+        if len(names) == 1:
+            return []
+        return [
+            one for one in variables if not any(self.tells_apart(one, other) for other in names)
+        ]
+
     def predicted(
         self, base: Int[Tensor, " run"], sources: Mapping[str, Int[Tensor, " run"]]
     ) -> Int[Tensor, " run"]:
