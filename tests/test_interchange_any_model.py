@@ -121,7 +121,7 @@ def test_an_own_module_follows_its_algorithm(noisy):
 
 
 def test_a_complement_is_not_another_role(noisy):
-    """"neither" is the complement of "either": where both are read, OR's unit follows either of
+    """ "neither" is the complement of "either": where both are read, OR's unit follows either of
     them, and that is no reason to doubt it. With no other variable the control is not there, and
     says why.
     """

@@ -404,6 +404,11 @@ def test_missing_folder_and_unwritable_folder(tmp_path, textbook):
     """Neither is a traceback from deep inside: both say what to do."""
     with pytest.raises(XorMiError, match="no model in .*config.json and model.safetensors missing"):
         HookedMLP.from_pretrained(tmp_path / "nowhere")
+    with pytest.raises(XorMiError, match=r"missing; model.save_pretrained\(folder\) writes one"):
+        HookedMLP.from_pretrained(tmp_path / "nowhere")
+    torch.save({}, tmp_path / "mine.pt")
+    with pytest.raises(XorMiError, match="mine.pt' is a file, .* by HookedMLP.from_module"):
+        HookedMLP.from_pretrained(tmp_path / "mine.pt")
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(XorMiError, match="cannot write .*choose a folder you may write to"):
         textbook.save_pretrained(tmp_path / "file" / "inside")

@@ -138,9 +138,14 @@ def test_what_changed_is_said(pytester, held, code, lines):
     held(code)
     result = ran(pytester, failed=1)
     result.stdout.fnmatch_lines(lines)
-    result.stdout.fnmatch_lines(
-        ["*test_one?test_it.circuit.json; pytest --force-regen takes the new circuit over"]
-    )
+    ending = ["*test_one?test_it.circuit.json; pytest --force-regen takes the new circuit over"]
+    if "numbers:" in lines:
+        ending = [
+            "compared up to signature with test_one?test_it.circuit.json",
+            "the circuit is the same, numbers moved: tolerance=None if the network is retrained; "
+            "pytest --force-regen stores the new numbers",
+        ]
+    result.stdout.fnmatch_lines(ending)
     assert stored(pytester) == before
 
 
@@ -174,8 +179,15 @@ def test_force_regen_rewrites_and_still_fails(pytester, held):
     held("zoo.load('nor-and')")
     result = ran(pytester, "--force-regen", failed=1)
     result.stdout.fnmatch_lines(
-        ["*--force-regen set, regenerating file at:*", "*unit 0: OR -> NOR"]
+        [
+            "*--force-regen set, regenerating file at:*",
+            "*unit 0: OR -> NOR",
+            "compared up to signature with test_one?test_it.circuit.json",
+            "stored; read `git diff` and commit",
+        ]
     )
+    # what was asked for is not offered again
+    assert "pytest --force-regen" not in result.stdout.str()
     assert stored(pytester)["signature"] == "~AND & ~NOR"
     ran(pytester, passed=1)
     ran(pytester, "--force-regen", passed=1)
@@ -269,12 +281,33 @@ def test_a_second_check_needs_a_name(pytester, held):
 
 
 @pytest.mark.unchecked
-@pytest.mark.parametrize("how", ["tolerance=-1", "up_to='families'", "tolerance={'margins': 1}"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "tolerance=-1",
+        "up_to='families'",
+        "tolerance={'margins': 1}",
+        "up_to='family', tolerance=1e-3",
+    ],
+)
 def test_arguments_that_say_nothing_write_nothing(pytester, how):
     """A mistaken call is an XorMiError, before there is a baseline."""
     pytester.makepyfile(test_one=ONE.format(f"net(), {how}"))
     ran(pytester, failed=1).stdout.fnmatch_lines(["E*XorMiError: *"])
     assert not (pytester.path / "test_one").exists()
+
+
+@pytest.mark.unchecked
+def test_a_train_result_is_not_taken_for_its_network(pytester):
+    """A test that forgot .model would hold the losses; their table can still be held."""
+    result = "__import__('xor_mi').train('XOR', seed=29)"
+    pytester.makepyfile(test_one=ONE.format(result))
+    ran(pytester, failed=1).stdout.fnmatch_lines(
+        ["E*XorMiError: a TrainResult is not a network: give result.model, or result.frame() *"]
+    )
+    assert not (pytester.path / "test_one").exists()
+    pytester.makepyfile(test_one=ONE.format(f"{result}.frame()"))
+    ran(pytester, failed=1).stdout.fnmatch_lines(["it holds DataFrame, 214 lines*"])
 
 
 def test_without_pytest_regressions_the_fixture_says_what_to_install(monkeypatch):
@@ -716,6 +749,21 @@ def retrained_example(tmp_path_factory):
         patch.setattr(sys, "argv", ["retrain.py", "5"])
         runpy.run_path(str(project / "retrain.py"), run_name="__main__")
     return project / "network"
+
+
+def test_a_seed_that_fails_does_not_replace_the_example_s_network(tmp_path, monkeypatch, capsys):
+    """`python retrain.py 0` says so, exits with 1, and the stored network stays byte for byte."""
+    project = tmp_path / "project"
+    shutil.copytree(EXAMPLE, project, ignore=NOT_STORED)
+    monkeypatch.setattr(sys, "argv", ["retrain.py", "0"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(project / "retrain.py"), run_name="__main__")
+    assert ended.value.code == 1
+    assert not train("XOR", seed=0).solved
+    assert capsys.readouterr().out.startswith("seed 0 did NOT solve XOR: wrong or undecided on ")
+    for name in ("config.json", "model.safetensors"):
+        stored, before = project / "network" / name, EXAMPLE / "network" / name
+        assert stored.read_bytes() == before.read_bytes()
 
 
 @pytest.mark.parametrize("elsewhere", ["", "99.1.0+another"])

@@ -759,6 +759,120 @@ def test_a_changed_gate_is_said_first():
     assert not facts(zoo.load("or-and"), zoo.load("or-nand"), up_to="family")
 
 
+# XOR of steps: an OR and an AND; then with the AND there twice, and with a dead unit
+OR_AND = [([[1, 1], [1, 1]], [-0.5, -1.5]), ([[1, -1]], [-0.5])]
+AND_TWICE = [([[1, 1], [1, 1], [1, 1]], [-0.5, -1.5, -1.5]), ([[1, -0.5, -0.5]], [-0.5])]
+WITH_DEAD = [([[1, 1], [1, 1], [0, 0]], [-0.5, -1.5, -1]), ([[1, -1, 2]], [-0.5])]
+
+
+def of_steps(layers, target="XOR"):
+    """A network of steps, 1 above 0."""
+    return HookedMLP.from_weights(
+        layers, act_fn="heaviside", out_act_fn="identity", decision_threshold=0.0, target=target
+    )
+
+
+def test_a_copy_counts_as_a_unit_and_a_dead_unit_does_not():
+    """Up to signature, unit by unit; the message says that the signature is the same. Up to family
+    neither counts.
+    """
+    plain = of_steps(OR_AND)
+    found = facts(plain, of_steps(AND_TWICE))
+    assert found.facts == (
+        "layers: 2-2-1 -> 2-3-1",
+        "unit 2 is new: AND",
+        "signature: OR & ~AND, as before",
+        "family: OR & ~AND, as before",
+    )
+    assert not facts(plain, of_steps(AND_TWICE), up_to="family")
+    assert not facts(plain, of_steps(WITH_DEAD))
+    assert not facts(plain, of_steps(WITH_DEAD), up_to="family")
+
+
+def test_another_number_of_inputs_is_said_first():
+    """A network of three inputs: its sizes come before all that follows from them."""
+    wide = of_steps([([[1, 1, 0], [1, 1, 0]], [-0.5, -1.5]), ([[1, -1]], [-0.5])], "x0 ^ x1")
+    first, second, *_ = facts(of_steps(OR_AND), wide).facts
+    assert first == "layers: 2-2-1 -> 3-2-1"
+    assert second.startswith(("unit", "target"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_same"),
+    [
+        ("(x0 | x1) & (~x0 | ~x1)", "(~x1 | ~x0) & (x1 | x0)", True),
+        ("x0 ^ x1 ^ x2", "x2 ^ x0 ^ x1", True),
+        ("x0 & (x1 | x2)", "x1 & (x0 | x2)", False),
+        ("(x0 | x1) & ~(x0 & x1)", "(x0 | x1) & (~x0 | ~x1)", False),
+        ("x0, x1", "x1, x0", False),
+        ("x0 & (x1", "(x1 & x0", False),
+    ],
+)
+def test_a_formula_in_another_order_is_not_a_change(textbook_record, old, new, is_same):
+    """Where a unit changed beside it; other brackets, outputs in another order, or a text that is
+    not a formula, are.
+    """
+    before = deepcopy(textbook_record) | {"formula": old}
+    after = deepcopy(textbook_record) | {"formula": new, "signature": "AND"}
+    lines = [line for line in compare_records(before, after).facts if line.startswith("formula")]
+    assert lines == ([] if is_same else [f"formula: {old} -> {new}"])
+
+
+def test_the_record_says_what_ablated_units_were_set_to(tmp_path):
+    """The two sufficient claims differ by it. A baseline without it, as 0.1.0 wrote, is read and is
+    the same; another word is refused.
+    """
+    record = record_of(of_steps(OR_AND))
+    ablated = [(claim["kind"], claim.get("ablation")) for claim in record["evidence"]]
+    assert ablated[-2:] == [("sufficient", "mean"), ("sufficient", "zero")]
+    assert {kind for kind, value in ablated if value is None} == {
+        "substitution",
+        "interchange",
+        "joint",
+    }
+    old = deepcopy(record)
+    for claim in old["evidence"]:
+        claim.pop("ablation", None)
+    file = tmp_path / "old.circuit.json"
+    write_record(old, file)
+    assert not compare_records(read_record(file), record)
+    old["evidence"][-1]["ablation"] = "median"
+    write_record(old, file)
+    with pytest.raises(XorMiError, match=r"evidence\[\d\].ablation.*not one of mean, zero"):
+        read_record(file)
+
+
+def test_a_tolerance_beside_the_family_is_refused(textbook_record):
+    """It would be taken and change nothing."""
+    for tolerance in (1e-3, {"margin": 0.1}):
+        with pytest.raises(XorMiError, match="up_to='family' compares no numbers; leave one"):
+            compare_records(textbook_record, textbook_record, tolerance=tolerance, up_to="family")
+        with pytest.raises(XorMiError, match="up_to='family' compares no numbers"):
+            assert_same_circuit(
+                zoo.load("or-and"), zoo.load("or-and"), tolerance=tolerance, up_to="family"
+            )
+    assert not compare_records(textbook_record, textbook_record, tolerance=None, up_to="family")
+
+
+def test_arguments_in_another_order_are_told_their_order(textbook_record):
+    """What comes first, and how it is written right."""
+    model = handmade.textbook_xor()
+    wrong = [
+        (lambda: assert_same_circuit("x.circuit.json", model), "the network comes first, the stored circuit second"),
+        (lambda: assert_same_circuit(Path("x.json"), model), "the network comes first, the stored circuit second"),
+        (lambda: assert_same_circuit(textbook_record, model), "the network comes first, the stored circuit second"),
+        (lambda: assert_computes("XOR", model), r"assert_computes\(network, 'XOR'\)"),
+        (lambda: assert_acts_as({"OR": 0}, model), "the network comes first, then the gates"),
+        (lambda: assert_acts_as(model, {0: "OR"}), "write {'OR': 0}: the gate, then the unit"),
+        (lambda: assert_acts_as(model, {"h0.1": "AND"}), "write {'AND': 'h0.1'}: the gate, then"),
+        (lambda: compare_records(model, textbook_record), r"old is a HookedMLP, not its record; give record_of\("),
+        (lambda: compare_records(textbook_record, identify_circuit(model)), r"new is a Circuit, not its record; give record_of\("),
+    ]  # fmt: skip
+    for call, says in wrong:
+        with pytest.raises(XorMiError, match=says):
+            call()
+
+
 def test_a_moved_unit_is_said_with_its_former_number():
     """Units are matched by gate: OR moved from 0 to 1, and what is now unit 0 was unit 1."""
     new = handmade.from_gates(["NAND", "OR"])

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from xor_mi.model import HookedMLP
     from xor_mi.testing import (
         CircuitRecord,
-        Differences,
-        FindingDifferences,
         FindingLike,
         FindingRecord,
         Tolerance,
@@ -92,15 +90,15 @@ class CircuitRegression:
                 |baseline| (see `compare_records` and `compare_findings`); or one such per name, as
                 in {"margin": 0.05, "worst_margin": 0.1}, per column where it is not a circuit; or
                 None, for what is compared exactly alone: gates, edges, verdict, decisions, counts.
-            up_to: of a circuit, "signature" lets hidden units be renumbered, rescaled or joined by
-                dead ones; "family" also complemented and the inputs swapped, and compares no
+            up_to: of a circuit, "signature" compares unit by unit after renumbering and rescaling;
+                a dead unit does not count, a copy does. "family" compares the family alone, and no
                 numbers: what another seed may change.
             basename: the baseline's name, where a test checks several.
 
         Raises:
             AssertionError: what changed, units or lines first.
-            XorMiError: a model whose circuit cannot be identified, arguments that say nothing, or a
-                second check without a basename.
+            XorMiError: a model whose circuit cannot be identified, a `TrainResult` in place of its
+                model, arguments that say nothing, or a second check without a basename.
         """
         __tracebackhide__ = True
         from xor_mi.errors import XorMiError
@@ -123,13 +121,13 @@ class CircuitRegression:
             )
         self._checked.add(name)
         node.user_properties.append((USED, str(paths.source)))
-        differences: list[str] = []
+        failures: list[_Failure] = []
 
         def compare(_: Path, baseline: Path) -> None:
-            why = held.against(baseline, source=paths.source, is_named=basename is not None)
-            differences.append(why)
-            if why:
-                raise _Failed(why, pytrace=False)
+            failure = held.against(baseline, source=paths.source, is_named=basename is not None)
+            if failure is not None:
+                failures.append(failure)
+                raise _Failed(f"{failure.says}{failure.next_step}", pytrace=False)
 
         def write(file: Path) -> None:
             from xor_mi.testing import write_record
@@ -145,7 +143,10 @@ class CircuitRegression:
         else:
             return
         # nothing was compared if there was no baseline: then say what the new one holds
-        content = differences or [f"it holds {held.says}"]
+        content = [f"it holds {held.says}"]
+        if failures:
+            # what was to be done is done
+            content = [failures[0].says, "stored; read `git diff` and commit"]
         raise _Failed("\n".join([written, *content]), pytrace=False)
 
     def _folders(self) -> tuple[Any, Any]:
@@ -189,6 +190,13 @@ class CircuitRegression:
         return perform_regression_check, resolve_check_paths
 
 
+class _Failure(NamedTuple):
+    """Why a check failed, and what to do, with the sign that comes between the two."""
+
+    says: str
+    next_step: str = ""
+
+
 def _is_file_name(basename: object) -> bool:
     if not isinstance(basename, str) or basename in ("", ".", ".."):
         return False
@@ -208,7 +216,13 @@ def _held(
     from xor_mi.errors import XorMiError
     from xor_mi.finding import Finding
     from xor_mi.testing import compare_findings, compare_records, record_of, record_of_finding
+    from xor_mi.training import TrainResult
 
+    if isinstance(finding, TrainResult):
+        # its table is the losses, and a test that forgot .model would hold these
+        raise XorMiError(
+            "a TrainResult is not a network: give result.model, or result.frame() for the losses"
+        )
     # each record is compared with itself, which looks at the arguments
     if isinstance(finding, Circuit) or not isinstance(finding, Finding | pd.DataFrame):
         record = record_of(finding, test=test)
@@ -238,8 +252,8 @@ class _HeldCircuit:
     def says(self) -> str:
         return f"{self.record['verdict']}: {self.record['reason']}"
 
-    def against(self, baseline: Path, *, source: Path, is_named: bool) -> str:
-        """Why the circuit is not the baseline's, or ''.
+    def against(self, baseline: Path, *, source: Path, is_named: bool) -> _Failure | None:
+        """Why the circuit is not the baseline's, or None.
 
         Args:
             baseline: the file to read: pytest-regressions gives a copy of the stored one.
@@ -254,11 +268,19 @@ class _HeldCircuit:
         except XorMiError as error:
             return _unreadable(error, baseline, source)
         other = _of_another_test(old, self.record, source, is_named=is_named)
-        if other:
+        if other is not None:
             return other
         differences = compare_records(old, self.record, tolerance=self.tolerance, up_to=self.up_to)
-        compared = f"compared up to {self.up_to} with {_shown(source)}"
-        return _message(differences, compared, takes="the new circuit")
+        if not differences:
+            return None
+        says = f"{differences}\ncompared up to {self.up_to} with {_shown(source)}"
+        if differences.facts:
+            return _Failure(says, "; pytest --force-regen takes the new circuit over")
+        return _Failure(
+            says,
+            "\nthe circuit is the same, numbers moved: tolerance=None if the network is retrained; "
+            "pytest --force-regen stores the new numbers",
+        )
 
 
 @dataclass(frozen=True)
@@ -274,8 +296,8 @@ class _HeldFinding:
     def says(self) -> str:
         return f"{self.record['kind']}, {len(self.record['lines'])} lines: {self.record['says']}"
 
-    def against(self, baseline: Path, *, source: Path, is_named: bool) -> str:
-        """Why the finding is not the baseline's, or ''; see `_HeldCircuit.against`."""
+    def against(self, baseline: Path, *, source: Path, is_named: bool) -> _Failure | None:
+        """Why the finding is not the baseline's, or None; see `_HeldCircuit.against`."""
         from xor_mi.errors import XorMiError
         from xor_mi.testing import compare_findings, read_finding_record
 
@@ -284,18 +306,21 @@ class _HeldFinding:
         except XorMiError as error:
             return _unreadable(error, baseline, source)
         other = _of_another_test(old, self.record, source, is_named=is_named)
-        if other:
+        if other is not None:
             return other
         try:
             differences = compare_findings(old, self.record, tolerance=self.tolerance)
         except XorMiError as error:  # a tolerance for a column that the baseline has not
-            return f"{_shown(source)}: {error}"
-        return _message(differences, f"compared with {_shown(source)}", takes="the new finding")
+            return _Failure(f"{_shown(source)}: {error}")
+        if not differences:
+            return None
+        says = f"{differences}\ncompared with {_shown(source)}"
+        return _Failure(says, "; pytest --force-regen takes the new finding over")
 
 
-def _unreadable(error: Exception, baseline: Path, source: Path) -> str:
+def _unreadable(error: Exception, baseline: Path, source: Path) -> _Failure:
     """Why a baseline cannot be read, in which the stored file is named."""
-    return str(error).replace(str(baseline), str(_shown(source)))
+    return _Failure(str(error).replace(str(baseline), str(_shown(source))))
 
 
 def _of_another_test(
@@ -304,25 +329,18 @@ def _of_another_test(
     source: Path,
     *,
     is_named: bool,
-) -> str:
-    """Whose baseline it is, where that is another test's; or ''."""
+) -> _Failure | None:
+    """Whose baseline it is, where that is another test's; or None."""
     from xor_mi.errors import cut_short
 
     if is_named or old["test"] == new["test"]:
-        return ""
+        return None
     was, now = (cut_short(one["test"], at_most=MAX_TEST_SHOWN) for one in (old, new))
-    return (
-        f"'{_shown(source)}' is the baseline of {was}, not of {now}: two tests whose names come "
-        "out as one file name? Then give check(..., basename='...'). Was the test renamed? Then "
-        "pytest --force-regen"
+    return _Failure(
+        f"'{_shown(source)}' is the baseline of {was}, not of {now}",
+        ": two tests whose names come out as one file name? Then give check(..., basename='...'). "
+        "Was the test renamed? Then pytest --force-regen",
     )
-
-
-def _message(differences: Differences | FindingDifferences, compared: str, *, takes: str) -> str:
-    """The differences, where and how to take them over; '' where there are none."""
-    if not differences:
-        return ""
-    return f"{differences}\n{compared}; pytest --force-regen takes {takes} over"
 
 
 @pytest.fixture

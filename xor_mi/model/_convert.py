@@ -247,11 +247,16 @@ def read_folder(folder: Path, device: str) -> tuple[HookedMLPConfig, dict[str, T
 
 def _read_files(folder: Path) -> tuple[dict[str, object], dict[str, Tensor]]:
     """config.json and model.safetensors as they are, read and not yet checked."""
+    if folder.is_file():
+        raise XorMiError(
+            f"'{folder}' is a file, and a model is a folder, which model.save_pretrained(folder) "
+            "writes; a torch module comes in by HookedMLP.from_module(module)"
+        )
     missing = [name for name in (_CONFIG, _WEIGHTS) if not (folder / name).is_file()]
     if missing:
         raise XorMiError(
             f"no model in '{folder}': {' and '.join(missing)} missing; "
-            "`xor-mi tour --out DIR` writes such a folder"
+            "model.save_pretrained(folder) writes one"
         )
     settings = read_json(
         folder / _CONFIG, called=f"'{folder / _CONFIG}'", next_step="save the model again"

@@ -4,7 +4,7 @@ fail with the evidence.
     circuit, or any finding -> record -> (baseline) -> differences -> message
 
 What is compared is what stays the same when hidden units are renumbered, rescaled by positive
-factors, or joined by dead ones: gates and edges as `Circuit.signature` has them, the verdict, and
+factors, or joined by dead ones: gates and edges unit by unit, copies included, the verdict, and
 numbers that do not depend on a unit's scale. Any other finding, of any model, is compared by its
 table: names, gates, decisions and counts exactly, numbers by a tolerance. The pytest fixture
 `circuit_regression` holds a circuit or another finding against a stored record; the `assert_...`

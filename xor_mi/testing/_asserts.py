@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from xor_mi.circuits import CandidateCircuit, Circuit
-from xor_mi.errors import XorMiError, as_path, cut_short, unknown
+from xor_mi.errors import XorMiError, as_path, cut_short, shown, unknown
 from xor_mi.graph import Unit
 from xor_mi.interventions import patch
 from xor_mi.kinds import (
@@ -73,11 +73,14 @@ def assert_acts_as(
         XorMiError: a gate or unit that does not exist, or nothing asked.
     """
     __tracebackhide__ = True
+    if isinstance(model_or_circuit, Mapping):
+        raise XorMiError("the network comes first, then the gates: assert_acts_as(network, gates)")
     if not isinstance(gates, Mapping) or not gates:
         raise XorMiError(
             f"gates is {gates!r}; give a gate and its unit, such as {{'OR': 0, 'AND': 1}}"
         )
     circuit = circuit_of(model_or_circuit)
+    _require_gates_first(gates, circuit)
     claims: list[tuple[BooleanFunction, Unit]] = []
     for gate, units in gates.items():
         function = BooleanFunction.of(gate, circuit.layer_sizes[0])
@@ -106,6 +109,11 @@ def assert_computes(model: HookedMLP | Circuit, target: Target) -> None:
             that are not finite.
     """
     __tracebackhide__ = True
+    if isinstance(model, str | BooleanFunction):
+        raise XorMiError(
+            f"the network comes first, the function second: assert_computes(network, "
+            f"{shown(str(model))})"
+        )
     network = model.model if isinstance(model, Circuit) else model
     require_plain_mlp(network, "comparing with a function")
     function = BooleanFunction.of(target, network.cfg.d_in)
@@ -132,9 +140,10 @@ def assert_same_circuit(
     up_to: UpTo = "signature",
 ) -> None:
     """Two networks have the same circuit: verdict, gates and edges, and numbers too where a
-    tolerance is given; see `compare_records`.
+    tolerance is given; see `compare_records`, which takes the two the other way round: old, new.
 
     Args:
+        model_or_circuit: what is found now.
         expected: a network, a circuit, or a stored one: what `record_of` gives or `zoo.recorded`,
             the text that `Circuit.to_json` gives, or the path of a file with one of these, such as
             a baseline of `circuit_regression`.
@@ -148,6 +157,11 @@ def assert_same_circuit(
             record that cannot be read.
     """
     __tracebackhide__ = True
+    if isinstance(model_or_circuit, str | Path | Mapping):
+        raise XorMiError(
+            "the network comes first, the stored circuit second: assert_same_circuit(network, "
+            "stored); of two stored ones: compare_records(read_record(old), read_record(new))"
+        )
     old, new = _expected_record(expected), record_of(model_or_circuit)
     differences = compare_records(old, new, tolerance=tolerance, up_to=up_to)
     if differences:
@@ -267,6 +281,15 @@ def _off(name: str, expected: Number, measured: Number, tolerance: Number, unit:
     return (
         f"{name}: expected {expected}, found {measured:.6g}, off by {off:.3g}; allowed {bound:.3g}"
     )
+
+
+def _require_gates_first(gates: Mapping[str, object], circuit: Circuit) -> None:
+    """Refuse a unit where its gate belongs."""
+    names = {unit.place.name for unit in circuit.units}
+    for gate, unit in gates.items():
+        if isinstance(gate, int | Unit) or gate in names:
+            written = f"{{{shown(unit)}: {shown(gate)}}}"
+            raise XorMiError(f"gates is {shown(gates)}; write {written}: the gate, then the unit")
 
 
 def _each(units: AskedUnit | Iterable[AskedUnit]) -> list[AskedUnit]:

@@ -12,7 +12,7 @@ from itertools import takewhile, zip_longest
 from math import isfinite
 from typing import Literal, get_args
 
-from xor_mi.errors import XorMiError, cut_short, unknown
+from xor_mi.errors import XorMiError, cut_short, shown, unknown
 from xor_mi.finding import in_words
 from xor_mi.kinds import Number, UpTo
 from xor_mi.testing._entries import (
@@ -26,6 +26,7 @@ from xor_mi.testing._entries import (
     release_of,
 )
 from xor_mi.testing._format import require_record
+from xor_mi.truth import Tree, formula_trees
 
 Tolerance = Number | Mapping[str, Number] | None
 """How far a number may move: one bound for all, one per name of `NUMBERS`, or None for any."""
@@ -40,6 +41,8 @@ UNIT_NUMBERS: tuple[Literal["margin", "interchange", "rows_changed"], ...] = (
 )
 MAX_TEXT_SHOWN = 500
 """Characters of one formula, signature or reason in a line; a baseline may hold longer ones."""
+LONGEST_ORDERED = 10_000
+"""Characters of a formula whose order is looked at; longer ones differ where their texts do."""
 NUMBERS = (*UNIT_NUMBERS, "worst_margin", "joint_interchange")
 """What a tolerance can be given for."""
 KINDS: tuple[ClaimKind, ...] = get_args(ClaimKind)
@@ -89,17 +92,19 @@ def compare_records(
     """What a circuit's record differs in from a baseline's.
 
     Args:
+        old, new: of the baseline, and of what is found now; `record_of` makes one of a network.
         tolerance: a number changed if |new - old| > tolerance + tolerance * |old|; of a worst
             margin, which is in output units, below 1 if |new - old| > 2 * tolerance * |old|. One
             number for all, or one per name of `NUMBERS`, the rest keeping the default; None
             compares no numbers.
-        up_to: "signature" also lets hidden units be renumbered, rescaled or joined by dead ones;
-            "family" complemented as well, and the inputs swapped, and compares no numbers, since
-            another network's are others.
+        up_to: "signature" compares unit by unit after renumbering and rescaling. A dead unit does
+            not count, and a copy counts as a unit, although `Circuit.signature` leaves it out.
+            "family" compares the family alone: units may also be copied and complemented and the
+            inputs swapped. It compares no numbers, since another network's are others.
 
     Raises:
-        XorMiError: a tolerance that is negative, not finite or of an unknown name, or an unknown
-            up_to.
+        XorMiError: what is not a record, a tolerance that is negative, not finite, of an unknown
+            name or beside up_to="family", or an unknown up_to.
     """
     for name, record in (("old", old), ("new", new)):
         require_record(name, record)
@@ -107,6 +112,11 @@ def compare_records(
     if up_to not in exists:
         raise unknown("up_to", up_to, exists, where="circuits are compared up to")
     bounds = tolerances(tolerance)
+    if up_to == "family" and tolerance is not None and tolerance != DEFAULT_TOLERANCE:
+        raise XorMiError(
+            f"tolerance is {shown(tolerance)}, and up_to='family' compares no numbers; leave one "
+            "of them out"
+        )
     pairs = list(_matched(old, new))
     facts = _facts(old, new, pairs, up_to)
     numbers: list[str] = []
@@ -274,7 +284,14 @@ def _facts(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair], up_to:
         rewritten = old["signature"] != new["signature"] or bool(units and both_identified)
     if rewritten:
         facts = [*units, *facts, *_rewritten(old, new, pairs, family)]
+    if facts and old["layer_sizes"] != new["layer_sizes"]:
+        facts.insert(0, f"layers: {_sizes(old)} -> {_sizes(new)}")
     return facts
+
+
+def _sizes(record: CircuitRecord) -> str:
+    """'2-2-1'."""
+    return "-".join(map(str, record["layer_sizes"]))
 
 
 def _proof_changes(old: CircuitRecord, new: CircuitRecord) -> list[str]:
@@ -342,17 +359,36 @@ def _rewritten(
     if 0 in (old["n_readings"], new["n_readings"]):
         return []
     lines = []
-    if old["formula"] != new["formula"]:
+    if not _same_up_to_order(old["formula"], new["formula"]):
         lines.append(f"formula: {_change(old['formula'], new['formula'])}")
     lines += _edge_changes(old, new, pairs)
     if old["signature"] != new["signature"]:
         lines.append(f"signature: {_change(old['signature'], new['signature'])}")
+    elif not family:
+        lines.append(f"signature: {_said(new['signature'])}, as before")
     families = " / ".join(new["families"])
     if old["families"] != new["families"]:
         lines.append(f"family: {_change(' / '.join(old['families']), families)}")
     elif not family:
         lines.append(f"family: {_said(families)}, as before")
     return lines
+
+
+def _same_up_to_order(old: str | None, new: str | None) -> bool:
+    """Whether two formulas are the same but for the order of what &, | and ^ join."""
+    if old is None or new is None or len(old) > LONGEST_ORDERED or Counter(old) != Counter(new):
+        return old == new
+    try:
+        before, after = formula_trees(old), formula_trees(new)
+    except XorMiError:  # a baseline may be edited by hand
+        return old == new
+    return [*map(_in_order, before)] == [*map(_in_order, after)]
+
+
+def _in_order(tree: Tree) -> str:
+    """A formula as text, the parts of every operator in alphabetical order."""
+    parts = sorted(map(_in_order, tree.parts))
+    return f"{tree.kind} {tree.value} ({', '.join(parts)})"
 
 
 def _edge_changes(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair]) -> list[str]:

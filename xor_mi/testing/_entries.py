@@ -31,7 +31,8 @@ class UnitRecord(TypedDict):
 
 class ClaimRecord(TypedDict):
     """One claim of the evidence. `claim` and `counted` are sentences for a reader; programs ask
-    `kind` and `units`.
+    `kind` and `units`. `ablation` is what ablated units are set to, of the kinds that ablate; an
+    old baseline does not say it.
     """
 
     kind: ClaimKind
@@ -42,6 +43,7 @@ class ClaimRecord(TypedDict):
     n: int
     counted: str
     holds: bool
+    ablation: NotRequired[Literal["mean", "zero"]]
 
 
 class SetsRecord(TypedDict):

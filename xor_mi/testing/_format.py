@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from types import NoneType, UnionType
 from typing import Any, Literal, cast, get_args, get_origin, get_type_hints, is_typeddict
 
+from xor_mi.circuits import Circuit
 from xor_mi.errors import MAX_VALUE_SHOWN, XorMiError, as_path, cut_short, require_kind, shown
 from xor_mi.kinds import PathLike
+from xor_mi.model import HookedMLP
 from xor_mi.reading import read_json
 from xor_mi.saving import write_file
 from xor_mi.testing._checks import nonsense_in
@@ -77,6 +79,9 @@ def record_in(content: object, *, called: str) -> CircuitRecord:
 
 def require_record(name: str, record: object) -> None:
     """Refuse what is not a record of a circuit, as `record_of` gives it."""
+    if isinstance(record, HookedMLP | Circuit):
+        kind = type(record).__name__
+        raise XorMiError(f"{name} is a {kind}, not its record; give record_of({kind.lower()})")
     wrong = _wrong_in(record)
     if wrong:
         raise XorMiError(f"{name} is not a record: {wrong}; give what record_of returns")

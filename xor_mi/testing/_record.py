@@ -207,7 +207,7 @@ def _sets_under(
 
 
 def _claim(claim: Evidence) -> ClaimRecord:
-    return {
+    record: ClaimRecord = {
         "kind": claim.kind,
         "units": [unit.name for unit in claim.units],
         "claim": claim.claim,
@@ -217,6 +217,9 @@ def _claim(claim: Evidence) -> ClaimRecord:
         "counted": claim.counted,
         "holds": claim.holds,
     }
+    if claim.ablation is not None:
+        record["ablation"] = claim.ablation
+    return record
 
 
 def _rounded(number: int | float) -> int | float:
