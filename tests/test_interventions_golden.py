@@ -481,7 +481,7 @@ def test_attribution_mistakes(textbook):
         attribute(textbook, method="gradcam")
     with pytest.raises(XorMiError, match="13 sites need 2\\^13"):
         attribute(HookedMLP(HookedMLPConfig(d_hidden=(13,))), method="shapley")
-    with pytest.raises(XorMiError, match="about a logit itself"):
+    with pytest.raises(XorMiError, match="measures a logit itself"):
         attribute(textbook, method="direct_logit", metrics=lambda o: o[:, 0] ** 2 + 1)
 
 
@@ -492,7 +492,7 @@ def test_attribution_mistakes(textbook):
 )
 def test_every_method_wants_one_number_per_example(textbook, method, metric):
     """One number for all, a column too many, nothing, and a word are refused by each alike."""
-    with pytest.raises(XorMiError, match="one number (each|per example)|about a logit itself"):
+    with pytest.raises(XorMiError, match="one number (each|per example)|measures a logit itself"):
         attribute(textbook, method=method, metrics=metric)
 
 
