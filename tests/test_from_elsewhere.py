@@ -638,7 +638,7 @@ def test_an_example_tells_square_layers_apart():
     ):
         HookedMLP.from_weights(layers, example=example, act_fn="relu")
     for wrong, message in (
-        (5, "example is a pair"),
+        (5, "example is not a pair"),
         ((ROWS, outputs[:2]), r"not numbers of shape \[4, 2\]"),
         ((ROWS, "no"), "not numbers of shape"),
         (([1, 0, 1], outputs), r"this network takes \[batch, 2\]"),

@@ -217,7 +217,7 @@ def test_ablation_by_value_reference_and_resampling(deep):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [({"value": "median"}, "no ablation value 'median'"), ({"subsets": "triples"}, "no subset rule 'triples'"), ({"sites": []}, "no sites given"),
-     ({"value": torch.ones(3)}, "does not fit"), ({"value": "resample", "rows": ["01"]}, "at least two inputs"), ({"rows": ["0a"]}, "not a bit")],
+     ({"value": torch.ones(3)}, "does not fit"), ({"value": "resample", "rows": ["01"]}, "at least two inputs"), ({"rows": ["0a"]}, "is not bits")],
 )  # fmt: skip
 def test_ablation_mistakes(textbook, settings, message):
     """Unknown words, nothing to ablate, values that do not fit."""

@@ -281,7 +281,9 @@ def test_weights_of_many_other_layers_are_said_in_one_short_line(tmp_path):
     with pytest.raises(XorMiError) as error:
         HookedMLP.from_pretrained(tmp_path / "deep")
     message = str(error.value).replace(str(tmp_path), "")
-    assert message == "fc2.weight in '/deep' is [1, 2]; its config says [2, 2]"
+    assert (
+        message == "fc2.weight in '/deep' is [1, 2]; its config says [2, 2]: save the model again"
+    )
 
 
 # a census

@@ -233,7 +233,7 @@ def test_formula_over_unit_names():
     assert BooleanFunction.named("x0>x1").formula_over(["h0.0", "h0.1"]) == "h0.0 & ~h0.1"
     wide = BooleanFunction.from_formula("x1 & x10", n_inputs=11)
     assert wide.formula_over([f"h0.{i}" for i in range(11)]) == "h0.1 & h0.10"
-    with pytest.raises(XorMiError, match="1 names for 2 inputs"):
+    with pytest.raises(XorMiError, match="1 name for 2 inputs; give one name per input"):
         BooleanFunction.named("OR").formula_over(["h0.0"])
 
 

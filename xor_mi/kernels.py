@@ -1,4 +1,4 @@
-"""functions of numbers -> machine code, by numba, where that is installed (the extra `fast`)."""
+"""functions of numbers -> machine code by numba, if that is installed (the extra `fast`)."""
 
 import sys
 from collections.abc import Callable
@@ -26,49 +26,48 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 """Any: numba finds the types."""
 
 _SETTINGS: dict[str, Any] = {
-    "nogil": True,  # threads run beside each other
+    "nogil": True,  # threads run in parallel
     "error_model": "numpy",  # a division by zero is infinite
     "_nrt": False,  # nothing is allocated, so numba need not count who holds which array
-    "no_cfunc_wrapper": True,  # nobody calls them from C
+    "no_cfunc_wrapper": True,  # they are not called from C
 }
 
 
 def numba_is_installed() -> bool:
-    """Without loading it."""
+    """Whether numba is installed; it is not loaded."""
     return find_spec("numba") is not None
 
 
 @cache
 def why_not_numba() -> str:
-    """Why numba cannot be used, as it is said after its name; '' where it can.
+    """Why numba cannot be used, in words that follow its name in a message; '' if it can.
 
-    One that is installed is loaded, since not every one can be: it refuses a NumPy that is newer
-    than itself.
+    An installed numba is loaded to find out: it refuses a NumPy that is newer than itself.
     """
     if not numba_is_installed():
         return "is not installed: pip install 'xor-mi[fast]'"
     try:
         import_module("numba")
-    except Exception as error:  # what it needs may fail in any way
+    except Exception as error:  # the packages that it needs may fail in any way
         said = cut_short(f"{type(error).__name__}: {error}", at_most=200)
         return f"is installed but does not load ({said}): pip install --upgrade numba"
     return ""
 
 
 def compiled(function: Kernel) -> Kernel:
-    """Compiled when it is first called, and kept on disk where there is a folder to keep it in.
+    """Compile a function when it is first called, and keep it on disk if there is a folder for it.
 
-    That is `__pycache__` beside its file, else numba's folder in the user's cache, or the one that
-    the environment variable NUMBA_CACHE_DIR names. It is compiled anew when a file changes that it
-    may have taken functions or numbers from; see `sources_digest`.
+    That folder is `__pycache__` beside its file, else numba's folder in the user's cache, or the
+    one that the environment variable NUMBA_CACHE_DIR names. The function is compiled anew when a
+    file changes that it may use; see `sources_digest`.
     """
     from numba import njit
 
-    # numba looks at the function's own file alone, and keeps what it made under this name
+    # numba checks only the function's own file, and keeps the compiled function under this name
     function.__qualname__ = f"{function.__qualname__}_{sources_digest(Path(getfile(function)))}"
     try:
         return cast(Kernel, njit(cache=True, **_SETTINGS)(function))
-    except RuntimeError:  # no folder that may be written
+    except RuntimeError:  # there is no folder that can be written
         return cast(Kernel, njit(**_SETTINGS)(function))
 
 
@@ -88,9 +87,10 @@ def is_kept(kernel: object) -> bool:
 
 
 def part(function: Kernel) -> Kernel:
-    """The function itself to Python; where compiled functions call it, compiled and kept with them.
+    """The plain function in Python; in compiled functions that call it, compiled and kept with
+    them.
 
-    Quicker to compile than what `compiled` and `inlined` make of the same function.
+    It is quicker to compile than the results of `compiled` and `inlined` for the same function.
     """
     from numba.extending import register_jitable
 
@@ -98,20 +98,20 @@ def part(function: Kernel) -> Kernel:
 
 
 def inlined(function: Kernel) -> Kernel:
-    """Compiled as a part of what calls it."""
+    """Compile a function as a part of the functions that call it."""
     from numba import njit
 
     return cast(Kernel, njit(inline="always", **_SETTINGS)(function))
 
 
 def sources_digest(file: Path) -> str:
-    """Of what the functions of a file may be compiled from: all modules of its folder, the names of
-    what can be chosen, and this module. Other files are not part of any kernel.
+    """A digest of everything that the functions of a file may be compiled from: all modules of its
+    folder, the names of all choices, and this module. No kernel uses other files.
     """
     here = Path(__file__)
     digest = sha256()
     for source in [*sorted(file.parent.glob("*.py")), here, here.with_name("kinds.py")]:
-        if source.is_file():  # it is not where the package lies in an archive
+        if source.is_file():  # there is no such file if the package lies in an archive
             content = source.read_bytes()
             digest.update(f"{source.name} {len(content)} ".encode())
             digest.update(content)

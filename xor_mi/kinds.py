@@ -80,7 +80,7 @@ SomeSite = TypeVar("SomeSite", bound=OneSite)
 """The keys of a mapping by site, with a variable for the same reason."""
 
 Sites = OneSite | Iterable[OneSite | Iterable[OneSite]]
-"""Sites to intervene on one after the other; those of an entry that is itself several, together."""
+"""Sites to intervene on, one after the other; an entry of several sites is written together."""
 
 Pairs = Iterable[tuple[Row, Row]] | tuple[Tensor, Tensor]
 """(clean, corrupted) rows of a HookedMLP; on any model two tensors of inputs, [pair, ...] each."""
@@ -109,8 +109,8 @@ ModelKwargs = Mapping[str, object]
 """Keyword inputs of a model's forward by name, such as an attention mask.
 
 A tensor has one entry per input, [input, ...]; for pairs of inputs it is [pair, ...], the same for
-both sides, or a tuple of two such tensors (of the clean inputs, of the corrupted ones). What is no
-tensor is given to every forward as it is.
+both sides, or a tuple of two such tensors (of the clean inputs, of the corrupted ones). Anything
+that is not a tensor is passed unchanged to every forward.
 """
 
 Features = Mapping[str, Sequence[bool | int | float] | ArrayLike] | pd.DataFrame
@@ -135,7 +135,7 @@ Layers = Iterable[tuple[Numbers, Numbers | None]]
 """Weights and biases layer by layer, [(W, b), ...], W [d_out, d_in]; a bias may be None."""
 
 Layout = Literal["out_in", "in_out"]
-"""How a weight matrix lies: [d_out, d_in] as in PyTorch, or [d_in, d_out] as x @ W has it."""
+"""The layout of a weight matrix: [d_out, d_in] as in PyTorch, or [d_in, d_out] as in x @ W."""
 
 HookName = str | Callable[[str], bool]
 """Which hook points: one by its name, or all whose name a predicate is true of."""
@@ -166,7 +166,7 @@ HiddenActivations = ActivationName | Sequence[ActivationName]
 """The activation of all hidden layers, or one per hidden layer."""
 
 StepAtZero = Literal[0, 1]
-"""What a step does exactly at zero: it is off, as where a network says >, or on, as with >=."""
+"""A step's state exactly at zero: off, as in a network written with >, or on, as with >=."""
 
 Levels = tuple[Number, Number]
 """The numbers that stand for bit 0 and for bit 1."""
@@ -175,7 +175,7 @@ DecisionRuleName = Literal["threshold", "argmax"]
 """How outputs are decided: each by a threshold, or by which of them is the largest."""
 
 OutputKind = Literal["logit", "probability", "output"]
-"""What the outputs of a network are; "output" where they are neither of the others."""
+"""What the outputs of a network are; "output" if they are neither of the others."""
 
 TwoLevelActivation = Literal["heaviside", "sigmoid", "tanh", "sign"]
 """An activation whose units can be at one of two levels, which a compiled netlist needs."""
@@ -184,7 +184,7 @@ LossName = Literal["bce", "mse", "ce"]
 """What training minimises.
 
 Binary cross-entropy of each output's logit, squared error of the outputs, or the cross-entropy of
-several outputs of which one is to win.
+several outputs of which one should win.
 """
 
 OptimizerName = Literal["adam", "adamw", "sgd"]
@@ -226,7 +226,7 @@ class HookedModel(Protocol):
     A HookedMLP, any other `HookedRootModule` after `setup()`, or a `TransformerBridge`.
     """
 
-    # Any below: these signatures are TransformerLens', and differ between its kinds of model.
+    # Any below: these signatures are TransformerLens', and they differ between its kinds of model.
 
     @property
     def hook_dict(self) -> Mapping[str, Any]:

@@ -1,9 +1,9 @@
 """a file of JSON -> what it holds, or one short error at once. No torch.
 
 A file may be cut off, edited by hand, or made to do harm, and every JSON file of this package is
-read here. What JSON leaves to its reader is decided: a number that is infinite or has thousands of
-digits, a name that is given twice and brackets thousands deep are refused, and a file that is no
-file, such as a pipe, is not waited for.
+read here. Cases that JSON leaves to its reader are refused: a number that is infinite or has
+thousands of digits, a name that is given twice, brackets thousands deep. Something that is not a
+file, such as a pipe, is refused too, instead of waiting for it.
 """
 
 import json
@@ -16,21 +16,21 @@ from xor_mi.errors import XorMiError, cut_short, shown
 __all__ = ["LARGEST_JSON", "read_json", "read_json_text"]
 
 LARGEST_JSON = 2**24
-"""Bytes of the largest file that is read, which takes a second or two; this package writes none of
-a tenth of that.
+"""The largest file that is read, in bytes, which takes a second or two; no file that this package
+writes is a tenth as large.
 """
 
 DEEPEST = 20
-"""Lists and objects lie at most so deep in each other; this package writes them less deep."""
+"""The deepest nesting of lists and objects that is read; this package nests them less deeply."""
 
 MOST_DIGITS = 20
-"""Of a whole number: the largest of this package, 2^62, has 19."""
+"""The most digits of a whole number; this package's largest, 2^62, has 19."""
 
 
 def read_json(file: Path, *, called: str, next_step: str) -> object:
     """What a JSON file holds; its numbers are finite.
 
-    A byte order mark, which some editors put in front, is passed over.
+    A byte order mark, which some editors put in front, is skipped.
 
     Args:
         called: the file as messages name it, such as "the baseline 'a.json'".
@@ -50,7 +50,7 @@ def read_json_text(text: str, *, called: str, next_step: str) -> object:
     """What a text of JSON holds, as `read_json` reads it from a file.
 
     Raises:
-        XorMiError: as `read_json` does.
+        XorMiError: as in `read_json`.
     """
     try:
         # no more characters than a file may have bytes
@@ -102,7 +102,7 @@ def _why(error: Exception) -> str:
 
 
 def _require_shallow(content: object) -> None:
-    """Refuse what is deeper than `DEEPEST`; level by level, so that no depth is too much for it."""
+    """Refuse nesting deeper than `DEEPEST`, level by level, so that any depth can be checked."""
     level = [content]
     for _ in range(DEEPEST):
         inner: list[object] = []
@@ -132,7 +132,7 @@ def _finite(word: str) -> float:
 
 def _not_too_long(word: str) -> int:
     n_digits = len(word.lstrip("-"))
-    # before int(): of thousands of digits it makes a number slowly, or an error of Python's own
+    # before int(), which is slow for thousands of digits, or raises an error of Python's own
     if n_digits > MOST_DIGITS:
         raise ValueError(f"a number in it has {n_digits:,} digits")
     return int(word)

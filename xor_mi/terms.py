@@ -50,11 +50,11 @@ class Contributions(Finding):
     Attributes:
         rows: the inputs by name, "01" of bits.
         layer_sizes: (d_in, *d_hidden, d_out).
-        sources: per linear layer, the units it reads. Those of the readout end with the inputs
-            where they are connected to it.
+        sources: per linear layer, the units that it reads. Those of the readout end with the inputs
+            if these are connected to it.
         terms: per linear layer, [row, d_out, source].
         biases, pre: per linear layer, [d_out] and [row, d_out]; terms.sum(-1) + bias = pre.
-        scales: per linear layer, the size of what its sums are made of.
+        scales: per linear layer, the size of the numbers that its sums are made of.
     """
 
     rows: tuple[str, ...]
@@ -140,7 +140,7 @@ def _contributions(
 
 @dataclass(frozen=True, eq=False)
 class DifferenceExplanation(Finding):
-    """Why the values on b are not those on a.
+    """Why the values on input b differ from those on input a.
 
     Attributes:
         a, b: the inputs by name, "01" of bits.
@@ -208,7 +208,7 @@ def explain_difference(model: HookedMLP, a: Row, b: Row) -> DifferenceExplanatio
     activation function; the output's change is a sum over units.
 
     Raises:
-        XorMiError: as `contributions`.
+        XorMiError: as in `contributions`.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> print(explain_difference(textbook_xor(), "01", "11"))
@@ -232,7 +232,7 @@ def explain_difference(model: HookedMLP, a: Row, b: Row) -> DifferenceExplanatio
         pre_change = layer.pre[1] - layer.pre[0]
         post_change = layer.post[1] - layer.post[0]
         term_change = terms[number][1] - terms[number][0]  # [d_out, d_in]
-        # nothing but rounding: the bias is the same on both inputs
+        # only rounding is left over: the bias is the same on both inputs
         unexplained = (term_change.sum(-1) - pre_change).abs().max().item()
         leftover = max(leftover, unexplained)
         for j, target in enumerate(units_of_layer[number + 1]):

@@ -57,7 +57,10 @@ def require_hooked_alike(
     require_hooked(given, "a control by an untrained model")
     missing = [name for name in shapes if name not in given.hook_dict]
     if missing:
-        raise XorMiError(f"the model of untrained= has no hook '{missing[0]}', which is written")
+        raise XorMiError(
+            f"the model of untrained= has no hook '{missing[0]}', which is written; give one with "
+            "the same hooks"
+        )
     found = shapes_at(given, examples, tuple(Site(name) for name in shapes))
     for name, shape in shapes.items():
         if found[name] != shape:

@@ -95,7 +95,9 @@ class HighLevelModel:
                     f"'{name}' is an input and a variable; give one of them another name"
                 )
         if len(set(names)) < len(names):
-            raise XorMiError(f"of the inputs {shown(tuple(names))} two have the same name")
+            raise XorMiError(
+                f"of the inputs {shown(tuple(names))} two have the same name; name each once"
+            )
         # a frozen value has no list in it
         object.__setattr__(self, "inputs", tuple(names))
 
@@ -148,7 +150,7 @@ class HighLevelModel:
         if self.inputs and n_inputs != len(self.inputs):
             raise XorMiError(
                 f"the algorithm has {len(self.inputs)} inputs, {', '.join(self.inputs)}, "
-                f"and not {n_inputs}"
+                f"and not {n_inputs}; give as many"
             )
         functions = [
             BooleanFunction.from_formula(self._numbered(name, formula), n_inputs=n_inputs)
@@ -158,7 +160,7 @@ class HighLevelModel:
             if number >= n_inputs:
                 raise XorMiError(
                     f"the output uses x{number}, which is not one of {n_inputs} inputs, counted "
-                    "from 0"
+                    "from 0; use one of these"
                 )
         return torch.tensor([function.bits for function in functions])
 

@@ -78,7 +78,7 @@ class PatchEffect(Finding):
         recovered_fraction: (patched - corrupted) / (clean - corrupted), or None, and then
             why_no_fraction says why.
         decision_patched, flips: the decision after the patch, and whether the patch changed it;
-            None where nothing is decided.
+            None if nothing is decided.
     """
 
     clean_input: str

@@ -148,7 +148,9 @@ def read_alignment(
             raise unknown("variable", name, names, where="the algorithm has")
     aligned = {name: _placed(model, alignment[name]) for name in names if name in alignment}
     if not aligned:
-        raise XorMiError("align at least one variable with the sites that carry it")
+        raise XorMiError(
+            "no variable is aligned; align at least one variable with the sites that carry it"
+        )
     require_own_names([sites_of(places) for places in aligned.values()])
     return aligned
 

@@ -35,6 +35,7 @@ MODEL_FILES = {_CONFIG: MODEL_MARK, _WEIGHTS: MODEL_MARK}
 """What a saved model consists of: a file's name -> its mark (see `saving.mark_of`)."""
 
 
+_SAVE_AGAIN = "save the model again"
 _LAYOUTS: dict[str, str] = {"out_in": "[d_out, d_in]", "in_out": "[d_in, d_out]"}
 
 
@@ -127,7 +128,7 @@ def split_direct(
     """Layers whose readout has direct columns last -> the layers without them, and these columns.
 
     Args:
-        d_in: how many they are: the network's inputs, or 0 where there are none.
+        d_in: how many they are: the network's inputs, or 0 if there are none.
     """
     if d_in == 0 or not layers:
         return layers, None
@@ -155,7 +156,7 @@ def _turned(
 
 
 def _wrong_shape(pairs: list[tuple[Tensor, Tensor | None]], layout: str) -> str:
-    """The first shape that does not fit, as a message; "" where all do."""
+    """The first shape that does not fit, as a message; "" if all do."""
     for number, (weight, bias) in enumerate(pairs, start=1):
         is_fitting = bias is None or bias.shape == weight.shape[:1]
         if weight.ndim != 2 or not is_fitting or 0 in weight.shape:
@@ -180,7 +181,7 @@ def _weight_pair(layer: Any, number: int) -> tuple[Tensor, Tensor | None]:
         w.shape[0]  # a single number has no shape
     except (TypeError, ValueError, RuntimeError, IndexError):
         raise XorMiError(
-            f"fc{number} is not a pair (weight [d_out, d_in], bias [d_out] or None)"
+            f"fc{number} is not a pair; give (weight [d_out, d_in], bias [d_out] or None)"
         ) from None
     for given in (w, b):
         require_plain_numbers(given, f"fc{number}")
@@ -236,12 +237,19 @@ def read_folder(folder: Path, device: str) -> tuple[HookedMLPConfig, dict[str, T
     for name in (*expected, *shapes):
         there, asked = shapes.get(name, "not there"), expected.get(name, "no such weights")
         if there != asked:
-            raise XorMiError(f"{cut_short(name)} in '{folder}' is {there}; its config says {asked}")
+            raise XorMiError(
+                f"{cut_short(name)} in '{folder}' is {there}; its config says {asked}: "
+                f"{_SAVE_AGAIN}"
+            )
     for name, value in tensors.items():
         if value.dtype != cfg.dtype:
-            raise XorMiError(f"{name} in '{folder}' is {value.dtype}; its config says {cfg.dtype}")
+            raise XorMiError(
+                f"{name} in '{folder}' is {value.dtype}; its config says {cfg.dtype}: {_SAVE_AGAIN}"
+            )
         if not torch.isfinite(value).all():
-            raise XorMiError(f"{name} in '{folder}' is not made of finite floating-point numbers")
+            raise XorMiError(
+                f"{name} in '{folder}' is not made of finite floating-point numbers; {_SAVE_AGAIN}"
+            )
     return cfg, tensors
 
 
@@ -258,15 +266,13 @@ def _read_files(folder: Path) -> tuple[dict[str, object], dict[str, Tensor]]:
             f"no model in '{folder}': {' and '.join(missing)} missing; "
             "model.save_pretrained(folder) writes one"
         )
-    settings = read_json(
-        folder / _CONFIG, called=f"'{folder / _CONFIG}'", next_step="save the model again"
-    )
+    settings = read_json(folder / _CONFIG, called=f"'{folder / _CONFIG}'", next_step=_SAVE_AGAIN)
     try:
         tensors = load_file(folder / _WEIGHTS)
     except (OSError, ValueError, SafetensorError) as error:
         raise XorMiError(
             f"the weights in '{folder}' cannot be read: {cut_short(str(error), at_most=120)}; "
-            "save the model again"
+            f"{_SAVE_AGAIN}"
         ) from None
     if not isinstance(settings, dict) or settings.pop("format", None) != _FORMAT:
         raise XorMiError(

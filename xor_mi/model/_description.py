@@ -47,7 +47,7 @@ class Activation:
 
     @property
     def at_zero(self) -> float | None:
-        """What a step gives at exactly zero; None where it is not a step, or nobody said."""
+        """What a step gives at exactly zero; None if it is not a step, or nobody said."""
         given = self.parameters.get("at_zero") if self.name in STEPS else None
         return float(given) if isinstance(given, (int, float)) else None
 

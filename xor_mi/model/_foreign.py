@@ -129,7 +129,9 @@ def _read_estimator(estimator: Any) -> Foreign:
             "give an MLPClassifier or MLPRegressor, or a fitted pipeline that ends in one"
         )
     if len(weights) != len(biases):
-        raise XorMiError(f"{len(weights)} coefs_ and {len(biases)} intercepts_ do not pair up")
+        raise XorMiError(
+            f"{len(weights)} coefs_ and {len(biases)} intercepts_ do not pair up; fit it again"
+        )
     for name in ("activation", "out_activation_"):
         if not hasattr(estimator, name):
             raise XorMiError(f"{type(estimator).__name__} has no '{name}'; was it fitted?")
@@ -386,6 +388,6 @@ def _tensor(values: Any, where: str) -> Tensor:
     try:
         tensor = values if isinstance(values, Tensor) else torch.as_tensor(np.array(values))
     except (TypeError, ValueError):
-        raise XorMiError(f"{where} is not an array of numbers") from None
+        raise XorMiError(f"{where} is not an array of numbers; give one") from None
     require_plain_numbers(tensor, where)
     return tensor if tensor.is_floating_point() else tensor.float()

@@ -331,7 +331,7 @@ class Layers:
         return value.form.pick(units.flatten()), other.form.pick(others.long())
 
     def activation_between(self, value: Value, other: Value, where: str) -> str:
-        """The activation by which `other` is made of `value`; "" where it is not."""
+        """The activation by which `other` is made of `value`; "" if it is not."""
         forms = self._side_by_side(value, other, where)
         if forms is None:
             return ""
@@ -345,7 +345,7 @@ class Layers:
         return group.activation.name if group is not None and is_of_it else ""
 
     def factor_between(self, value: Value, other: Value, where: str) -> float | None:
-        """The number that `other` is `value` times; None where it is not."""
+        """The number that `other` is `value` times; None if it is not."""
         forms = self._side_by_side(value, other, where)
         if forms is None or forms[0].parts.keys() != forms[1].parts.keys():
             return None

@@ -25,7 +25,7 @@ class NamedInputs(NamedTuple):
     Attributes:
         names: "01" of bits, "(0.1, 0.9)" of other numbers.
         values: the numbers, [input, d_in].
-        bits: the inputs as tuples of bits; None where one of them is at neither level.
+        bits: the inputs as tuples of bits; None if one of them is at neither level.
     """
 
     names: tuple[str, ...]
@@ -122,7 +122,7 @@ def _as_numbers(model: HookedMLP, rows: list[Any], refusal: XorMiError) -> Named
 
 
 def bits_of_input(model: HookedMLP, row: Tensor) -> tuple[int, ...] | None:
-    """Numbers at the network's two levels as bits; None where one is at neither."""
+    """Numbers at the network's two levels as bits; None if one is at neither."""
     try:
         return as_row(model.bits_of(row), model.cfg.d_in)
     except XorMiError:

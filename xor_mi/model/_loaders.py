@@ -179,14 +179,15 @@ def require_example(
         XorMiError: naming the other layout if that one gives them.
     """
     if not isinstance(example, (tuple, list)) or len(example) != 2:
-        raise XorMiError("example is a pair (inputs [row, d_in], outputs [row, d_out])")
+        raise XorMiError("example is not a pair; give (inputs [row, d_in], outputs [row, d_out])")
     inputs, outputs = example
     made = _outputs(model, inputs)
     try:
         wanted = read_numbers(outputs).double().reshape(made.shape)
     except (TypeError, ValueError, RuntimeError):
         raise XorMiError(
-            f"the example's outputs are not numbers of shape {list(made.shape)}"
+            f"the example's outputs are not numbers of shape {list(made.shape)}; give one row of "
+            "outputs for each of its inputs"
         ) from None
     if _is_near(made, wanted):
         return

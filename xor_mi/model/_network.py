@@ -143,7 +143,7 @@ class HookedMLP(HookedRootModule):
     fc1: nn.Linear
     fc2: nn.Linear
     direct: nn.Linear | None
-    """The direct connections, weight [d_out, d_in] and no bias; None where there are none."""
+    """The direct connections, weight [d_out, d_in] and no bias; None if there are none."""
 
     def __init__(self, cfg: HookedMLPConfig | None = None) -> None:
         super().__init__()

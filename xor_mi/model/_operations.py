@@ -531,7 +531,7 @@ class Operations:
 
 
 def _one_number(number: Any) -> float | None:
-    """The number that every entry of a tensor is; None where they differ or it is not known."""
+    """The number that every entry of a tensor is; None if they differ or it is not known."""
     if isinstance(number, (Value, Exponential)):
         return None
     entries = double(number).flatten()

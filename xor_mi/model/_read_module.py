@@ -201,7 +201,9 @@ def _dtype_of(net: nn.Module) -> torch.dtype:
             f"the module's weights are {listed}; give one of one dtype, such as module.double()"
         )
     if any(tensor.is_meta for tensor in tensors):
-        raise XorMiError("the module's weights are on the meta device, which holds no values")
+        raise XorMiError(
+            "the module's weights are on the meta device, which holds no values; load them first"
+        )
     return dtypes.pop()
 
 

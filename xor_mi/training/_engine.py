@@ -77,7 +77,7 @@ def _say_it() -> None:
 
 
 def _not_its_work(cfg: HookedMLPConfig, device: torch.device) -> str:
-    """Why numba cannot train these; '' where it can."""
+    """Why numba cannot train these; '' if it can."""
     if device.type != "cpu":
         return f"trains on the CPU, not on '{device}'"
     if cfg.dtype != torch.float32:

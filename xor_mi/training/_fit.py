@@ -297,7 +297,7 @@ def _noise(
 
 
 def _sample(seeds: Tensor, *, step: int, task: Task, config: TrainConfig) -> Sample | None:
-    """Each network's own rows and units at this step; None where it learns from all of them."""
+    """Each network's own rows and units at this step; None if it learns from all of them."""
     n_rows = len(task.rows)
     n_drawn = n_rows if config.batch_size is None else config.batch_size
     rows = None

@@ -163,7 +163,8 @@ def read_formula(
     width = max(n_used, 1) if n_inputs is None else n_inputs
     if n_used > width:
         raise XorMiError(
-            f"{shown(formula)} uses x{n_used - 1}, but the function has {width} inputs"
+            f"{shown(formula)} uses x{n_used - 1}, but the function has {width} inputs; use none "
+            f"above x{width - 1}, or give more inputs"
         )
     truth_rows(width)  # refuses a width without a truth table
     return width, tuple(tree.bits(width) for tree in trees)

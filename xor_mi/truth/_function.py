@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from xor_mi.errors import XorMiError, require_kind, shown, unknown, whole_number
+from xor_mi.finding import count_text
 from xor_mi.truth._formulas import MAX_CHARACTERS, n_inputs_named, read_formula
 from xor_mi.truth._gates import (
     FAMILIES,
@@ -97,7 +98,10 @@ class BooleanFunction:
         values = [function(*row) for row in truth_rows(n_inputs)]
         outputs = [value if isinstance(value, (tuple, list)) else (value,) for value in values]
         if len({len(bits) for bits in outputs}) != 1:
-            raise XorMiError("the function returns a different number of outputs on different rows")
+            raise XorMiError(
+                "the function returns a different number of outputs on different rows; return as "
+                "many on every row"
+            )
         # [row, output] -> one table [row] per output
         return cls(n_inputs, tuple(zip(*outputs, strict=True)))
 
@@ -230,7 +234,10 @@ class BooleanFunction:
         for name in names:
             require_kind("a name", name, str, give="one name per input, such as ['a', 'b']")
         if len(names) != self.n_inputs:
-            raise XorMiError(f"{len(names)} names for {self.n_inputs} inputs")
+            raise XorMiError(
+                f"{count_text(len(names), 'name')} for {count_text(self.n_inputs, 'input')}; "
+                "give one name per input"
+            )
         n_rows = len(self.rows())
         numbers = [whole_number("a row that never occurs", row, below=n_rows) for row in never]
         formulas = ", ".join(
