@@ -54,6 +54,26 @@ def test_the_interchange_matrix_is_the_circuits(textbook):
         plots.interchange_matrix(identify_circuit(textbook, with_evidence=False))
 
 
+def test_the_title_of_an_interchange_matrix_leaves_complements_out():
+    """An OR beside a NOR plays its role on every pair: that is not another's. Alone with its
+    complement a unit has no other role to play.
+    """
+    steps = {"act_fn": "heaviside", "out_act_fn": "identity", "decision_threshold": 0.0}
+    three = HookedMLP.from_weights(
+        [([[1, 1], [-1, -1], [-1, -1]], [-0.5, 0.5, 1.5]), ([[1, -1, 2]], [-2])],
+        target="XOR",
+        **steps,
+    )
+    figure = plots.interchange_matrix(identify_circuit(three))
+    assert figure.data[0].text[0][1] == "16 of 16"
+    title = figure.layout.title.text.replace("<br>", " ")
+    assert title.endswith("and another's on at most 6"), title
+    two = HookedMLP.from_weights(
+        [([[1, 1], [-1, -1]], [-1.5, 1.5]), ([[1, -1]], [0.0])], target="AND", **steps
+    )
+    assert "another" not in plots.interchange_matrix(identify_circuit(two)).layout.title.text
+
+
 def test_the_plane_has_the_exact_boundary_regions_and_path(textbook):
     """By hand: the boundary runs along x0 + x1 = 0.5 and 1.5, the kinks lie on 0 and 1; the surface
     is the network's own output.

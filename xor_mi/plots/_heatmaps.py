@@ -533,7 +533,7 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
         columns=roles,
         rows=units,
         unit="pairs as predicted",
-        title=_roles_played(table, n),
+        title=_roles_played(table, n, _other_roles(circuit)),
         hovers=hovers,
         column_width=ROLE_WIDTH,
         row_title="unit taken",
@@ -552,7 +552,16 @@ def interchange_matrix(circuit: Circuit) -> go.Figure:
     return figure.update_traces(zmin=0, zmax=n, colorscale=RISING, colorbar=ticks)
 
 
-def _roles_played(table: pd.DataFrame, n: int) -> str:
+def _other_roles(circuit: Circuit) -> np.ndarray:
+    """[unit, role]: whether the role is of another bit; a copy's or a complement's is not."""
+    places = [unit.place for unit in circuit.units]
+    first = circuit.primary
+    if first is None:
+        return np.zeros((len(places), len(places)), dtype=bool)
+    return np.array([[first.tells_apart(unit, role) for role in places] for unit in places])
+
+
+def _roles_played(table: pd.DataFrame, n: int, is_another: np.ndarray) -> str:
     """On how many pairs the units play their own role, and at most another's."""
     counts = table.to_numpy(int)
     own = np.diag(counts)
@@ -566,9 +575,9 @@ def _roles_played(table: pd.DataFrame, n: int) -> str:
         found = f"{listed(said)} of {n} pairs"
     else:
         found = f"Each of {len(own)} units plays its role on {own.min()} of {n} pairs or more"
-    if len(own) == 1:
+    others = counts[is_another]
+    if not len(others):
         return found
-    others = counts[~np.eye(len(own), dtype=bool)]
     return f"{found} (base, source), and another's on at most {others.max()}"
 
 

@@ -81,7 +81,8 @@ def require_record(name: str, record: object) -> None:
     """Refuse what is not a record of a circuit, as `record_of` gives it."""
     if isinstance(record, HookedMLP | Circuit):
         kind = type(record).__name__
-        raise XorMiError(f"{name} is a {kind}, not its record; give record_of({kind.lower()})")
+        what = "circuit" if isinstance(record, Circuit) else "network"
+        raise XorMiError(f"{name} is a {kind}, not its record; give record_of({what})")
     wrong = _wrong_in(record)
     if wrong:
         raise XorMiError(f"{name} is not a record: {wrong}; give what record_of returns")
