@@ -459,6 +459,27 @@ def test_the_package_lists_its_names_and_every_room():
         _ = xor_mi.nothing_here
 
 
+def test_a_name_that_lives_elsewhere_is_answered_with_its_home():
+    """Every public name of every room that `xor_mi` does not have itself, by rooms that are really
+    imported; a slip of the hand; a name of nothing; tools are answered as by any module.
+    """
+    import xor_mi
+
+    for room in ROOMS:
+        for name in exported(room) - set(dir(xor_mi)):
+            with pytest.raises(AttributeError) as refusal:
+                getattr(xor_mi, name)
+            assert re.search(rf"\bxor_mi\.{room}\.{name}\b", str(refusal.value))
+    for wrong, right in (("pach", "patch"), ("ablate", "ablation_sweep"), ("Circut", "Circuit")):
+        with pytest.raises(AttributeError, match=f"{wrong}'; did you mean xor_mi.{right}\\?"):
+            getattr(xor_mi, wrong)
+    with pytest.raises(AttributeError, match=r"no 'qqqqqq'; dir\(xor_mi\) lists what it has"):
+        getattr(xor_mi, "qqqqqq")  # noqa: B009 (a type checker would refuse it)
+    assert not hasattr(xor_mi, "__wrapped__")
+    code = "import xor_mi; print(hasattr(xor_mi, 'playground'), end=' '); import sys"
+    assert run(f"{code}; {LOADED}") == "False []"
+
+
 def test_help_names_everything_that_is_there():
     """`help(xor_mi)` begins with every name and, in the order of the pipeline, every room."""
     import xor_mi

@@ -469,3 +469,20 @@ def test_published_networks_without_their_conventions(name):
         ("decision_rule", "argmax" if network.threshold is None else "threshold"),
     }
     assert found.works or {(one.kind, one.value) for one in found.answers} & conventions
+
+
+@pytest.mark.parametrize(
+    ("n_inputs", "target", "said"),
+    [
+        (2, "AND", "compute AND:"),
+        (3, "XOR", "compute XOR of x0, x1, x2:"),
+        (3, "x0 & x1", "compute x0 & x1:"),
+        (5, "AND", "compute AND of x0 to x4:"),
+    ],
+)
+def test_a_gate_of_many_inputs_is_named_with_them(n_inputs, target, said):
+    """XOR of three inputs is their parity, and not the XOR of the first two."""
+    ones = HookedMLP.from_weights([([[1.0] * n_inputs], [0.0]), ([[0.0]], [1.0])])
+    function = BooleanFunction.of(target, n_inputs)
+    assert function.bits.count(0) > 0  # the network decides 1 everywhere, so it is wrong
+    assert f"it does not {said}" in str(diagnose(ones, function))

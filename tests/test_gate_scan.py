@@ -197,7 +197,9 @@ def test_copies_are_no_evidence(textbook):
     assert str(scans[1]) == (
         "0 of 2 units separate a gate of a, b at p <= 0.01 on 4 different inputs (20 given; no "
         "p-value can be below 1). Any gate at any p: 100.00% of units; with the features dealt out "
-        "anew 100.00% (95 % of all 24 ways: 100.00% to 100.00%)."
+        "anew 100.00% (95 % of all 24 ways: 100.00% to 100.00%). These are too few inputs for a "
+        "p-value that small; find_gates tells by interchange which units act as a gate, and so "
+        "does identify_circuit for a HookedMLP."
     )
 
 
@@ -212,6 +214,7 @@ def test_the_smallest_p_value_that_there_can_be():
         assert scan.frame()["p_value"].tolist() == pytest.approx([smallest])
         assert scan.scores()["p_balanced"].tolist() == pytest.approx([smallest])
         assert scan.is_every_permutation == (n == 8)
+        assert ("too few inputs" in str(scan)) == (smallest > 0.01)
 
 
 def test_equal_cuts_are_resolved_alike_at_every_scale():

@@ -226,6 +226,20 @@ def test_rows_of_a_network_with_other_levels_are_called_by_their_bits(textbook):
     assert swept.pairs == (("01", "11"),)
 
 
+def test_a_patch_that_flips_nothing_says_the_decision(textbook):
+    """It stays 1, 0 or open; a patch that flips says so, and the fraction of one is a number."""
+    # the textbook network has the hidden values (0, 0), (1, 0), (2, 1) and the outputs 0, 1, 0
+    assert str(patch(textbook, "01", "11", "h0.1")).endswith("; the decision flips")
+    assert str(patch(textbook, "01", "10", "h0.0")).endswith("; the decision stays 1")
+    assert str(patch(textbook, "11", "00", "h0.0")).endswith("; the decision flips")
+    assert str(patch(textbook, "00", "00", "h0.0")).endswith("; the decision stays 0")
+    undecided = HookedMLP.from_weights(textbook.float64_layers(), decision_threshold=0)
+    assert str(patch(undecided, "11", "00", "h0.1")).endswith("-2.00; the decision flips")
+    assert str(patch(undecided, "00", "00", "h0.1")).endswith("; the decision stays open")
+    for pair in (("01", "11"), ("00", "11")):
+        assert patch(textbook, *pair, "h0.1").frame()["recovered_fraction"].dtype == float
+
+
 def test_all_pairs():
     """n(n-1) ordered pairs of distinct rows, no pair twice."""
     assert len(all_pairs(2)) == len(set(all_pairs(2))) == 12

@@ -183,6 +183,10 @@ def test_what_is_not_a_row_of_bits_is_refused(row, message):
     [
         (lambda: BooleanFunction.named("XORR"), "no gate 'XORR'.*did you mean 'XOR'"),
         (lambda: BooleanFunction.of("bananas"), "no gate 'bananas'"),
+        (
+            lambda: BooleanFunction.of("majority", 3),
+            r"no gate 'majority'.*; or write a formula, such as 'x0 & x1 \| x0 & x2 \| x1 & x2'$",
+        ),
         (lambda: BooleanFunction.of(7), "7 is not a target"),
         (
             lambda: BooleanFunction.of(BooleanFunction.named("XOR", 3), 2),

@@ -82,6 +82,18 @@ def test_compare_or_and_network_agrees_only_at_the_output(textbook):
     ]
 
 
+@pytest.mark.unchecked
+def test_two_networks_in_place_of_two_inputs_are_refused(textbook):
+    """The message says what compares networks; with one input it says that two are needed."""
+    for networks in ((textbook,), (textbook, "00")):
+        with pytest.raises(XorMiError, match=r"two inputs of one network, not two .*_same_circuit"):
+            compare(textbook, *networks)
+    with pytest.raises(
+        XorMiError, match=r"compare\(model, a, b\) takes two inputs .* not one input"
+    ):
+        compare(textbook, "00")
+
+
 def test_compare_one_sided_network_is_alike_inside():
     """{x0>x1, x1>x0}: the rows of fc1 cancel, so [0,0] and [1,1] look alike at every hidden value,
     as the old notebook saw.
@@ -213,7 +225,7 @@ def test_why_01_to_11_turns_the_textbook_network_off(textbook):
 )
 def test_inputs_that_are_no_bits_are_refused(textbook, call):
     """Values and widths are checked before anything runs."""
-    with pytest.raises(XorMiError, match=r"not a bit|has 3 bits|NaN|one number"):
+    with pytest.raises(XorMiError, match=r"not a bit|not bits|has 3 bits|NaN|one number"):
         call(textbook)
 
 

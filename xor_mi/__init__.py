@@ -46,9 +46,69 @@ The rooms (modules and sub-packages), in the order in which data flows through t
 Nothing heavy is imported until it is used: `import xor_mi` loads neither torch nor TransformerLens.
 """
 
+from functools import lru_cache as _lru_cache
+
 import lazy_loader as _lazy
 
 # the only place: the build, the plan of a census and every record read it here
 __version__ = "0.2.0"
 
-__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+_attribute, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    """A name of the stub, imported when it is first asked for.
+
+    Raises:
+        AttributeError: a name that is not here; where it lives, or the nearest one.
+    """
+    try:
+        return _attribute(name)
+    except AttributeError as error:
+        # names of Python's own are asked for by tools, which want no advice
+        advice = "" if name.startswith("_") else _where_to_look(name)
+        if not advice or error.name not in (None, name):
+            raise
+        raise AttributeError(f"module 'xor_mi' has no {name!r}; {advice}", name=name) from None
+
+
+def _where_to_look(name: str) -> str:
+    """The rooms that have a name, or the nearest name of `xor_mi` itself; nothing is imported."""
+    from difflib import get_close_matches
+
+    homes = [f"xor_mi.{room}.{name}" for room, names in _names_of_rooms() if name in names]
+    if homes:
+        return f"did you mean {' or '.join(homes)}?"
+    # the names of this module first, however close one is that lives elsewhere
+    nearest = get_close_matches(name, __all__, n=1, cutoff=0.5)
+    if nearest:
+        return f"did you mean xor_mi.{nearest[0]}?"
+    homes_of = {one: room for room, names in _names_of_rooms() for one in sorted(names)}
+    nearest = get_close_matches(name, homes_of, n=1, cutoff=0.6)
+    if nearest:
+        return f"did you mean xor_mi.{homes_of[nearest[0]]}.{nearest[0]}?"
+    return "dir(xor_mi) lists what it has"
+
+
+@_lru_cache(maxsize=1)
+def _names_of_rooms() -> list[tuple[str, set[str]]]:
+    """Each room with its public names, read from its source."""
+    import ast
+    from pathlib import Path
+
+    here = Path(__file__).parent
+    rooms: list[tuple[str, set[str]]] = []
+    for path in sorted([*here.glob("*/__init__.py"), *here.glob("[a-z]*.py")]):
+        room = path.parent.name if path.name == "__init__.py" else path.stem
+        if room not in __all__:
+            continue
+        names: set[str] = set()
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List(elts=listed)):
+                    names |= {str(one.value) for one in listed if isinstance(one, ast.Constant)}
+                case ast.ImportFrom(names=imported):
+                    # "from ... import name as name" hands a name on
+                    names |= {one.name for one in imported if one.asname == one.name}
+        rooms.append((room, names))
+    return rooms

@@ -6,12 +6,17 @@ Its message is one line for a person: what was asked, what exists, what to do.
 
 import errno
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from math import log10
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
+from sysconfig import get_path
+from traceback import format_exception
+from types import TracebackType
+from typing import Any
 
 __all__ = [
     "SEEDS_BELOW",
@@ -60,6 +65,27 @@ class XorMiError(ValueError):
     def __init__(self, message: str = "") -> None:
         super().__init__(_printable(message))
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and Jupyter show: the frames of the person's own code, and the message.
+
+        IPython asks an exception for this method. A plain Python traceback has all frames.
+        """
+        of_person, n_left_out = _frames_of_person(self.__traceback__)
+        left_out = "1 frame is" if n_left_out == 1 else f"{n_left_out} frames are"
+        said = f"({left_out} left out: xor_mi and the libraries that it calls)"
+        # the message alone: what it was raised from lies inside xor_mi
+        alone = type(self).__new__(type(self), *self.args)
+        alone.__dict__.update(self.__dict__)
+        alone.args = self.args
+        shell = _running_shell()
+        if shell is None:
+            lines = format_exception(type(alone), alone, of_person)
+        else:
+            lines = shell.InteractiveTB.structured_traceback(
+                type(alone), alone, of_person, tb_offset=0
+            )
+        return [*lines, said] if n_left_out else list(lines)
+
 
 class XorMiWarning(UserWarning):
     """A caller may have meant something else; the function goes on and gives its answer."""
@@ -67,6 +93,50 @@ class XorMiWarning(UserWarning):
 
 class TooManyReadings(XorMiError):
     """There are more ways to read a network's units as bits than are tried or listed."""
+
+
+def _frames_of_person(traceback: TracebackType | None) -> tuple[TracebackType | None, int]:
+    """The frames of a person's own code, and how many frames below it are left out.
+
+    Left out are those of xor_mi, and below its first one all that are not the person's. The frames
+    of IPython, which runs a cell, are neither shown nor counted.
+    """
+    frames: list[TracebackType] = []
+    while traceback is not None:
+        if frames or _package_of(traceback) != "IPython":
+            frames.append(traceback)
+        traceback = traceback.tb_next
+    inside = [number for number, frame in enumerate(frames) if _package_of(frame) == "xor_mi"]
+    first = inside[0] if inside else len(frames)
+    # a decorator of torch's around a function of xor_mi is not what the person called
+    while inside and first > 0 and _package_of(frames[first - 1]) == "torch":
+        first -= 1
+    kept = frames[:first] + [frame for frame in frames[first:] if _is_of_person(frame)]
+    chained: TracebackType | None = None
+    for frame in reversed(kept):
+        chained = TracebackType(chained, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    return chained, len(frames) - len(kept)
+
+
+def _package_of(frame: TracebackType) -> str:
+    """The package whose code a frame runs; "__main__" of a script or a cell."""
+    return str(frame.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _is_of_person(frame: TracebackType) -> bool:
+    """Whether a frame runs a script, a cell or a module of the person's, no installed one."""
+    package, file = _package_of(frame), frame.tb_frame.f_code.co_filename
+    if package in ("__main__", "xor_mi"):
+        return package == "__main__"
+    # "<string>" and its like are code that a library has made
+    is_made = file.startswith(("<", get_path("stdlib"), get_path("platstdlib")))
+    return not is_made and "site-packages" not in file and "dist-packages" not in file
+
+
+def _running_shell() -> Any:  # IPython, which may be not installed, has the type
+    """The IPython that runs this process, if one does."""
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get_ipython() if callable(get_ipython) else None
 
 
 def shown(value: object) -> str:

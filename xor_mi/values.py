@@ -13,7 +13,7 @@ from numbers import Real
 import pandas as pd
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from xor_mi.errors import XorMiError, require_kind, unknown
 from xor_mi.finding import Finding
@@ -329,25 +329,36 @@ def _bits(decision: Sequence[int]) -> str:
     return ", ".join("undecided" if bit == UNDECIDED else str(bit) for bit in decision)
 
 
-def compare(model: HookedMLP, a: Row, b: Row, *, tolerance: float = 1e-6) -> Comparison:
+def compare(
+    model: HookedMLP, a: Row, b: Row | None = None, *, tolerance: float = 1e-6
+) -> Comparison:
     """Two inputs side by side at every hook point.
 
     It shows where they differ inside, and whether their decisions are the same.
 
     Args:
         a, b: rows of bits, or of other numbers that the network is run on, such as [0.1, 0.9].
+            Both are needed.
         tolerance: values closer than this part of the largest one at their hook point count as the
             same.
 
     Raises:
-        XorMiError: inputs that are neither bits nor numbers, or not of the network's width; the
-            same input twice; train mode; weights that are not finite.
+        XorMiError: another network in place of an input; inputs that are neither bits nor numbers,
+            or not of the network's width; the same input twice; train mode; weights that are not
+            finite.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> comparison = compare(textbook_xor(), [0, 0], [1, 1])
     >>> comparison.same_decision, comparison.differing
     (True, ['h0.0 pre', 'h0.1 pre', 'h0.0 post', 'h0.1 post'])
     """
+    if isinstance(a, nn.Module) or b is None:
+        given = "one input" if b is None else "another network"
+        given = "two networks" if isinstance(a, nn.Module) else given
+        raise XorMiError(
+            f"compare(model, a, b) takes two inputs of one network, not {given}; "
+            "xor_mi.testing.assert_same_circuit(a, b) compares two networks"
+        )
     require_hooked_mlp(model, "comparing two inputs")
     require_kind("tolerance", tolerance, Real, give="a number, such as 1e-6")
     values = activations(model, [a, b])

@@ -189,7 +189,7 @@ class Diagnosis(Finding):
 
     def __str__(self) -> str:
         return _wording.diagnosis(
-            target=name_of(self.target),
+            target=_name_with_inputs(self.target),
             problems=self.problems,
             n_outputs=self._n_outputs,
             computes=None if self.computes is None else name_of(self.computes),
@@ -287,6 +287,15 @@ def name_of(function: BooleanFunction) -> str:
     if function.n_inputs <= MAX_NAMED:
         return function.name
     return ", ".join(map(_name_of_wide, function.outputs))
+
+
+def _name_with_inputs(function: BooleanFunction) -> str:
+    """The name; a gate of three inputs or more with them: XOR is then the parity of them all."""
+    name, n = name_of(function), function.n_inputs
+    if n <= 2 or not name.isalpha() or name in ("TRUE", "FALSE"):
+        return name
+    inputs = ", ".join([f"x{k}" for k in range(n)]) if n <= MAX_NAMED else f"x0 to x{n - 1}"
+    return f"{name} of {inputs}"
 
 
 def _name_of_wide(function: BooleanFunction) -> str:

@@ -170,7 +170,16 @@ class GateScan(Finding):
             f"no p-value can be below {self.smallest_p:.3g}). "
             f"Any gate at any p: {any_gate / self.n_units:.2%} of units; with the features dealt "
             f"out anew {self.control_rate:.2%} (95 % of {tried} ways: {low:.2%} to {high:.2%})."
-            f"{left_out}"
+            f"{left_out}{self._too_few()}"
+        )
+
+    def _too_few(self) -> str:
+        """What to do if no cut can have a p-value small enough to be listed."""
+        if self.smallest_p <= LARGEST_P:
+            return ""
+        return (
+            " These are too few inputs for a p-value that small; find_gates tells by interchange "
+            "which units act as a gate, and so does identify_circuit for a HookedMLP."
         )
 
 

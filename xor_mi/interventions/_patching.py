@@ -43,7 +43,7 @@ from xor_mi.kinds import (
     Row,
     Sites,
 )
-from xor_mi.model import HookedMLP, warn
+from xor_mi.model import UNDECIDED, HookedMLP, warn
 from xor_mi.model._layer_sites import axes_of_hook
 from xor_mi.values import own_score_scale
 
@@ -98,7 +98,12 @@ class PatchEffect(Finding):
 
     def __str__(self) -> str:
         base = self.corrupted if self.direction == "denoising" else self.clean
-        flips = "" if not self.flips else "; the decision flips"
+        flips = ""
+        if self.flips:
+            flips = "; the decision flips"
+        elif self.decision_patched is not None:
+            is_open = self.decision_patched == UNDECIDED
+            flips = f"; the decision stays {'open' if is_open else self.decision_patched}"
         return (
             f"{self.site} patched, {self.direction}, {self.pair}: {in_words(self.metric)} "
             f"{number_text(base)} -> {number_text(self.patched)}{flips}"
@@ -106,7 +111,8 @@ class PatchEffect(Finding):
 
     def frame(self) -> pd.DataFrame:
         """The one line that `PatchSweep.frame` has for this patch."""
-        return pd.DataFrame([_first_columns(self)])
+        # a fraction that is missing is NaN, as in a column of many
+        return pd.DataFrame([_first_columns(self)]).astype({"recovered_fraction": "float64"})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -326,7 +326,8 @@ def _read_output(text: str, n_inputs: int) -> BooleanFunction:
             f"{shown(text)} looks like a truth table, and a text is read as a gate or a formula; "
             f"give BooleanFunction({width}, {shown(text)})"
         )
-    raise unknown("gate", text, GATES, where="the 16 gates are")
+    refusal = unknown("gate", text, GATES, where="the 16 gates are")
+    raise XorMiError(f"{refusal}; or write a formula, such as 'x0 & x1 | x0 & x2 | x1 & x2'")
 
 
 def _may_be_a_bit(value: object) -> bool:
