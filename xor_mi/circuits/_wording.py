@@ -57,7 +57,8 @@ def claim(facts: Facts) -> str:
                 else f"{units} is necessary"
             )
         case "sufficient":
-            others = f" (and {facts.n_other_sets} other minimal sets)" if facts.n_other_sets else ""
+            n_others = facts.n_other_sets
+            others = f" (and {_counted(n_others, 'other minimal set')})" if n_others else ""
             return f"{units} {'are' if _several(facts) else 'is'} sufficient{others}"
         case "control":
             return f"{control_words(facts.control_runs)} are not named"
