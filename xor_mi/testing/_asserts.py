@@ -31,7 +31,7 @@ from xor_mi.kinds import (
     UpTo,
 )
 from xor_mi.metrics import UNDECIDED
-from xor_mi.model import HookedMLP, require_plain_mlp
+from xor_mi.model import HookedMLP, how_to_bring, require_plain_mlp
 from xor_mi.reading import read_json, read_json_text
 from xor_mi.saving import CIRCUIT_MARK
 from xor_mi.testing._compare import (
@@ -109,7 +109,8 @@ def assert_computes(model: HookedMLP | Circuit, target: Target) -> None:
             that are not finite.
     """
     __tracebackhide__ = True
-    if isinstance(model, str | BooleanFunction):
+    # a text alone may be the name of a saved network, which is answered below with how to load it
+    if isinstance(model, str | BooleanFunction) and not isinstance(target, str | BooleanFunction):
         raise XorMiError(
             f"the network comes first, the function second: assert_computes(network, "
             f"{shown(str(model))})"
@@ -158,10 +159,13 @@ def assert_same_circuit(
     """
     __tracebackhide__ = True
     if isinstance(model_or_circuit, str | Path | Mapping):
-        raise XorMiError(
+        said = (
             "the network comes first, the stored circuit second: assert_same_circuit(network, "
             "stored); of two stored ones: compare_records(read_record(old), read_record(new))"
         )
+        if not isinstance(model_or_circuit, Mapping):
+            said += f"; of a saved network: {how_to_bring(model_or_circuit).removeprefix('give ')}"
+        raise XorMiError(said)
     old, new = _expected_record(expected), record_of(model_or_circuit)
     differences = compare_records(old, new, tolerance=tolerance, up_to=up_to)
     if differences:
