@@ -24,9 +24,9 @@ EVERY = 10
 SLOWEST = "the slowest of every tenth class of 4 inputs, least numbers and sets, s"
 PARTS = {
     "threshold": "least threshold units, by exhaustion",
-    "threshold_direct": "the same beside direct connections",
+    "threshold_direct": "the same with direct connections",
     "relu": "least ReLU units, by the solver",
-    "relu_direct": "the same beside direct connections",
+    "relu_direct": "the same with direct connections",
     "sets": "sets of gates at that width",
     "training": f"{N_NETWORKS:,} networks at two widths",
 }

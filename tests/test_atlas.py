@@ -68,7 +68,7 @@ def built_up(request):
 
 
 def test_every_least_number_is_that_of_building_up(built_up):
-    """All classes, four kinds of networks; what two units beside direct connections compute is not
+    """All classes, four kinds of networks; what two units with direct connections compute is not
     built up, so that of these the least number is known up to 2.
     """
     lines, closure = built_up

@@ -85,7 +85,8 @@ def test_textbook_evidence(textbook):
         "h0.1 acts as AND": (16, 6, 16),
         "h0.0 is necessary": (1, 0, 4),
         "h0.1 is necessary": (3, 0, 4),
-        "h0.0 + h0.1 are sufficient": (4, 3, 4),
+        "h0.0 + h0.1 are sufficient under mean ablation": (4, 3, 4),
+        "h0.0 + h0.1 are sufficient under zero ablation": (4, 3, 4),
     }
     assert (
         str(claims["h0.0 acts as OR"])
@@ -165,7 +166,8 @@ def test_a_complement_is_not_the_control_of_its_gate(layers, act_fn, gates, toge
     assert [unit.gate for unit in circuit.units] == gates
     if act_fn == "heaviside":  # the OR or the NOR, with the NAND
         by_mean, _ = [one.claim for one in circuit.evidence if one.kind == "sufficient"]
-        assert by_mean == "h0.0 + h0.2 are sufficient (and 1 other minimal set)"
+        words = "h0.0 + h0.2 are sufficient under mean ablation (so is 1 other minimal set)"
+        assert by_mean == words
     claims = [one for one in circuit.evidence if one.kind == "interchange"]
     assert agreed(0, 1) > agreed(0, 2)
     assert agreed(1, 0) > agreed(1, 2)

@@ -80,7 +80,7 @@ def test_a_changed_circuit_is_another():
         (lambda text: "", "it is empty"),
         (lambda text: "[1]", "the text of a circuit is not an object"),
         (lambda text: "{}", "its 'format' is None"),
-        (lambda text: text.replace("Circuit/5", "Circuit/4"), "is of format 4, which does not hold its network; identify it again"),
+        (lambda text: text.replace("Circuit/5", "Circuit/4"), "is of format 4, which does not hold its network; identify the network again"),
         (lambda text: text.replace("Circuit/5", "Circuit/6"), "this xor-mi reads 5: install a later"),
         (lambda text: text.replace("xor_mi.Circuit", "spice.Circuit"), "its 'format' is 'spice.Circuit/5'"),
         (lambda text: text.replace('"fields": {', '"felds": {'), "'fields' is not an object"),
@@ -143,5 +143,5 @@ def test_what_was_not_written_is_said(monkeypatch):
     monkeypatch.setattr(_circuit, "MAX_IN_JSON", 0)
     content = identify_circuit(zoo.load("or-and")).to_dict()
     assert (content["verdict"], content["fields"]) == ("identified", None)
-    with pytest.raises(XorMiError, match="which are not all written; identify its network again"):
+    with pytest.raises(XorMiError, match="cannot be read back; identify the network again"):
         Circuit.from_dict(content)

@@ -406,7 +406,7 @@ def test_bad_requests_are_refused(textbook, deep):
         identify_circuit(deep, BooleanFunction.named("XOR", 3))
     with pytest.raises(XorMiError, match="more than max_readings=3 faithful joint readings"):
         identify_circuit(HookedMLP(HookedMLPConfig(seed=1, act_fn="tanh")), max_readings=3)
-    with pytest.raises(XorMiError, match="layer 0 has [0-9]+ joint readings; at most"):
+    with pytest.raises(XorMiError, match="layer 0 has [0-9,]+ joint readings; at most"):
         identify_circuit(HookedMLP(HookedMLPConfig(3, (12,), seed=1, act_fn="tanh")))
     with torch.no_grad():
         textbook.fc1.bias[0] = float("inf")
@@ -523,14 +523,14 @@ def test_more_joint_interchanges_than_are_run_are_counted():
     circuit = identify_circuit(HookedMLP.from_weights([counts, readout], act_fn="heaviside"))
     assert circuit.proof_level == "joint"
     assert circuit.circuits[0].joint == ((32**6, 32**6, None),)
-    assert f"{32**6} of {32**6} joint interchanges come out" in circuit.reason
+    assert f"{32**6:,} of {32**6:,} joint interchanges come out" in circuit.reason
     same = ([[2 * (i == j) for j in range(6)] for i in range(6)], [-1] * 6)
     circuit = identify_circuit(HookedMLP.from_weights([counts, same, readout], act_fn="heaviside"))
     sampled, exact = circuit.circuits[0].joint
     assert (sampled.n, sampled.n_all, sampled.exhaustive) == (65536, 32**6, False)
     assert (exact.n, exact.exhaustive) == (32**6, True)
-    sentence = f"65536 of 65536 in layer 0 (a seeded sample of {32**6}) and {32**6} of {32**6} in"
-    assert sentence in circuit.reason
+    sampled_words = f"65,536 of 65,536 in layer 0 (a seeded sample of {32**6:,})"
+    assert f"{sampled_words} and {32**6:,} of {32**6:,} in" in circuit.reason
     assert not circuit.circuits[0].exhaustive
 
 

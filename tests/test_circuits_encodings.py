@@ -542,7 +542,7 @@ def test_bipolar_inputs_are_read_as_their_author_meant_them():
     circuit = identify_circuit(HookedMLP.from_weights(layers, input_levels=(-1, 1), **settings))
     assert circuit.verdict == "identified"
     assert [unit.gate for unit in circuit.units] == ["AND", "OR"]
-    assert "given -1 for bit 0 and 1 for bit 1" in circuit.explain()
+    assert "whose inputs are -1 for bit 0 and 1 for bit 1" in circuit.explain()
     assert identify_circuit(HookedMLP.from_weights(layers, **settings)).verdict == "not_computing"
 
 
@@ -591,9 +591,9 @@ def test_units_on_their_step_are_said():
     assert [unit.gate for unit in on.units] == ["OR", "NAND"]
     assert off.reason.endswith(
         ". h0.0 is exactly on its step on 01, 10, h0.1 is exactly on its step on 01, 10; "
-        "a network written with >= decides otherwise: step_at_zero=1"
+        "a network written with >= decides differently: step_at_zero=1"
     )
-    assert on.reason.endswith("a network written with > decides otherwise: step_at_zero=0")
+    assert on.reason.endswith("a network written with > decides differently: step_at_zero=0")
     assert [(unit.name, rows) for unit, rows in on.on_step.units] == [
         ("h0.0", ("01", "10")),
         ("h0.1", ("01", "10")),

@@ -341,7 +341,7 @@ def test_gates_of_live_units_alone_make_the_set():
     ("asked", "message"),
     [
         ({"require": "joined"}, "no level of proof 'joined'"),
-        ({"min_margin": 1.5}, "min_margin is 1.5; give a part of a unit's range, from 0 to 1"),
+        ({"min_margin": 1.5}, "min_margin is 1.5; give a fraction of a unit's range, from 0 to 1"),
     ],
 )
 def test_what_cannot_be_required_is_refused(asked, message):

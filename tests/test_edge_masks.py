@@ -255,7 +255,7 @@ def test_masks_that_make_no_sense(trained, monkeypatch):
     for wrong in (64, [-1], [0.5], [[1]], "all"):
         with pytest.raises(XorMiError, match="whole numbers from 0 to 63"):
             masks.kept(wrong)
-    with pytest.raises(XorMiError, match="the network is"):
+    with pytest.raises(XorMiError, match="this network is"):
         masks.mask_of(find_subcircuits(trained)[0])
     with pytest.raises(XorMiError, match="kept sources"):
         masks.subcircuit(0b010000)  # an output that reads a unit without inputs
@@ -303,7 +303,7 @@ def test_the_picture_has_the_masks_of_every_size():
     assert list(every.y) == [comb(6, n) for n in range(7)]
     assert list(perfect.y) == [0] * 6 + [1]
     assert figure.layout.title.text.replace("<br>", " ") == (
-        "1 of 64 sets of edges decide every row right; the smallest keep 6"
+        "1 of 64 sets of edges decides every row right; the smallest keep 6"
     )
     assert figure.layout.xaxis.title.text == "edges kept"
     assert "log" in figure.layout.yaxis.title.text

@@ -142,9 +142,9 @@ def test_the_textbook_network(textbook):
     assert found.sufficient_sets == ((Site(*first), Site(*second)),)
     text = str(found)
     assert text.startswith("h0.0 acts as OR (5 of 12 interchanges change the decision); h0.1 acts")
-    assert "Exhaustive: every ordered pair of all 4 inputs." in text
+    assert "Exhaustive: every ordered pair of all 4 inputs was run." in text
     assert "The model decides XOR (x0 ^ x1)." in text
-    assert "No p-value" in text
+    assert "With these inputs no p-value can be below" in text
 
 
 @pytest.mark.parametrize(("act_fn", "hidden"), [SHAPES[1], SHAPES[5]])
@@ -343,11 +343,11 @@ def test_noisy_inputs_have_p_values_and_pairs_are_sampled():
     assert frame["n_flips"].tolist() == [600, 0]
     assert frame["control_accuracy"][0] < 0.8
     assert frame["control_accuracy"][1] == 1
-    assert "not corrected for the 3 that were read" in str(found)
+    assert "not corrected for the 3 units that were read" in str(found)
     few = find_gates(model, inputs, features, "hook_units", n_pairs=100, seed=3, **settings)
     assert (few.n_runs, few.is_every_pair) == (100, False)
     assert verdicts(few) == verdicts(found)
-    assert "Sampled: 100 of 1,560 ordered pairs, seed 3." in str(few)
+    assert "Sampled: 100 of 1,560 ordered pairs were run, seed 3." in str(few)
     again = find_gates(model, inputs, features, "hook_units", n_pairs=100, seed=3, **settings)
     pd.testing.assert_frame_equal(few.frame(), again.frame())
 
@@ -467,7 +467,7 @@ def test_a_unit_that_is_used_otherwise_acts_partly():
 
 
 def test_decisions_that_are_no_function_of_the_features_are_counted():
-    """A decision by the noise: how many inputs are decided unlike most of their combination."""
+    """A decision by the noise: how many inputs are not decided like most of their combination."""
     model = Own([either, nothing], lambda units: units[:, 0] - 0.5 + 2 * (units[:, 1] > 0.6))
     inputs, features = noisy()
     found = find_gates(
@@ -476,7 +476,7 @@ def test_decisions_that_are_no_function_of_the_features_are_counted():
     n_unlike = int(((inputs[:, 2] > 0.6) & (inputs[:, :2].sum(1) == 0)).sum())
     assert n_unlike == found.decided.n_unlike > 0
     assert found.decided.gate == "OR"
-    assert f"{n_unlike} of 40 inputs are decided unlike most" in str(found)
+    assert f"{n_unlike} of 40 inputs are not decided like most" in str(found)
 
 
 def test_combinations_without_a_majority_are_open():
@@ -484,8 +484,8 @@ def test_combinations_without_a_majority_are_open():
     model = HookedMLP.from_weights([([[1.0, 0], [0, 1]], [0.0, 0]), ([[1.0, 0]], [-0.5])])
     found = find_gates(model, features={"b": [0, 1, 0, 1]}, progress=False)
     assert found.decided == ModelDecisions(gate="--", formula="--", table="--", n_unlike=2)
-    assert "2 of 4 inputs are decided unlike most of their combination. " in str(found)
-    assert "By most, the model decides neither 0 nor 1 on 0, 1 (b)." in str(found)
+    assert "2 of 4 inputs are not decided like most of their combination. " in str(found)
+    assert "By most inputs, the model decides neither 0 nor 1 on 0, 1 (b)." in str(found)
     on_it = HookedMLP.from_weights([([[1.0, 0], [0, 1]], [0.0, 0]), ([[0.0, 0]], [0.0])])
     nowhere = find_gates(on_it, progress=False)
     assert (nowhere.decided.table, nowhere.decided.n_unlike) == ("----", 0), "undecided everywhere"
@@ -617,7 +617,7 @@ def test_too_many_candidates_for_sets_are_said():
     found = find_gates(model, inputs, bits, sites, decide=metrics.by_threshold(0.5), progress=False)
     assert found.necessary_sets == found.sufficient_sets == ()
     assert found.sets_note.startswith("the subsets of 14 candidates on 4 inputs are too many")
-    assert "No necessary or sufficient sets: the subsets of 14" in str(found)
+    assert "No necessary or sufficient sets are given: the subsets of 14" in str(found)
     assert found.frame()[["in_necessary_sets", "in_sufficient_sets"]].isna().all(axis=None)
 
 

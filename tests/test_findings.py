@@ -1,5 +1,6 @@
 """Every finding has a table, a picture and a notebook cell, or says why not."""
 
+import dataclasses
 import functools
 import importlib
 import json
@@ -30,6 +31,7 @@ from xor_mi.exam import (
 )
 from xor_mi.finding import Finding
 from xor_mi.gate_scan import find_gates, scan_gates
+from xor_mi.graph import Unit
 from xor_mi.handmade import edit, textbook_xor
 from xor_mi.interventions import (
     HighLevelModel,
@@ -43,6 +45,7 @@ from xor_mi.interventions import (
 )
 from xor_mi.least_units import gate_sets, least_hidden_units
 from xor_mi.margins import conditions, move_weight, slack_to_flip
+from xor_mi.model import HookedMLP
 from xor_mi.population import stuck_in, trajectory
 from xor_mi.search import (
     PartialCount,
@@ -276,7 +279,7 @@ def test_sentences_of_findings_about_inputs():
     lines = geometry.boundary(model, bounds=(0, 1))
     assert str(lines) == "the decision by y0 changes along 2 straight segments, 1.41 long in all"
     nowhere = geometry.boundary(model, bounds=(2, 3))
-    assert str(nowhere) == "the decision by y0 changes nowhere in this rectangle"
+    assert str(nowhere) == "the decision by y0 does not change anywhere in this rectangle"
     walk = geometry.path(model, "00", "11")
     assert str(walk) == (
         "from (0, 0) to (1, 1) 2 decisions change: 0 -> 1 at 0.25, 1 -> 0 at 0.75; "
@@ -295,6 +298,106 @@ def test_sentences_of_findings_about_inputs():
     assert str(interchange(model, {"h0.0": "11"}, "01")) == "01 with h0.0 from 11: decided 1"
     assert str(patch(model, "01", "11", "h0.1")) == (
         "h0.1 patched, denoising, 01 -> 11: output 0.00 -> 2.00; the decision flips"
+    )
+
+
+# arrays, and places that are told with the difference that they belong to
+WITHOUT_WORDS = {"CutLayer", "LookedAt", "TellingInput", "TellingInterchange"}
+
+
+@pytest.mark.parametrize(
+    "room", ["circuits", "search", "margins", "geometry", "least_units", "gate_scan"]
+)
+def test_every_part_of_a_finding_is_printed_in_words(room):
+    """No public frozen value of these rooms prints the code that makes it."""
+    plain: set[str] = set()
+    for name, value in vars(importlib.import_module(f"xor_mi.{room}")).items():
+        is_one = isinstance(value, type) and (
+            dataclasses.is_dataclass(value) or issubclass(value, tuple)
+        )
+        if is_one and not name.startswith("_") and value.__str__ is object.__str__:
+            plain.add(name)
+    assert plain <= WITHOUT_WORDS
+
+
+def test_what_parts_of_findings_say():
+    """The textbook network on paper: h0.0 is OR with 0, 1, 1, 2 and h0.1 is AND with 0, 0, 0, 1,
+    so h0.0 is cut in the middle of 0 to 1; y0 is h0.0 - 2 h0.1 against 0.5.
+    """
+    model = textbook_xor()
+    circuit = identify_circuit(model)
+    acting, opposite = circuit.units_acting_as("OR")[0], circuit.units_acting_as("NOR")[0]
+    found = find_gates(model, progress=False)
+    report = identifiability_report(model, progress=False)
+    walk = geometry.path(model, "00", "11")
+    said = [
+        (circuit.units[0], "h0.0 OR, margin 0.50"),
+        (acting, "h0.0 acts as OR"),
+        (opposite, "h0.0 acts as OR, the complement of the gate asked for"),
+        (circuit.netlist[-1], "y0 = h0.0 & ~h0.1"),
+        (circuit.primary, "h0.0 = x0 | x1; h0.1 = x0 & x1; y0 = h0.0 & ~h0.1"),
+        (circuit.primary.readings[0][0], "OR: 1 above 0.50, margin 0.50"),
+        # 2 units x 4 bases x 4 sources
+        (circuit.circuits[0].single, "32 of 32 as predicted"),
+        (
+            circuit.proof.ablations[0],
+            "every set of units set to the mean: 3 of 3 sets change a decision",
+        ),
+        (circuits.summarize(circuit), "identified: 1 circuit, {AND, OR}, proof level joint"),
+        (
+            report.subcircuits[0],
+            "a minimal perfect subcircuit of 2 units and 6 edges; 2 "
+            "interpretations; nothing that was tried rules it out",
+        ),
+        (report.convention, "the default convention"),
+        (next(iter(conditions(model))), "row 00, y0: c < 0.5 holds, with slack 0.50"),
+        (
+            slack_to_flip(model, "fc2.bias[0]").smallest,
+            "fc2.bias[0] = 0.00 may move down by 0.50 until rows 01, 10 flip and up by 0.50 until rows 00, 11 flip",
+        ),
+        (walk.kinks[0], "h0.1 bends at t = 0.50"),
+        (walk.changes[0], "y0 changes 0 -> 1 at t = 0.25"),
+        (geometry.regions(model)[1], "a region of area 1.50 around (0.25, 0.25), with h0.0 on"),
+        (least_hidden_units("XOR").widths[0], "0 impossible: it is not constant"),
+        (found.found[0], "h0.0, OR: acts (5 of 12 interchanges change the decision)"),
+        (found.decided, "the model decides XOR"),
+        (found.scan.unit_gates[0], "h0.0 separates OR, margin 0.50, p = 1; another cut is as wide"),
+    ]
+    for part, words in said:
+        assert str(part) == words
+        # what is printed for programs stays the fields
+        assert repr(part).startswith(f"{type(part).__name__}(")
+
+
+def test_what_stops_a_circuit_is_a_sentence():
+    """A count of two inputs by tanh has three levels, so two levels fail; a margin that nobody has;
+    steps whose sum is zero; and an interchange that a circuit does not predict.
+    """
+    hidden = [[4.0, 4.0, 0.0], [0.0, 0.0, 8.0]], [-4.0, -4.0]
+    majority = HookedMLP.from_weights([hidden, ([[2.0, 1.0]], [0.0])], act_fn="tanh")
+    obstacle = identify_circuit(majority).obstacle
+    assert str(obstacle) == (
+        "no two levels per unit of layer 0 keep every decision (the closest fails on 110); h0.0 "
+        "alone, at best read as x0 & x1, flips 001"
+    )
+    assert str(obstacle.units[0]) == "h0.0, at best read as x0 & x1, fails on 001"
+    assert repr(obstacle).startswith("Obstacle(kind='levels', layer=0, ")
+    # OR of 0, 1, 1, 2: both gaps are half the range
+    wide = identify_circuit(textbook_xor(), min_margin=0.9).obstacle
+    assert str(wide) == (
+        "every circuit has a margin that is too small: in the first, h0.0 is read as OR by a "
+        "threshold in a gap of 0.5 of its range; min_margin=0.5 keeps it"
+    )
+    assert str(wide.units[0]) == "h0.0, read as OR, has a margin of 0.5"
+    steps = [([[1, 1], [1, 1]], [-1, -2]), ([[1, -1]], [-0.5])]
+    on_step = identify_circuit(HookedMLP.from_weights(steps, act_fn="heaviside"), "XOR").on_step
+    assert str(on_step) == (
+        "h0.0 is exactly on its step on 01, 10, h0.1 is exactly on its step on 11; a network "
+        "written with >= decides differently: step_at_zero=1"
+    )
+    against = circuits.Contradiction("single", 0, ((Unit(0, 1),),), "01", ("11",), (1,), (-1,))
+    assert str(against) == (
+        "with h0.1 from 11 in the run on 01, the circuit predicts 1, but the network decides nothing"
     )
 
 
@@ -413,7 +516,7 @@ def test_lists_of_findings_are_tables_in_a_notebook_and_lists_otherwise():
     both += [found.scan.unit_gates, diagnose(textbook_xor(), "XNOR").answers]
     formula, verdict = str(circuit.formula), identify_circuit(model[0]).verdict
     first_cells = ["OR", "h0.0", verdict, formula, formula, "none"]
-    first_cells += ["h0.0", "h0.0", "none", "h0.0", "h0.0", "every decision turned over"]
+    first_cells += ["h0.0", "h0.0", "none", "h0.0", "h0.0", "every decision negated"]
     for things, first in zip(both, first_cells, strict=True):
         plain = (list if isinstance(things, list) else tuple)(things)
         assert things == plain

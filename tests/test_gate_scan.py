@@ -196,8 +196,8 @@ def test_copies_are_no_evidence(textbook):
     assert [scan.n_samples for scan in scans] == [4, 20, 5]
     assert str(scans[1]) == (
         "0 of 2 units separate a gate of a, b at p <= 0.01 on 4 different inputs (20 given; no "
-        "p-value can be below 1). Any gate at any p: 100.00% of units; with the features dealt out "
-        "anew 100.00% (95 % of all 24 ways: 100.00% to 100.00%). These are too few inputs for a "
+        "p-value can be below 1). Any gate at any p: 100.00% of units; with the features permuted "
+        "100.00% (95 % of all 24 permutations: 100.00% to 100.00%). These are too few inputs for a "
         "p-value that small; find_gates tells by interchange which units act as a gate, and so "
         "does identify_circuit for a HookedMLP."
     )
@@ -870,7 +870,7 @@ def test_without_sites_every_hook_that_can_be_read_is():
     assert (frame["formula"] == "odd").all()
     assert scan.n_units == 2
     assert set(scan.left_out) == {*OF_EVERY_KIND, "hook_masked"}
-    assert str(scan).endswith("7 hooks were not read, or in part: see .left_out.")
+    assert str(scan).endswith("7 hooks were not read, or only in part: see .left_out.")
     assert "left_out" not in str(scan_gates(OfEveryKind(), x, ODD, "hook_good"))
 
 

@@ -72,11 +72,11 @@ def test_too_many_pieces_are_refused_before_any_is_cut(divide, monkeypatch):
         return halves(*arguments)
 
     monkeypatch.setattr(cells_module.Cell, "halves", counted)
-    with pytest.raises(XorMiError, match="falls into more than 20000 pieces"):
+    with pytest.raises(XorMiError, match="the plane has more than 20,000 pieces"):
         divide(random_network(0, "relu", sizes=(2, 500, 1)))
     assert n_cut == 0
     monkeypatch.setattr(cells_module, "MAX_REGIONS", 30)
-    with pytest.raises(XorMiError, match="falls into more than 30 pieces"):
+    with pytest.raises(XorMiError, match="the plane has more than 30 pieces"):
         divide(random_network(0, "relu", sizes=(2, 2, 60, 1)), bounds=(-3, 3))
     assert n_cut <= 3  # of two lines one may be cut in both its halves
 

@@ -70,5 +70,5 @@ def test_empty_planes_are_refused(textbook, settings, message):
 
 def test_only_two_inputs_are_drawn(deep):
     """Three inputs have no plane."""
-    with pytest.raises(XorMiError, match="2 inputs; this network has 3"):
+    with pytest.raises(XorMiError, match="2 inputs; this one has 3"):
         input_plane(deep)

@@ -136,7 +136,7 @@ def test_bounds_of_random_functions_hold():
 @pytest.mark.parametrize("unit", sorted(ACTIVATIONS))
 @pytest.mark.parametrize("direct", [False, True])
 def test_constants_lines_and_xor(unit, direct):
-    """No unit for a constant; one for AND, none beside direct connections; two for XOR, and one."""
+    """No unit for a constant; one for AND, none with direct connections; two for XOR, and one."""
     assert asked("TRUE", unit, direct=direct).number == 0
     assert asked("FALSE", unit, direct=direct).number == 0
     assert asked("x0 & ~x2", unit, direct=direct).number == (0 if direct else 1)
@@ -144,7 +144,7 @@ def test_constants_lines_and_xor(unit, direct):
 
 
 def test_several_outputs_share_a_layer():
-    """Half adder 2, full adder 3, and beside direct connections 1: the carry is a threshold."""
+    """Half adder 2, full adder 3, and with direct connections 1: the carry is a threshold."""
     carry = "(x0 & x1) | (x0 & x2) | (x1 & x2)"
     assert asked("x0 ^ x1, x0 & x1").number == 2
     assert asked("x0 ^ x1, x0 & x1", "relu").number == 2

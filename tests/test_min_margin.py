@@ -130,7 +130,7 @@ def test_where_only_the_margin_stands_in_the_way_the_obstacle_says_so(gap):
     assert identify_circuit(model, min_margin=above).obstacle.kind == "margin"
     # the sentence rounds, and what it says works all the same
     assert "h0.0 is read as OR" in circuit.reason
-    (named,) = re.findall(r"min_margin=([\d.]+) lets", circuit.reason)
+    (named,) = re.findall(r"min_margin=([\d.]+) keeps", circuit.reason)
     assert identify_circuit(model, min_margin=float(named)).verdict == "identified"
 
 

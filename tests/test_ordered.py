@@ -680,7 +680,7 @@ def test_the_finding_is_a_table_and_JSON():
             {"require": "certain"},
             "no level of proof 'certain'; levels are: substitution, single, joint",
         ),
-        ({"min_margin": 1.5}, "min_margin is 1.5; give a part of a unit's range, from 0 to 1"),
+        ({"min_margin": 1.5}, "min_margin is 1.5; give a fraction of a unit's range, from 0 to 1"),
         ({"max_readings": -1}, "max_readings must be a whole number of at least 0, not -1"),
         ({"target": "XOR(x0, x1)"}, "the network does not compute"),
     ],
@@ -707,7 +707,7 @@ def test_too_much_is_refused_before_it_is_tried():
     with pytest.raises(TooManyReadings, match="max_readings=5 faithful joint readings with up to"):
         ordered_circuits(random_network(0, "tanh", sizes=(2, 3, 1)), max_readings=5)
     with pytest.raises(
-        TooManyReadings, match="a unit of 256 values has 32,640 readings with up to 3"
+        TooManyReadings, match="a unit with 256 values has 32,640 readings with up to 3"
     ):
         ordered_circuits(random_network(0, "tanh", sizes=(8, 1, 1)))
 

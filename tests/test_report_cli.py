@@ -328,7 +328,7 @@ def test_tour_of_networks_that_are_read_otherwise(
             ["tour", "--require", "fully"],
             "no level of proof 'fully'; levels are: substitution, single, joint",
         ),
-        (["tour", "--min-margin", "2"], "min_margin is 2.0; give a part of a unit's range"),
+        (["tour", "--min-margin", "2"], "min_margin is 2.0; give a fraction of a unit's range"),
         (["watch", "--out", ""], "--out is empty; give a folder"),
         (["watch", "XORR"], "XORR"),
         (["watch", "--hidden", "16"], "1 to 12"),

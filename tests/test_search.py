@@ -303,7 +303,7 @@ def test_bad_requests_are_refused(textbook, deep):
         find_subcircuits(HookedMLP(HookedMLPConfig(2, (5, 5), target="XOR")))
     with pytest.raises(XorMiError, match="no ablation convention 'median'"):
         Convention(ablation="median")
-    with pytest.raises(XorMiError, match="noisy rows need both"):
+    with pytest.raises(XorMiError, match="give both for noisy rows"):
         Convention(noise_sd=0.1)
     with pytest.raises(XorMiError, match="cannot be undone"):
         count_perfect_subcircuits(strong((2, 2, 1), 0, out_act_fn="gelu"), "x0")

@@ -151,7 +151,7 @@ def test_open_rows_constants_and_margin(textbook):
     assert (
         count_interpretations(textbook, part, None, convention=Convention(margin=0.6)) == 0
     )  # the OR unit's two gaps are 0.5 each
-    with pytest.raises(XorMiError, match="the network is"):
+    with pytest.raises(XorMiError, match="this network is"):
         count_interpretations(dead, part)
 
 
@@ -658,7 +658,7 @@ def test_the_report_in_words_and_numbers(textbook):
     """
     report = identifiability_report(textbook)
     assert report.identifiable
-    assert "1 of 1 alignments (up to negation) agrees with it" in str(report)
+    assert "1 of 1 alignment (up to negation) agrees with it" in str(report)
     content = json.loads(json.dumps(report.to_dict()))
     assert content["verdict"] == "identified"
     assert content["counts"][0]["n_perfect"] == content["n_surviving"] == 1

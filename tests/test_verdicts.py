@@ -417,6 +417,6 @@ def test_more_joint_interchanges_than_are_run_are_sampled():
     sampled, exact = circuit.circuits[0].joint
     assert (sampled.n, sampled.n_all, sampled.exhaustive) == (65_536, 8**6, False)
     assert (exact.n, exact.exhaustive) == (8, True)
-    assert f"65536 of 65536 in layer 0 (a seeded sample of {8**6})" in circuit.reason
+    assert f"65,536 of 65,536 in layer 0 (a seeded sample of {8**6:,})" in circuit.reason
     again = identify_circuit(model, with_evidence=False)
     assert again.circuits[0].joint == circuit.circuits[0].joint

@@ -5,13 +5,13 @@
 
 A *reading* of a unit is a threshold strictly between two neighbouring distinct values it takes on
 the input rows; its bits say on which rows the unit is above it. relu(x0 + x1) takes 0, 1, 1, 2, so
-it reads as OR at a low threshold and as AND at a high one: a single unit decides nothing, the whole
-network does. Units of a layer whose values are copies of one another, up to scale, sign and shift,
-are one *variable* in several places: read alike, moved together. A *joint reading* gives every unit
-one reading. It survives *substitution* if it is
+it reads as OR at a low threshold and as AND at a high one: its values alone do not settle its gate;
+the whole network does. Units of a layer whose values are copies of one another, up to scale, sign
+and shift, are one *variable* in several places: they are read alike and moved together. A *joint
+reading* gives every unit one reading. It survives *substitution* if it is
 
 - faithful: in each hidden layer in turn, replacing every unit by its two mean levels leaves every
-  decision as it was;
+  decision unchanged;
 - consistent: every unit's bits are a function of the bits of the layer before;
 - composed: the local gates, measured by setting the layer before to *every* combination of its
   levels (not only those that inputs produce, so there are no don't-cares to fill in), give every
@@ -24,47 +24,49 @@ in idle units only are one circuit. It is proved by interchange (Geiger et al. 2
 - `substitution`: as above;
 - `single`: with one variable taken from another row, for every variable and all pairs of rows, the
   network decides as the netlist does with that bit taken from there;
-- `joint`: so it does with all variables of a layer at once, each from a row of its own.
+- `joint`: the same with all variables of a layer taken from other rows at once, each from its own
+  row.
 
 The verdict counts circuits that are proved as far as `require` says, by default jointly. Exactly
 one: `identified`. Several: `ambiguous`, all listed, with what tells each apart from the first
 (`Circuit.differences`: a unit, an interchange, an input between the rows; of circuits that pass
 all joint interchanges no input is decided differently). None, although some survive substitution:
-`approximate`, with the closest, on how many interchanges it is right, and the first that
-contradicts it. None at all: `no_gate_reading`, with the layer, units and rows at which the search
-stops (`Circuit.obstacle`) and the gates of the units that have one reading all the same. A network
-that does not compute its target: `not_computing`, with what it does compute, and with the one
-change of reading (input levels, threshold, argmax, the side of a step, transposed weights, ...)
-under which it would compute it; see `diagnose`.
+`approximate`, with the closest circuit, the number of interchanges on which it is right, and the
+first interchange that contradicts it. If no circuit survives: `no_gate_reading`, with the layer,
+units and rows at which the search stops (`Circuit.obstacle`) and the gates of the units that have
+only one reading. A network that does not compute its target: `not_computing`, with what it does
+compute, and with any single change of reading (input levels, threshold, argmax, the side of a step,
+transposed weights, ...) under which it would compute it; see `diagnose`.
 
-A unit that carries three values on purpose, such as a count of two inputs or tanh at -1, 0 and 1,
-may have no reading with two levels. `identify_circuit(..., levels=3)` then reads units with two
-cuts as well, where no circuit of two levels is proved far enough, and asks the same of them:
+A unit that uses three levels, such as a count of two inputs or tanh at -1, 0 and 1, may have no
+reading with two levels. If no circuit of two levels is proved far enough, `identify_circuit(...,
+levels=3)` reads units with two cuts as well, and tests these readings in the same way:
 `Circuit.ordered`, by `ordered_circuits`. A gate's table is over every combination of its parents'
 levels, such as 'h0.0 = 1' for XOR by a count, and both cuts of a live unit must matter to some
 output. The verdict stays that of two levels. A network of one hidden layer has at most one circuit
 that passes joint interchange, however many levels are allowed: two values of a unit are at one
 level exactly if no decision changes when the one takes the place of the other. So a third level
-finds what is there, and says little of what was meant: networks that were never trained have such
-circuits too, somewhat more rarely.
+describes what the network does, but is weak evidence that training made it: networks that were
+never trained have such circuits too, somewhat more rarely.
 
 Where the inputs are connected to the outputs too, an output's gate reads them after the last
-layer's units, and every layer is replaced with the inputs as they are. A decision of the larger of
-two outputs is one gate, which stands with the output that wins at 1. Steps whose sum is exactly
-zero on some row are `Circuit.on_step`.
+layer's units, and the inputs keep their values while a layer is replaced. Two outputs of which the
+larger wins are one decision with one gate, which is listed with the output that wins at 1. Steps
+whose sum is exactly zero on some row are `Circuit.on_step`.
 
-How wide: 16 units per layer. A unit that has one value or two on the rows has one reading, so only
-the others multiply: of the joint readings of a layer those are tried that bounds on what is still
-to come leave (exact: nothing is lost), and where no bound helps, because an activation falls
-somewhere, up to 2,000,000 of them. What survives is counted, and then listed whole, and that is the
-limit: 40,000 joint readings with the tables of 10 units, 20,000 of 11, 10,000 of 12, one to two
-milliseconds each. Of 10 units of tanh, three readings each, 3^10 / 2 = 29,525 or fewer survive as a
-rule; of 11 units 64,000 may. Of 120 trained ReLU networks with 16 units 95 have fewer than 10,000.
-A gate that reads more than 12 units has the ones with one value left out, and where more than 12
-are left a table and no formula. Wider layers: `scan_gates`, `patch_sweep`, `ablation_sweep` and
-`contributions` have no such limit. Up to 65,536 joint interchanges of a layer are run; of more a
-seeded sample, which says so, but for the last hidden layer, where the worst of them all is known in
-closed form.
+A layer may have up to 16 units. A unit that has one value or two on the rows has one reading, so
+only the other units multiply the joint readings. Exact bounds on what the units still to come can
+add exclude most joint readings of a layer before they are tried. Where no bound helps, because an
+activation falls somewhere, up to 2,000,000 of them are tried. All that survive are counted and then
+listed, and that is the limit: 40,000 joint readings if gates read 10 units, 20,000 for 11, 10,000
+for 12, at one to two milliseconds each. Of 10 units of tanh with three readings each, 3^10 / 2 =
+29,525 or fewer survive as a rule; of 11 units 64,000 may. Of 120 trained ReLU networks with 16
+units, 95 have fewer than 10,000. In a gate that reads more than 12 units, the units with one value
+are left out; if more than 12 are left, the gate has a table but no formula. Wider layers:
+`scan_gates`, `patch_sweep`, `ablation_sweep` and `contributions` have no such limit. Up to 65,536
+joint interchanges of a layer are run. If there are more, a seeded sample is run, and the result
+says so. The last hidden layer needs no sample, because the worst of all its interchanges is known
+in closed form.
 """
 
 from xor_mi.circuits._apart import Difference as Difference
@@ -84,12 +86,9 @@ from xor_mi.circuits._evidence import Proof as Proof
 from xor_mi.circuits._evidence import RedundancyGroup as RedundancyGroup
 from xor_mi.circuits._evidence import SubsetAblation as SubsetAblation
 from xor_mi.circuits._facts import PROOF_LEVELS as PROOF_LEVELS
-from xor_mi.circuits._facts import Contradiction as Contradiction
 from xor_mi.circuits._facts import Failing as Failing
 from xor_mi.circuits._facts import InterchangeCount as InterchangeCount
 from xor_mi.circuits._facts import LookedAt as LookedAt
-from xor_mi.circuits._facts import Obstacle as Obstacle
-from xor_mi.circuits._facts import OnStep as OnStep
 from xor_mi.circuits._facts import ProofLevel as ProofLevel
 from xor_mi.circuits._facts import TellingInput as TellingInput
 from xor_mi.circuits._facts import TellingInterchange as TellingInterchange
@@ -115,3 +114,6 @@ from xor_mi.circuits._signature import live_units as live_units
 from xor_mi.circuits._signature import signature_of as signature_of
 from xor_mi.circuits._summary import identify_many as identify_many
 from xor_mi.circuits._tables import MAX_UNITS as MAX_UNITS
+from xor_mi.circuits._told import Contradiction as Contradiction
+from xor_mi.circuits._told import Obstacle as Obstacle
+from xor_mi.circuits._told import OnStep as OnStep

@@ -1,14 +1,15 @@
 """several circuits that are proved equally far -> what tells each further one apart from the first.
 
-Two things may: an interchange whose decisions they predict differently, and an input between the
-rows. At such an input each circuit reads the first hidden layer's units by its own thresholds, from
-the values that the network itself has there, and its netlist says what follows. Of circuits that
-are proved jointly neither can exist for the decisions, where all joint interchanges were run: they
-are right on every one, and those have every combination of bits. What such circuits may still
-predict differently is a hidden unit of a later layer.
+Two things may tell them apart: an interchange on which they predict different decisions, and an
+input between the rows. At such an input each circuit reads the first hidden layer's units by its
+own thresholds, from the values that the network itself has there, and its netlist says what
+follows. If all joint interchanges were run, circuits that are proved jointly never predict
+different decisions: they are right on every interchange, and the interchanges have every
+combination of bits. Such circuits may still predict different bits for a hidden unit of a later
+layer.
 
-Inputs are tried from coarse grids to fine ones, so that the first found has round coordinates. Of
-those on one grid the one is taken that is furthest from every threshold.
+Inputs are tried from coarse grids to fine ones, so that the first found has round coordinates. If
+one grid has several such inputs, the input that is furthest from every threshold is chosen.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,13 +31,13 @@ from xor_mi.truth import truth_rows
 from xor_mi.values import LayerValues, forward_float64
 
 MAX_APART = 100
-"""So many further circuits are held against the first."""
+"""At most so many further circuits are compared with the first."""
 STEPS = (2, 4, 10, 20, 50, 100, 200)
-"""Into how many steps the way from one input level to the other is divided, one after the other."""
+"""The numbers of steps between the two input levels that are tried, one after the other."""
 MAX_POINTS = 201**2
-"""A grid of more points is sampled. The finest of two inputs has so many."""
+"""A grid with more points is sampled. The finest grid of two inputs has so many."""
 N_SAMPLED = 4096
-"""So many points of a grid are sampled."""
+"""The number of points that are sampled from a grid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ class Difference(Apart):
 def differences_of(
     model: HookedMLP, circuits: Sequence[CandidateCircuit], *, require: ProofLevel
 ) -> tuple[Difference, ...]:
-    """What tells each circuit apart from the first, of so many as `MAX_APART` says.
+    """What tells each circuit apart from the first, for at most `MAX_APART` circuits.
 
     Args:
         circuits: those that are proved as far as `require` says.
@@ -95,7 +96,7 @@ def _interchanges(model: HookedMLP) -> Interchanges:
 def _telling_interchange(
     interchanges: Interchanges, first: CandidateCircuit, other: CandidateCircuit
 ) -> TellingInterchange | None:
-    # a prediction hangs on live units alone, so one reading speaks for all
+    # a prediction depends on live units alone, so one reading stands for all
     a, b = (interchanges.with_bits(circuit.readings[0]) for circuit in (first, other))
     return interchanges.telling_apart(a, b)
 
@@ -108,14 +109,14 @@ def _first_unit(
         gates = _gate_of(first, unit), _gate_of(other, unit)
         if gates[0] != gates[1]:
             return unit, gates
-    # all is read alike, so it is a table that differs
+    # all units are read alike, so a gate's table differs
     pairs = zip(first.netlist, other.netlist, strict=True)
     a, b = next(pair for pair in pairs if pair[0] != pair[1])
     return a.unit, (a.formula, b.formula)
 
 
 def _gate_of(circuit: CandidateCircuit, unit: Unit) -> str | None:
-    """None where it is idle."""
+    """The unit's gate; None where it is idle."""
     return circuit.readings[0].of(unit).gate if unit in circuit.live else None
 
 
@@ -126,7 +127,7 @@ class _Points:
     Attributes:
         inputs: [point, input].
         layers: all values there.
-        distance: of every decision from its threshold, as a part of the largest on the rows,
+        distance: of every decision from its threshold, as a fraction of the largest on the rows,
             [point, decision].
     """
 
@@ -137,7 +138,7 @@ class _Points:
 
 @dataclass(frozen=True)
 class _Box:
-    """The box of the input levels, with what is looked up of the network once.
+    """The box between the input levels, with the network's values on the rows, looked up once.
 
     Attributes:
         low, high: what every input is at bit 0 and at bit 1, [input].
@@ -163,7 +164,7 @@ class _Box:
         return _Points(inputs, layers, self.model.rule.distance(layers[-1].post) / scale)
 
     def range_of(self, unit: Unit) -> float:
-        """Between which values a unit is on the rows: how far they are apart."""
+        """A unit's range: the difference of its largest and smallest value on the rows."""
         values = self.on_rows[unit.layer].post[:, unit.index]
         return (values.max() - values.min()).item()
 
@@ -174,8 +175,8 @@ class _Predicted:
 
     Attributes:
         bits: of every unit and decision, by name, [point].
-        clear: how far the units that are read are from their thresholds, as a part of their range,
-            [point].
+        clear: how far the units that are read are from their thresholds, as a fraction of their
+            range, [point].
     """
 
     bits: Mapping[str, Tensor]
@@ -185,9 +186,9 @@ class _Predicted:
 def _telling_inputs(
     model: HookedMLP, first: CandidateCircuit, others: Sequence[CandidateCircuit]
 ) -> tuple[list[TellingInput | None], LookedAt]:
-    """For each further circuit an input of which it predicts something else than the first.
+    """For each further circuit, an input for which it predicts something else than the first.
 
-    A decision where there is such an input, else a hidden unit.
+    It predicts another decision if there is such an input, else another bit of a hidden unit.
     """
     box = _Box.of(model)
     of_decisions: list[TellingInput | None] = [None] * len(others)
@@ -213,7 +214,7 @@ def _telling_inputs(
 
 
 def _grids(n_inputs: int) -> Iterator[tuple[Tensor, int, bool]]:
-    """The points of ever finer grids by number, the steps of each, and whether it is all of it."""
+    """The points of ever finer grids by number, the steps of each, and whether it is complete."""
     generator = torch.Generator().manual_seed(0)
     for n_steps in STEPS:
         if (n_steps + 1) ** n_inputs <= MAX_POINTS:
@@ -227,7 +228,7 @@ def _grids(n_inputs: int) -> Iterator[tuple[Tensor, int, bool]]:
 
 
 def _between_rows(n_inputs: int, n_steps: int, generator: torch.Generator) -> Tensor:
-    """The points of a grid on the lines between two rows: of all pairs, or of a seeded sample."""
+    """The points of a grid on the lines between two rows, for all pairs or for a seeded sample."""
     rows = torch.tensor(truth_rows(n_inputs))
     n_pairs = MAX_POINTS // (n_steps - 1)
     if len(rows) * (len(rows) - 1) // 2 <= n_pairs:
@@ -264,7 +265,7 @@ def _predicted(box: _Box, circuit: CandidateCircuit, points: _Points) -> _Predic
 def _other_decisions(
     model: HookedMLP, points: _Points, by_first: _Predicted, by_other: _Predicted
 ) -> TellingInput | None:
-    """The clearest of the points at which two circuits predict other decisions."""
+    """The clearest of the points at which two circuits predict different decisions."""
     names = [unit.name for unit in model.decision_units]
     a, b = (torch.stack([one.bits[name] for name in names], -1) for one in (by_first, by_other))
     clear = torch.minimum(by_first.clear, by_other.clear)
@@ -295,7 +296,7 @@ def _other_bit(
     by_first: _Predicted,
     by_other: _Predicted,
 ) -> TellingInput | None:
-    """The clearest of the points at which two circuits predict another bit of a hidden unit."""
+    """The clearest of the points at which two circuits predict different bits of a hidden unit."""
     for gate in shared:
         unit = gate.unit
         a, b = by_first.bits[unit.name], by_other.bits[unit.name]
@@ -317,7 +318,7 @@ def _other_bit(
 def _clearest(apart: Tensor, clear: Tensor) -> int | None:
     """The first of the marked points that are furthest from every threshold, to six digits.
 
-    None where all are on one, up to rounding.
+    None if every one lies on a threshold, up to rounding.
     """
     # parts of a range: six digits say the same of a network of any scale
     at = torch.where(apart & (clear > ROUNDING), clear, 0.0).round(decimals=6)

@@ -1,10 +1,10 @@
-"""many networks -> what their units are on every row, and which of them are copies, all at once.
+"""many networks -> the values of their units on every row, and which units are copies, all at once.
 
 The rules of `identify_circuit` with the networks as leading axis. Each stage is a function of
 frozen values and says of which networks it is `unsure`: there a number lies so close to a bound of
 the rules that the order of additions could decide. `identify_many` gives those networks to
-`identify_circuit` itself, so the answers are the same, only sooner. How the units are read is found
-in `_batch_readings`; what circuits that makes, and how far each is proved, in `_batch_proof`.
+`identify_circuit` itself, so the answers are the same, only sooner. `_batch_readings` finds how the
+units are read; `_batch_proof` finds which circuits follow, and how far each is proved.
 
 Axes: network, row, unit and output as everywhere; `run` counts the joint interchanges of a layer.
 """
@@ -27,7 +27,7 @@ FLOAT32_ROUNDING = 1e-5
 FLOAT64_ROUNDING = 1e-14
 """The same for float64."""
 FLOAT32_LARGE = 1e25
-"""What may be wrong by more than this in float32 may have no number there."""
+"""A sum that may be wrong by more than this in float32 may be NaN or infinite there."""
 SLOPES = {
     "sigmoid": 0.25,
     "hardsigmoid": 1 / 6,
@@ -35,7 +35,7 @@ SLOPES = {
     "gelu": 1.13,
     "gelu_tanh": 1.13,
 }
-"""These are nowhere steeper: a change of their input reaches their output as at most this part."""
+"""The steepest slope of each: an output changes by at most this times the change of its input."""
 ENDS = {"tanh": 1.0, "sigmoid": 1.0, "hardtanh": 1.0, "hardsigmoid": 1.0, "relu6": 6.0}
 """The values of these are never further from zero."""
 BARELY_VARIES = 1e-6

@@ -1,10 +1,11 @@
 """joint readings of many networks -> their circuits, and how far each is proved, as tensors.
 
-The rules of `identify_circuit` after its joint readings: what is the same on the live units is one
-circuit, and a circuit is held against every single interchange and every joint one. Those of the
-last hidden layer are not run: between its units and a score there is one sum, and what comes after
-it only rises. So of all joint interchanges in which the variables have certain bits, the worst has
-every variable at the row that adds least (or most), each by itself.
+The rules of `identify_circuit` after its joint readings: readings that agree on the live units are
+one circuit, and a circuit is compared with every single interchange and every joint one. Joint
+interchanges of the last hidden layer are not run: a score is one sum of its units, and the function
+of that sum is increasing. So of all joint interchanges in which the variables have certain bits,
+the worst takes every variable from the row on which that variable adds least (or most), whatever
+the others do.
 
 Axes: as in `_batch_readings`; `circuit` counts the circuits, of all networks one after the other.
 """
@@ -33,7 +34,7 @@ from xor_mi.metrics import UNDECIDED
 from xor_mi.truth import row_numbers, truth_rows
 
 SAME_PLACE = 1e-9
-"""A margin this close to the smallest that is asked for may be on either side of it by rounding.
+"""A margin this close to `min_margin` may be on either side of it by rounding.
 
 Margins are shares of a unit's range, from 0 to 1.
 """

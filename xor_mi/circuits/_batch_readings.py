@@ -32,11 +32,11 @@ from xor_mi.truth import row_numbers, truth_rows
 from xor_mi.values import DISTINCT
 
 NUMBERS_AT_ONCE = 2_000_000
-"""Numbers held for one step: what is longer is taken in chunks of as many as fit."""
+"""How many numbers one step may hold; a longer step is divided into chunks."""
 MAX_LISTED = 10_000
 """A network with more joint readings than this is left to `identify_circuit`, which refuses it."""
 MAX_COMBINED = 1_000_000
-"""So is one with more choices of readings up to some layer that must be held against each other."""
+"""A network with more choices of readings up to some layer to compare is left to it, too."""
 
 
 @dataclass(frozen=True)
@@ -440,7 +440,7 @@ def read_all(
 ) -> tuple[JointReadings, Tensor]:
     """Choices of one reading per unit that are faithful and consistent; which networks are unsure.
 
-    What is inconsistent below is never combined with what is above.
+    A choice that is inconsistent in one layer is never combined with the readings of later layers.
     """
     n_networks = len(networks.sure)
     unsure = torch.zeros(n_networks, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""many networks -> the line of each that is sure: its circuits in order, and what is said of them.
+"""many networks -> the summary of each that is sure: its circuits in order, and its verdict.
 
 Circuits are ordered as `identify_circuit` orders them; where rounding might decide which comes
 first, a network has no line here.
@@ -232,7 +232,7 @@ def _summary(
 def _summary_of_one(
     one: _Candidate, readings: _Readings, required: Required, sizes: tuple[int, ...]
 ) -> Summary:
-    """The summary of a network with one circuit of one reading, as most have that have any."""
+    """The summary of a network with one circuit of one reading, the commonest case."""
     (number,) = one.readings
     known = _without_margins(
         one.key, readings.bits_of(number), tuple(one.live), one.level, required.level, sizes
@@ -308,7 +308,7 @@ def _margins(one: _Candidate, readings: _Readings) -> list[float]:
 
 
 def _clearest(numbers: Sequence[int], readings: _Readings) -> int | None:
-    """The reading that stands first in its circuit; None where rounding might decide."""
+    """The reading that comes first in its circuit; None where rounding might decide."""
     if len(numbers) == 1:
         return numbers[0]
     worst = [readings.worst[number] for number in numbers]
@@ -364,7 +364,7 @@ def _family(key: Key, sizes: tuple[int, ...]) -> str:
     return _text_of_family(_with_units_sorted(key, sizes), sizes)
 
 
-# The same of tables, of which there are fewer than of keys.
+# The same for tables; there are fewer tables than keys.
 @lru_cache(maxsize=65536)
 def _form_of(tables: tuple[Tables, ...], sizes: tuple[int, ...]) -> Form:
     return form_of(_netlist(tables, sizes), sizes)

@@ -1,8 +1,8 @@
 """joint readings -> circuits: counted on their live units, each with how far it is proved.
 
 Readings that differ only in a unit that no output depends on are one circuit. Circuits are ordered
-by what a person would believe first; nothing in that order hangs on how units are numbered, or on
-which of a unit and its complement the network happened to learn.
+by what a person would believe first. The order does not depend on how units are numbered, nor on
+whether the network learned a unit or its complement.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -13,12 +13,13 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from xor_mi.circuits import _wording
-from xor_mi.circuits._facts import PROOF_LEVELS, Contradiction, InterchangeCount, ProofLevel
+from xor_mi.circuits._facts import PROOF_LEVELS, InterchangeCount, ProofLevel
 from xor_mi.circuits._interchange import Interchanges, Tested
 from xor_mi.circuits._netlist import JointReading, LocalGate
 from xor_mi.circuits._readings import Variables
 from xor_mi.circuits._required import checked_level
 from xor_mi.circuits._signature import CanonicalTexts, live_netlist, reduced_layers
+from xor_mi.circuits._told import Contradiction
 from xor_mi.errors import XorMiError, require_kind
 from xor_mi.graph import Unit
 from xor_mi.progress import progress_bar
@@ -37,23 +38,29 @@ class IdleUnit(NamedTuple):
     gates: tuple[str, ...]
     constant: bool
 
+    def __str__(self) -> str:
+        if self.constant:
+            return f"no output depends on {self.unit.name}, which has the same value on every row"
+        gates = " or ".join(self.gates)
+        return f"no output depends on {self.unit.name}, which could be read as {gates}"
+
 
 @dataclass(frozen=True)
 class CandidateCircuit:
     """A netlist on its live units that survives two-level substitution, and how far it is proved.
 
     Attributes:
-        netlist: the gates of the live units and of every decision, each over what it depends on. Of
-            copies, the unit that stands for them.
+        netlist: the gates of the live units and of every decision, each over what it depends on.
+            One unit stands for all its copies.
         readings: the joint readings that agree on it; they differ in idle units only.
         live: the hidden units that some output depends on, copies included.
         idle: all other hidden units, with the gates that they could be read as.
         smallest_margin: the smallest margin of a live unit, as a part of that unit's range;
             infinite where no unit is live.
-        single: on how many single interchanges the network decides as it predicts.
+        single: on how many single interchanges the network decides as the netlist predicts.
         joint: the same for the joint interchanges of each hidden layer.
-        contradiction: the first interchange that does not come out as it predicts; None where all
-            do.
+        contradiction: the first interchange that does not come out as the netlist predicts; None if
+            all do.
     """
 
     netlist: tuple[LocalGate, ...]
@@ -79,12 +86,12 @@ class CandidateCircuit:
 
     @property
     def formula(self) -> str:
-        """From the inputs to every decision, joined by ', '."""
+        """The formula of every decision over the inputs, joined by ', '."""
         return self.readings[0].formula
 
     @property
     def exhaustive(self) -> bool:
-        """Whether all interchanges are known; else those of some layer are a seeded sample."""
+        """Whether every interchange is known; else those of some layer are a seeded sample."""
         return all(count.exhaustive for count in self.joint)
 
     @cached_property
@@ -115,11 +122,11 @@ class CandidateCircuit:
     def beside(self, first: "CandidateCircuit") -> str:
         """How it differs from another circuit of the same network, and how far it is proved.
 
-        The units that it reads otherwise, those that it does without or needs beside; where all are
-        read alike, the first unit or decision whose gate differs.
+        It names the units that the two read differently and those that only one of them needs. If
+        all units are read alike, it names the first unit or decision whose gate differs.
 
         Raises:
-            XorMiError: what is not a circuit, or one of another network.
+            XorMiError: `first` is not a circuit, or is a circuit of another network.
         """
         require_kind("first", first, CandidateCircuit, give="one of Circuit.circuits")
         ours, theirs = (dict(zip(one.live, one.gates, strict=True)) for one in (self, first))
@@ -147,8 +154,8 @@ class CandidateCircuit:
 def compared_margin(margin: float) -> float:
     """A margin as circuits are ordered by it.
 
-    Six digits: beyond, another order of additions gives other digits, and the order of circuits
-    that are equally good must not hang on them.
+    It keeps six digits. Later digits change with the order of additions, and the order of equally
+    good circuits must not depend on them.
     """
     return float(f"{margin:.6g}")
 
@@ -162,7 +169,7 @@ def candidates_of(
     min_margin: float,
     progress: bool,
 ) -> tuple[CandidateCircuit, ...]:
-    """The circuits that these joint readings are readings of, the one to believe first.
+    """The circuits of these joint readings, first the one that a person would believe first.
 
     Args:
         joints: without their interchange counts, which are measured here.
@@ -184,7 +191,7 @@ def candidates_of(
         live = _live(group.netlist, places)
         if _smallest_margin(live, group.members[0]) >= min_margin:
             found.append((group, live))
-    # a prediction hangs on live units alone, so one reading speaks for all
+    # a prediction depends on live units alone, so one reading stands for all
     tested = interchanges.tested_all([group.members[0] for group, _ in found])
     shown = progress_bar(found, doing="testing circuits", unit="circuit", progress=progress)
     units = interchanges.model.units
@@ -246,7 +253,7 @@ def _clearest(joint: JointReading) -> tuple[object, ...]:
 def _places_of(
     variables: Sequence[Variables], unconnected: Collection[Unit]
 ) -> dict[Unit, list[Unit]]:
-    """What stands for a variable -> itself, and its copies that an output can depend on."""
+    """Unit that stands for a variable -> itself, and its copies that an output can depend on."""
     places: dict[Unit, list[Unit]] = {}
     for layer, of_layer in enumerate(variables):
         for first, *copies in of_layer:
@@ -278,10 +285,10 @@ def _smallest_margin(live: Sequence[Unit], joint: JointReading) -> float:
 def _in_order(
     candidates: Sequence[CandidateCircuit], texts: Sequence[CanonicalTexts], *, progress: bool
 ) -> Iterator[CandidateCircuit]:
-    """The one that a person would believe first.
+    """The circuits in order, beginning with the one that a person would believe first.
 
-    The level of proof, the single interchanges that come out as predicted, the smallest margin, the
-    fewest live units; what is equal in all of these goes by its shortest canonical text.
+    They are ordered by the level of proof, the single interchanges that come out as predicted, the
+    smallest margin and the fewest live units; then by the shortest canonical text.
     """
     bar = progress_bar(
         total=len(candidates), doing="ordering circuits", unit="circuit", progress=progress
@@ -307,7 +314,7 @@ def _in_order(
 def _sorted_groups(
     candidates: Sequence[CandidateCircuit], key: Callable[[CandidateCircuit], tuple[object, ...]]
 ) -> Iterator[list[CandidateCircuit]]:
-    """Those of equal keys together, in order of these; of one candidate the key is not asked."""
+    """Candidates with equal keys together, in order of the keys; a single one needs no key."""
     if len(candidates) == 1:
         yield list(candidates)
         return
@@ -341,6 +348,6 @@ def _canonical(
 def _by_gates(
     candidate: CandidateCircuit,
 ) -> tuple[tuple[str, ...], tuple[Unit, ...], tuple[str, ...]]:
-    """What goes by the gates, which renumbering cannot change, and by the numbers of the units."""
+    """A key from the gates, which renumbering cannot change, and then from the units' numbers."""
     gates = candidate.gates
     return tuple(sorted(gates)), candidate.live, gates

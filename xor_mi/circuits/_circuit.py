@@ -17,21 +17,14 @@ from xor_mi.circuits._candidates import CandidateCircuit
 from xor_mi.circuits._diagnose import Diagnosis, diagnose, name_of
 from xor_mi.circuits._evidence import Evidence, Proof, RedundancyGroup
 from xor_mi.circuits._explain import explain
-from xor_mi.circuits._facts import (
-    Contradiction,
-    Obstacle,
-    OnStep,
-    Problems,
-    ProofLevel,
-    Verdict,
-    constant_note,
-)
+from xor_mi.circuits._facts import Problems, ProofLevel, Verdict, constant_note
 from xor_mi.circuits._netlist import READABLE, JointReading, LocalGate, output_units
 from xor_mi.circuits._obstacle import certain_gates, find_obstacle, margin_obstacle
 from xor_mi.circuits._ordered import OrderedCircuits
 from xor_mi.circuits._readings import MIN_MARGIN, Reading
 from xor_mi.circuits._signature import family_of, or_empty, signature_of_all
 from xor_mi.circuits._stored import Misshapen, restored, stored
+from xor_mi.circuits._told import Contradiction, Obstacle, OnStep
 from xor_mi.circuits._variables import unconnected_units, values_on_rows, variables_of_all
 from xor_mi.errors import XorMiError, require_kind, shown, unknown
 from xor_mi.finding import Finding, Listed, in_words, number_text
@@ -46,12 +39,12 @@ if TYPE_CHECKING:
 
 QUOTABLE = 200
 """A longer nested formula is given over the last hidden layer's units in the verdict's sentence;
-`Circuit.formulas` has all forms.
+`Circuit.formulas` has all three forms.
 """
 SHORT = 24
 """The verdict's sentence gives the gates of units up to so many characters."""
 MAX_IN_JSON = 100
-"""Of more joint readings `to_dict` writes the first so many, and their number."""
+"""`to_dict` writes at most so many joint readings or circuits, and the number of all of them."""
 FORMAT = "xor_mi.Circuit/"
 VERSION = 5
 """Since format 5 a circuit can be read back."""
@@ -65,7 +58,7 @@ class CircuitUnit(NamedTuple):
     Attributes:
         place: which unit it is; `place.name` is 'h0.1'.
         gate: its gate under the primary reading; None when the network has no circuit.
-        margin: how clear its reading is; None without a circuit, and for a constant unit.
+        margin: the margin of its reading; None without a circuit, and for a constant unit.
         constant: whether its reading says that it has the same value on every row.
         interchange: on how many (base, source) pairs the network decides as the netlist predicts;
             None without a circuit.
@@ -102,6 +95,13 @@ class CircuitUnit(NamedTuple):
             return constant_note(self.gate == "TRUE")
         return "idle" if self.idle else ""
 
+    def __str__(self) -> str:
+        said = [f"{self.place.name} {self.gate or 'without a gate'}"]
+        if self.margin is not None:
+            said.append(f"margin {number_text(self.margin)}")
+        said.append(_aside(self).removeprefix(", ") or self.note)
+        return ", ".join(filter(None, said))
+
     def shown_line(self) -> dict[str, object]:
         """What a notebook shows of the unit among others."""
         line: dict[str, object] = {"unit": self.place.name, "gate": self.gate}
@@ -116,6 +116,10 @@ class ActsAs(NamedTuple):
     polarity: Literal[1, -1]
     gate: str
 
+    def __str__(self) -> str:
+        complement = ", the complement of the gate asked for" if self.polarity < 0 else ""
+        return f"{self.place.name} acts as {self.gate}{complement}"
+
     def shown_line(self) -> dict[str, object]:
         """What a notebook shows of the unit among others."""
         return {"unit": self.place.name, "gate": self.gate, "polarity": self.polarity}
@@ -128,23 +132,24 @@ class Circuit(Finding):
     Attributes:
         target: the function the network was held against.
         verdict: one of `VERDICTS`.
-        circuits: all that survive two-level substitution, however far they are proved; first the
-            one that a person would believe (level of proof, single interchanges as predicted,
-            smallest margin of a live unit, fewest live units, shortest canonical text). All of this
-            class speaks of that first one.
+        circuits: all that survive two-level substitution, however far they are proved. The first is
+            the one that a person would believe first (level of proof, single interchanges as
+            predicted, smallest margin of a live unit, fewest live units, shortest canonical text).
+            The other attributes and the methods describe this first circuit.
         cfg, weights: a snapshot of the network at identification time.
-        require, min_margin: what a circuit had to have to count; see `identify_circuit`.
-        left_out: where circuits survive substitution and every one of them has a live unit with a
-            margin below `min_margin`, the first of them; else None.
+        require, min_margin: the proof level and the margin that a circuit needs in order to count;
+            see `identify_circuit`.
+        left_out: the first circuit that survives substitution, if every one that survives has a
+            live unit with a margin below `min_margin`; else None.
         proof: what was measured for the first circuit; None without one, or where evidence was not
             asked for.
         problems: problem -> the rows that have it, where the verdict is not_computing: "wrong",
             "undecided", or "rounding" (decided as they should be by rounding alone).
         on_step: the units whose sum is exactly on their step on some row (heaviside or sign); None
             where there are none.
-        ordered: the circuits whose units have up to three levels, where `levels=3` was asked for
-            and no circuit of two levels is proved far enough; else None. The verdict is that of two
-            levels.
+        ordered: the circuits whose units have up to three levels, if `levels=3` was asked for and
+            no circuit of two levels is proved far enough; else None. The verdict is still the one
+            for two levels.
     """
 
     target: BooleanFunction
@@ -164,7 +169,7 @@ class Circuit(Finding):
     def reason(self) -> str:
         """The facts that decided the verdict, in a sentence or two; no comparison looks into it.
 
-        Where there is no circuit, why is found out when this is first read.
+        If there is no circuit, the cause is searched for when this is first read.
         """
         match self.verdict:
             case "not_computing":
@@ -217,7 +222,7 @@ class Circuit(Finding):
         )
 
     def _short_readout(self) -> str:
-        """The readout as text has room for it."""
+        """The readout, with a gate's name in place of a formula that is too long to print."""
         outputs = [gate for gate in self.netlist if gate.unit.is_output]
         return ", ".join(
             gate.formula if len(gate.formula) <= READABLE else gate.named for gate in outputs
@@ -227,7 +232,7 @@ class Circuit(Finding):
     def diagnosis(self) -> Diagnosis | None:
         """What the network computes instead, and what would make it the target; see `diagnose`.
 
-        None but where the verdict is not_computing.
+        None for every verdict but not_computing.
         """
         return diagnose(self.model, self.target) if self.verdict == "not_computing" else None
 
@@ -235,7 +240,7 @@ class Circuit(Finding):
     def obstacle(self) -> Obstacle | None:
         """Where the search for a circuit stops, by layer, unit and row, or unit and margin.
 
-        None but where the verdict is no_gate_reading.
+        None for every verdict but no_gate_reading.
         """
         if self.left_out is not None:
             return margin_obstacle(self.left_out, self.min_margin)
@@ -276,9 +281,10 @@ class Circuit(Finding):
     def differences(self) -> tuple[Difference, ...]:
         """What tells each further circuit that is proved as far as required apart from the first.
 
-        The unit that they read differently; an interchange and a real-valued input on which they
-        predict differently, if there is one. Empty but where the verdict is ambiguous. Of very many
-        circuits those that come first; found out when this is first read.
+        Each names the unit that the two read differently, and an interchange and a real-valued
+        input on which they predict differently, if there are any. Empty for every verdict but
+        ambiguous. If there are very many circuits, only the first ones are compared. Computed when
+        this is first read.
         """
         if self.verdict != "ambiguous":
             return ()
@@ -293,13 +299,13 @@ class Circuit(Finding):
     def contradiction(self) -> Contradiction | None:
         """The first interchange that does not come out as the first circuit predicts.
 
-        None where all do, and without a circuit.
+        None if all do, and without a circuit.
         """
         return self.circuits[0].contradiction if self.circuits else None
 
     @property
     def primary(self) -> JointReading | None:
-        """The reading the circuit is reported under; None when there is none."""
+        """The reading under which the circuit is reported; None without a circuit."""
         return self.readings[0] if self.readings else None
 
     @property
@@ -328,7 +334,7 @@ class Circuit(Finding):
 
     @property
     def netlist(self) -> tuple[LocalGate, ...]:
-        """The measured local gates under the primary reading; empty when there is none."""
+        """The measured local gates under the primary reading; empty without a circuit."""
         return Listed(self.primary.netlist if self.primary else ())
 
     @property
@@ -365,9 +371,9 @@ class Circuit(Finding):
 
         Over the last layer's "units" (and inputs that are connected to the output), "nested" down
         to the inputs, and minimal over the "inputs" (XOR as ^). The first is the gate as measured,
-        on all combinations of levels, for joint interchanges do produce them all; the second has
-        nothing that can never be true of an input. Where two outputs are one decision, it is the
-        output that wins at 1.
+        on all combinations of levels, because joint interchanges produce them all; the second has
+        no term that no input can make true. If two outputs are one decision, the formula is listed
+        with the output that wins at 1.
         """
         if self.primary is None:
             return {}
@@ -386,8 +392,8 @@ class Circuit(Finding):
     def edges(self) -> tuple[Edge, ...]:
         """The weights the circuit is made of; empty without a circuit.
 
-        An edge is one of them where the gate of a live unit or of an output depends on its parent.
-        Where the largest output wins, a decision is made by all outputs.
+        An edge belongs to the circuit if the gate of a live unit or of an output depends on the
+        edge's source. If the largest output wins, a decision depends on all outputs.
         """
         if not self.circuits:
             return ()
@@ -414,7 +420,7 @@ class Circuit(Finding):
     def copies(self) -> tuple[tuple[Unit, ...], ...]:
         """Hidden units whose values are copies of one another, up to scale, sign and shift.
 
-        They are one variable in several places: read alike, and moved together.
+        They are one variable in several places: they are read alike and moved together.
         """
         layers = values_on_rows(self.model)
         found = []
@@ -462,9 +468,9 @@ class Circuit(Finding):
     def interchange_matrix(self) -> pd.DataFrame:
         """Unit x variable: how far each unit plays each variable's role.
 
-        On how many (base, source) pairs the network, with the unit taken from the source, decides
-        as the netlist with that variable taken from the source. The diagonal is each unit in its
-        own role; n is `primary.n_interchange`.
+        An entry counts the (base, source) pairs on which the network, with the unit taken from the
+        source, decides as the netlist does with that variable taken from the source. The diagonal
+        has each unit in its own role; the number of pairs is `primary.n_interchange`.
 
         Raises:
             XorMiError: a circuit without evidence.
@@ -482,14 +488,12 @@ class Circuit(Finding):
 
     @cached_property
     def signature(self) -> str:
-        """What stays the same when hidden units are renumbered, rescaled, copied or joined by dead
-        ones.
+        """What renumbering, rescaling or copying units does not change, nor adding dead ones.
 
-        Rescaled by positive factors, that is.
-
-        One canonical text per circuit that is proved as far as required, 'OR & ~AND', and where
-        none is, per circuit that survives substitution; several are joined by ' / ', very many are
-        counted and hashed. Without a circuit, the verdict.
+        Rescaling means by positive factors. There is one canonical text, such as 'OR & ~AND', for
+        each circuit that is proved as far as required, or, if none is, for each circuit that
+        survives substitution. Several are joined by ' / '; very many are counted and hashed.
+        Without a circuit it is the verdict.
 
         Raises:
             XorMiError: too many orders of interchangeable units to find a canonical one.
@@ -504,7 +508,8 @@ class Circuit(Finding):
     def family(self) -> str:
         """The primary reading's NPN class; without a reading, the verdict.
 
-        Its canonical text, also up to complement of hidden units and permutation of the inputs.
+        This is a canonical text that complementing hidden units and permuting the inputs does not
+        change either.
 
         Raises:
             XorMiError: as `signature` does.
@@ -527,11 +532,11 @@ class Circuit(Finding):
     def units_acting_as(self, gate: Target, *, up_to_complement: bool = True) -> tuple[ActsAs, ...]:
         """Units whose bits under the primary reading are this gate, or its complement.
 
-        Polarity is +1 for the gate, -1 for its complement; empty if there are none. A unit that
-        varies and that no output depends on acts as none, and neither does any unit of a circuit
-        that is not proved as far as `require` says.
+        Polarity is +1 for the gate, -1 for its complement; the tuple is empty if no unit acts as
+        either. A unit that varies and that no output depends on does not act as a gate, and neither
+        does any unit of a circuit that is not proved as far as `require` says.
 
-        Never the nearest label. A network without a circuit has no unit that acts as anything.
+        A unit is never given the gate that is merely nearest.
 
         Raises:
             XorMiError: not a gate name, formula or function of this many inputs.
@@ -572,16 +577,17 @@ class Circuit(Finding):
                 margin = (
                     f"margin {number_text(unit.margin)}" if unit.margin is not None else unit.note
                 )
-                count = f"interchange {unit.interchange}/{self.primary.n_interchange}"
+                count = f"interchange {unit.interchange:,}/{self.primary.n_interchange:,}"
                 gate = (unit.gate or "").ljust(longest)
                 lines.append(f"  {unit.place.name}  {gate}  {margin}, {count}{_aside(unit)}")
             lines.append(f"  output  {self._short_readout()}")
         return "\n".join(lines)
 
     def explain(self) -> str:
-        """A page of text, from this network's numbers.
+        """A page of text with this network's own numbers.
 
-        What each unit does, row by row, why inputs come out alike, what was tested.
+        It says what each unit does, how each row is decided, why inputs are decided alike, and what
+        was tested.
         """
         return explain(
             self.model,
@@ -615,7 +621,7 @@ class Circuit(Finding):
         return _export.to_latex(self.netlist, self.formulas, self.verdict)
 
     def to_json(self) -> str:
-        """`to_dict` as indented text; what only `from_json` reads is one long line at its end."""
+        """`to_dict` as indented text; its last line is long, and only `from_json` reads it."""
         content = self.to_dict()
         fields_of_it = json.dumps(content.pop("fields"))
         text = json.dumps(content, indent=2).removesuffix("\n}")
@@ -623,7 +629,7 @@ class Circuit(Finding):
 
     @classmethod
     def from_json(cls, text: str) -> "Circuit":
-        """The circuit that `to_json` wrote, with its network: equal to it in every answer.
+        """The circuit that `to_json` wrote, with its network; every answer is the same.
 
         >>> from xor_mi.handmade import textbook_xor
         >>> from xor_mi.circuits import identify_circuit
@@ -632,9 +638,8 @@ class Circuit(Finding):
         True
 
         Raises:
-            XorMiError: text that is cut off or edited, that is not a circuit or one of another
-                format, or that was written of a circuit with more than `MAX_IN_JSON` circuits or
-                readings.
+            XorMiError: text that is cut off or edited, that is not a circuit or has another format,
+                or that was written for more than `MAX_IN_JSON` circuits or readings.
         """
         require_kind("text", text, str, give="what Circuit.to_json wrote")
         content = read_json_text(text, called="the text of a circuit", next_step=_NEXT_STEP)
@@ -653,12 +658,12 @@ class Circuit(Finding):
         _require_format(values.get("format"))
         if "fields" in values and values["fields"] is None:
             raise XorMiError(
-                f"this circuit had more than {MAX_IN_JSON} circuits or readings, which are not all "
-                "written; identify its network again"
+                f"this network has more than {MAX_IN_JSON:,} circuits or readings, and only the "
+                "first are stored, so the circuit cannot be read back; identify the network again"
             )
         try:
             circuit = restored(values.get("fields"), cls, "fields")
-            # what stands twice in the text must be the same in both places
+            # a fact that is written twice must be the same in both places
             facts = circuit._facts_in_json()
             edited = [name for name in facts if values.get(name) != facts[name]]
             # the weights are those of such a network, and the gates belong together
@@ -668,7 +673,7 @@ class Circuit(Finding):
         except (Misshapen, XorMiError) as error:
             raise XorMiError(f"a circuit cannot be read: {error}; {_NEXT_STEP}") from None
         except (LookupError, ValueError, StopIteration):
-            # a unit, a row or a decision that one part has and another has not
+            # one part has a unit, a row or a decision that another part does not have
             raise XorMiError(
                 f"a circuit cannot be read: the parts of its 'fields' do not fit; {_NEXT_STEP}"
             ) from None
@@ -680,7 +685,7 @@ class Circuit(Finding):
         return circuit
 
     def _facts_in_json(self) -> dict[str, object]:
-        """The short entries of `to_dict` that no wording and no rounding changes."""
+        """The short entries of `to_dict` that neither wording nor rounding can change."""
         tables = [list(table) for table in self.target.tables]
         return {
             "layer_sizes": list(self.layer_sizes),
@@ -698,9 +703,9 @@ class Circuit(Finding):
     def to_dict(self) -> dict[str, Any]:
         """Everything above as JSON-ready values.
 
-        Of more than `MAX_IN_JSON` circuits or readings the first, and their number. `fields` is
-        what `from_dict` reads: the network, and the fields of this class with all that they hold;
-        None where not all circuits and readings are written.
+        If there are more than `MAX_IN_JSON` circuits or readings, only the first are written, with
+        the number of all. `fields` is what `from_dict` reads: the network, and the fields of this
+        class with their contents; None if not all circuits and readings are written.
         """
         is_whole = len(self.circuits) <= MAX_IN_JSON and len(self.readings) <= MAX_IN_JSON
         matrix = self.proof.interchange_matrix if self.proof else ()
@@ -752,11 +757,11 @@ class Circuit(Finding):
         return names
 
     def _graph(self) -> _export.CircuitGraph:
-        # the circuit does without an idle unit, whatever it could be read as
+        # the circuit does not need an idle unit, whatever gate it could be read as
         gates = {unit.place: unit.note or unit.gate or "" for unit in self.units}
         formulas = {gate.unit: gate.formula for gate in self.netlist}
         layers = layers_of(self.layer_sizes)
-        # an output has no reading of its own: it is labelled with what it should compute
+        # an output has no reading, so it is labelled with what it should compute
         targets = [output.name for output in self.target.outputs]
         gates |= dict(zip(self.model.decision_units, targets, strict=True))
         nodes = [
@@ -787,11 +792,11 @@ class Circuit(Finding):
         )
 
 
-_NEXT_STEP = "give what Circuit.to_json wrote, as it is"
+_NEXT_STEP = "give the unchanged text or dict that Circuit.to_json or to_dict wrote"
 
 
 def _require_format(written: object) -> None:
-    """Refuse what is not a circuit, or one of a format that cannot be read back."""
+    """Refuse what is not a stored circuit, and a format that cannot be read back."""
     version = written.removeprefix(FORMAT) if isinstance(written, str) else ""
     if not (isinstance(written, str) and written.startswith(FORMAT) and version.isdecimal()):
         raise XorMiError(
@@ -800,7 +805,7 @@ def _require_format(written: object) -> None:
     if int(version) < VERSION:
         raise XorMiError(
             f"this circuit is of format {version}, which does not hold its network; "
-            "identify it again"
+            "identify the network again"
         )
     if int(version) > VERSION:
         raise XorMiError(
@@ -835,16 +840,18 @@ def _unit_dict(unit: CircuitUnit) -> dict[str, object]:
 
 
 def _aside(unit: CircuitUnit) -> str:
-    """', idle: the circuit does without it (could be AND too)' for an idle unit that varies,
-    ', a copy of h0.0' for a copy.
+    """The end of a unit's line, empty for a live unit that is not a copy.
+
+    It is ', idle: no output depends on it (could also be AND)' for an idle unit that varies, and ',
+    a copy of h0.0' for a copy.
     """
     if unit.copy_of is not None:
         return f", a copy of {unit.copy_of.name}"
     if not unit.idle or unit.constant:
         return ""
     others = [gate for gate in unit.could_be if gate != unit.gate]
-    too = f" (could be {', '.join(others)} too)" if others else ""
-    return f", idle: the circuit does without it{too}"
+    too = f" (could also be {', '.join(others)})" if others else ""
+    return f", idle: no output depends on it{too}"
 
 
 def _candidate_dict(one: CandidateCircuit) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""the same pipeline where it should find nothing -> how often it names gates all the same."""
+"""the same pipeline where it should find nothing -> how often it names gates nevertheless."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from xor_mi.metrics import ShareInterval, share_interval
 MAX_RATE = 0.1
 """A control holds if the upper end of its 95 % interval is at most this.
 
-With no gates at all that takes 36 networks, the first n with 1 - 0.025^(1/n) <= 0.1; `_wording`
-says so too.
+If no network at all is given gates, this takes 36 networks, the first n with 1 - 0.025^(1/n) <=
+0.1; `_wording` says so too.
 """
 
 
@@ -27,9 +27,16 @@ class ControlRate(NamedTuple):
     n_positive: int
     n: int
 
+    def __str__(self) -> str:
+        rate = self.rate
+        return (
+            f"{control_words(self.control)}: {self.n_positive:,} of {self.n:,} given gates "
+            f"(95% interval {rate.low:.0%} to {rate.high:.0%})"
+        )
+
     @property
     def rate(self) -> ShareInterval:
-        """The share with its 95 % Clopper-Pearson interval; NaN where there were none to try."""
+        """The share with its 95 % Clopper-Pearson interval; NaN if no network was tried."""
         return share_interval(self.n_positive, self.n)
 
 
@@ -55,12 +62,7 @@ class ControlRates(Finding):
         return pd.DataFrame(rows)
 
     def __str__(self) -> str:
-        lines = [
-            f"{control_words(one.control)}: {one.n_positive} of {one.n} given gates "
-            f"(95% interval {one.rate.low:.0%} to {one.rate.high:.0%})"
-            for one in self.rates
-        ]
-        return "\n".join(lines)
+        return "\n".join(map(str, self.rates))
 
 
 def control_claims(rates: Sequence[ControlRate]) -> tuple[Evidence, ...]:

@@ -1,8 +1,8 @@
-"""model + target -> Diagnosis: what it computes, and what change of reading makes it the target.
+"""model + target -> Diagnosis: what it computes, and which change of reading makes that the target.
 
 A network that somebody else wrote carries conventions that its weights do not say: which numbers
-stand for the bits, what decides, how a matrix lies. Each convention is changed alone, the changed
-network is really built, and every row is decided anew.
+stand for the bits, how an output is decided, whether a matrix is transposed. Each convention is
+changed alone, the changed network is built, and every row is decided anew.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,24 +31,24 @@ LEVELS = ((0.0, 1.0), (-1.0, 1.0))
 THRESHOLDS = (0.5, 0.0)
 """The thresholds that are tried: of probabilities and of targets 0 and 1, and of logits."""
 MAX_ORDERED = 5
-"""So many inputs or outputs are tried in every order; more with two swapped, and backwards."""
+"""Up to so many inputs or outputs are tried in every order; more with two swapped, and reversed."""
 MAX_NAMED = 4
-"""A function of more inputs is named only where it is a gate of any width: a formula takes long."""
+"""A function of more inputs is named only if it is a gate of any width: a formula takes long."""
 
 
 @dataclass(frozen=True)
 class ReadingChange:
-    """One way to read the network otherwise, tried.
+    """One other way to read the network, and what came of it.
 
     Attributes:
         kind: what is changed.
         value: what it is changed to: a number, two levels, a name, the matrices that are
             transposed, or the new order of inputs or outputs. None for the complement.
         between: for a threshold that was found by looking at the outputs, the two outputs that it
-            lies between; every number between them will do.
+            lies between; any number between them works.
         computes: what the network computes then; None where a row is undecided.
         problems: problem -> the rows that still have it; empty where the change is the answer.
-        model: the changed network; under the complement it is the network as it was.
+        model: the changed network; for the complement it is the unchanged network.
     """
 
     kind: ChangeKind
@@ -79,12 +79,12 @@ class ReadingChange:
 
 @dataclass(frozen=True)
 class Diagnosis(Finding):
-    """What a network computes as it is read, and which change of reading makes it the target.
+    """What a network computes as it is read, and which change of reading makes that the target.
 
     Attributes:
         target: what was asked.
         computes: what it computes as it is read; None where a row is undecided.
-        rule: what decides as it is read.
+        rule: the decision rule as the network is read.
         rows: the names of the rows.
         outputs: on every row, in float64, [row][output].
         decided: on every row 1, 0 or -1 where undecided, [row][decision].
@@ -94,8 +94,8 @@ class Diagnosis(Finding):
         tried: every change, in a fixed order; none where there is no problem.
         shortfall: what in the weights is in the way; None where there is no problem, or where the
             target has another number of outputs than the network has decisions.
-        scale: the size of what the outputs are made of, beside which less than a millionth is
-            rounding; 0 where nothing says it.
+        scale: the size of the terms that the outputs are sums of; less than a millionth of it is
+            rounding; 0 if the size is not known.
     """
 
     target: BooleanFunction
@@ -128,16 +128,16 @@ class Diagnosis(Finding):
     def closest(self) -> ReadingChange | None:
         """The change that leaves the fewest rows wrong, the first of several.
 
-        None where nothing was tried, or nothing leaves fewer than there are.
+        None if nothing was tried, or no change leaves fewer rows wrong.
         """
         fewer = [one for one in self.tried if len(one.rows_wrong) < len(self.rows_wrong)]
         return min(fewer, key=lambda one: len(one.rows_wrong), default=None)
 
     @property
     def off_by(self) -> float | None:
-        """How far a score lies on the wrong side of what decides, at most, in the outputs' units.
+        """How far the worst score lies on the wrong side of its threshold, in the outputs' units.
 
-        0 where every row is decided right in float64; None where the target has another number of
+        0 if every row is decided right in float64; None if the target has another number of
         outputs than the network has decisions.
         """
         if self.target.n_outputs != len(self.decided[0]):
@@ -148,19 +148,19 @@ class Diagnosis(Finding):
 
     @property
     def rows_by_rounding(self) -> tuple[str, ...]:
-        """The rows on which a score is so near to what decides that only rounding decides them."""
+        """The rows on which a score is so near to its threshold that only rounding decides them."""
         distance = self.rule.distance(torch.tensor(self.outputs, dtype=torch.float64))
         is_rounding = ((distance != 0) & (distance.abs() < ROUNDING * self.scale)).any(1).tolist()
         return tuple(row for row, is_so in zip(self.rows, is_rounding, strict=True) if is_so)
 
     @property
     def failure(self) -> str:
-        """Where it does not compute the target: 'wrong on 00, 11'; empty where it does."""
+        """Where it does not compute the target, such as 'wrong on 00, 11'; empty if it does."""
         return _wording.failure(self.problems, self._n_outputs) if self.problems else ""
 
     @property
     def remedy(self) -> str:
-        """Which change of reading makes it the target, or how far off it is; empty where it is."""
+        """Which change of reading makes it the target, or how far off it is; empty if it works."""
         if not self.problems:
             return ""
         return _wording.remedy(
@@ -174,7 +174,7 @@ class Diagnosis(Finding):
 
     @property
     def _n_outputs(self) -> tuple[int, int]:
-        """Of the target, and the network's decisions."""
+        """The target's number of outputs, and the network's number of decisions."""
         return self.target.n_outputs, len(self.decided[0])
 
     def frame(self) -> pd.DataFrame:
@@ -203,9 +203,10 @@ class Diagnosis(Finding):
 
 @torch.no_grad()
 def diagnose(model: HookedMLP, target: Target | None = None) -> Diagnosis:
-    """What the network computes, and which single change of reading makes it what was asked.
+    """What the network computes, and which single change of reading makes that what was asked.
 
-    Tried in this order, each alone, by building the changed network and deciding every row:
+    These changes are tried in this order, each alone, by building the changed network and deciding
+    every row:
 
     - decision_threshold 0.5, and 0;
     - input_levels (0, 1), and (-1, 1);
@@ -214,15 +215,15 @@ def diagnose(model: HookedMLP, target: Target | None = None) -> Diagnosis:
     - dtype float64, where rounding decides;
     - the square weight matrices transposed, all together and each alone;
     - the complement of the target;
-    - the inputs in another order, and the outputs;
-    - where neither threshold helps, one that lies between the outputs. It is last, because it is
-      made for these weights and not a convention.
+    - another order of the inputs, and of the outputs;
+    - if neither threshold helps, a threshold that lies between the outputs. It is last, because it
+      is fitted to these weights and not a convention.
 
     Args:
         target: what the network should compute: a gate, a formula or a `BooleanFunction`; by
-            default `model.cfg.target`, and without one nothing is asked: the answer is what the
-            network computes. A network with two outputs may be asked for a function of
-            one: it is then that argmax would decide.
+            default `model.cfg.target`. Without one, the answer only says what the network computes.
+            A network with two outputs may be asked for a function with one output, as if argmax
+            decided.
 
     >>> from xor_mi import HookedMLP
     >>> layers = [([[10, 10], [10, 10]], [-10, 10]), ([[-0.5, 1]], [-0.75])]
@@ -259,7 +260,7 @@ def diagnose(model: HookedMLP, target: Target | None = None) -> Diagnosis:
 def problems_of(model: HookedMLP, function: BooleanFunction, decided: Tensor) -> Problems:
     """Problem -> the rows that have it; empty where every row is decided as the function says.
 
-    Decided so whatever the rounding: the network's own dtype must decide as float64 does.
+    Rounding must not matter: the network's own dtype must decide as float64 does.
 
     Args:
         decided: what is decided in float64, [row, decision].
@@ -283,7 +284,7 @@ def problems_of(model: HookedMLP, function: BooleanFunction, decided: Tensor) ->
 
 
 def name_of(function: BooleanFunction) -> str:
-    """A function as a sentence names it: by gates' names or a formula, or by how often it is 1."""
+    """A function's name in a sentence: gates' names or a formula, or on how many rows it is 1."""
     if function.n_inputs <= MAX_NAMED:
         return function.name
     return ", ".join(map(_name_of_wide, function.outputs))
@@ -306,9 +307,9 @@ def _name_of_wide(function: BooleanFunction) -> str:
 
 
 def _asked(model: HookedMLP, target: Target | None, decided: Tensor) -> BooleanFunction:
-    """The target, which may have one output where two outputs are not yet read as one decision.
+    """The target, which may have one output although two outputs are not yet read as one decision.
 
-    Without a target it is what the network decides; an open row counts as 0.
+    Without a target it is what the network decides; an undecided row counts as 0.
     """
     if target is None:
         return model.target_of(None) if model.cfg.target else own_function(decided)
@@ -330,7 +331,7 @@ def own_function(decided: Tensor) -> BooleanFunction:
 
 
 def _function_of(decided: Tensor) -> BooleanFunction | None:
-    """Decisions [row, decision] as a function; None where one is open."""
+    """Decisions [row, decision] as a function; None if one is undecided."""
     if (decided == UNDECIDED).any():
         return None
     n_inputs = len(decided).bit_length() - 1
@@ -356,7 +357,7 @@ def _line(
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A change that is to be tried: the changed network, and what it is held against then."""
+    """A change to try: the changed network, and the function that it is then compared with."""
 
     kind: ChangeKind
     value: NewValue
@@ -372,7 +373,7 @@ def _tried(
 ) -> Iterator[ReadingChange]:
     """Every change of reading that the network and the target allow, tried."""
     for one in _candidates(model, function, problems):
-        # a change that leaves another number of decisions than were asked for is not an answer
+        # a change after which the number of decisions is not the one asked for is not an answer
         if one.target.n_outputs != one.model.cfg.n_decisions:
             continue
         decided = decided_in_float64(one.model)
@@ -414,7 +415,7 @@ def _usual_thresholds(model: HookedMLP, function: BooleanFunction) -> list[_Cand
 def _fitted_threshold(
     model: HookedMLP, function: BooleanFunction, usual: Sequence[_Candidate]
 ) -> Iterator[_Candidate]:
-    """A threshold that separates the outputs, where there is one and no usual one does."""
+    """A threshold that separates the outputs, if there is one and no usual threshold does."""
     if model.rule.name != "threshold" or function.n_outputs != model.cfg.d_out:
         return
     outputs = forward_float64(model, model.rows())[-1].post
@@ -425,7 +426,7 @@ def _fitted_threshold(
     below, above = outputs[~goal].max().item(), outputs[goal].min().item()
     between = (below + above) / 2
     if not is_held([between], model.cfg.dtype):
-        # of outputs below 1e-38, the number nearest to the middle that there is
+        # for outputs below 1e-38, the representable number nearest to the middle
         between = torch.tensor(between, dtype=torch.float64).to(model.cfg.dtype).item()
     if below < between < above:
         yield _Candidate(
@@ -447,7 +448,7 @@ def _settings(
             yield _Candidate("input_levels", levels, _read(model, input_levels=levels), function)
     if cfg.d_out > 1:
         other = "argmax" if cfg.rule.name == "threshold" else "threshold"
-        # the loss and the threshold go with the rule
+        # the loss and the threshold change with the rule
         changed = _read(model, decision_rule=other, loss_fn=None, decision_threshold=None)
         asked = one_of_a_pair(function) if changed.cfg.n_decisions == 1 else function
         yield _Candidate("decision_rule", other, changed, asked)
@@ -459,7 +460,7 @@ def _settings(
 
 
 def _transposed(model: HookedMLP, function: BooleanFunction) -> Iterator[_Candidate]:
-    """Square matrices the other way round: all of them, as a layout has it, then each alone."""
+    """Square matrices transposed: all of them, as another layout would have it, then each alone."""
     # the direct connections are the last columns of the readout and a matrix of their own
     n_units = model.cfg.d_hidden[-1]
     layers = model.float64_layers()
@@ -515,7 +516,7 @@ def _output_orders(model: HookedMLP, function: BooleanFunction) -> Iterator[_Can
 
 
 def _orders(number: int) -> Iterator[tuple[int, ...]]:
-    """All orders but the usual one; of many, those with two swapped, and backwards."""
+    """All orders but the usual one; of many only those with two swapped, and the reverse."""
     usual = tuple(range(number))
     if number <= MAX_ORDERED:
         yield from (order for order in permutations(usual) if order != usual)

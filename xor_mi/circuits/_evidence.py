@@ -2,7 +2,7 @@
 
 Every claim is one frozen value, so that reports and regressions only format it. Effects are
 counted, never judged by eye: each `rule` says when the claim `holds`. Necessity is claimed of a
-*group* of units that carry the same bit, never of one of several copies: losing one copy may shift
+*group* of units that carry the same bit, never for one of several copies: losing one copy may shift
 an output although another still carries the information.
 """
 
@@ -20,13 +20,14 @@ from xor_mi.circuits._interchange import Interchanges
 from xor_mi.circuits._netlist import JointReading
 from xor_mi.circuits._variables import are_copies
 from xor_mi.errors import require_kind, unknown
-from xor_mi.graph import Unit
+from xor_mi.finding import count_text
+from xor_mi.graph import Unit, name_of_set
 from xor_mi.interventions import ablation_sweep
 from xor_mi.model import HookedMLP
 from xor_mi.values import LayerValues
 
 ALL_SUBSETS = 12
-"""Up to this many units every subset is ablated; beyond, single units and pairs."""
+"""Up to this many units every subset is ablated; with more, only single units and pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class Evidence(Facts):
 
     @property
     def claim(self) -> str:
-        """What is said, such as 'h0.0 acts as OR'."""
+        """The claim as a sentence, such as 'h0.0 acts as OR'."""
         return _wording.claim(self)
 
     @property
@@ -45,7 +46,7 @@ class Evidence(Facts):
 
     @property
     def counted(self) -> str:
-        """What the effect counts, such as 'rows decided otherwise'."""
+        """What the effect counts, such as 'rows decided differently'."""
         return _wording.counted(self)
 
     @property
@@ -86,7 +87,7 @@ class RedundancyGroup:
     Their values are affinely related, or every kept reading says so.
 
     Attributes:
-        rows_changed_alone: unit -> how many rows are decided otherwise when it alone is
+        rows_changed_alone: unit -> how many rows are decided differently when it alone is
             mean-ablated.
         rows_changed_together: the same for the whole group.
     """
@@ -95,9 +96,16 @@ class RedundancyGroup:
     rows_changed_alone: tuple[int, ...]
     rows_changed_together: int
 
+    def __str__(self) -> str:
+        alone = ", ".join(map(str, self.rows_changed_alone))
+        return (
+            f"{name_of_set(self.units)} carry the same bit; rows changed without each alone: "
+            f"{alone}; without all: {self.rows_changed_together}"
+        )
+
     @property
     def spare(self) -> bool:
-        """No member alone is missed, all together are."""
+        """Whether losing one member changes no row, while losing all of them does."""
         return max(self.rows_changed_alone) == 0 < self.rows_changed_together
 
     def shown_line(self) -> dict[str, object]:
@@ -117,15 +125,24 @@ class SubsetAblation:
     Attributes:
         value: "mean" or "zero".
         sets: the subsets ablated.
-        rows_changed: for each, how many rows are decided otherwise than before (undecided counts as
-            otherwise).
-        exhaustive: whether these are all subsets; else single units and pairs.
+        rows_changed: for each, how many rows are decided differently than before (undecided counts
+            as different).
+        exhaustive: whether these are all subsets; else they are single units and pairs.
     """
 
     value: Ablation
     sets: tuple[tuple[Unit, ...], ...]
     rows_changed: tuple[int, ...]
     exhaustive: bool
+
+    def __str__(self) -> str:
+        n_changing = sum(changed > 0 for changed in self.rows_changed)
+        which = "every set of units" if self.exhaustive else "single units and pairs"
+        return (
+            f"{which} set to {'zero' if self.value == 'zero' else 'the mean'}: {n_changing:,} of "
+            f"{count_text(len(self.sets), 'set')} {'changes' if n_changing == 1 else 'change'} a "
+            "decision"
+        )
 
     @property
     def breaking(self) -> tuple[tuple[Unit, ...], ...]:
@@ -146,11 +163,11 @@ class SubsetAblation:
     def sufficient(self) -> tuple[tuple[Unit, ...], ...]:
         """Minimal sets that keep every decision when all other units are ablated.
 
-        Known only where all subsets were ablated.
+        Empty if not all subsets were ablated, because then they are not known.
         """
         if not self.exhaustive:
             return ()
-        # what is enough is the complement of what could be ablated without a change
+        # a sufficient set is the complement of a set that could be ablated without a change
         everything = self.everything
         enough = [everything]
         for ablated, changed in zip(self.sets, self.rows_changed, strict=True):
@@ -160,7 +177,7 @@ class SubsetAblation:
         return minimal_sets(enough)
 
     def changed_without(self, units: Sequence[Unit]) -> int | None:
-        """Rows decided otherwise without exactly these units; None where that was not run.
+        """Rows decided differently without exactly these units; None if this was not run.
 
         Raises:
             XorMiError: no units.
@@ -183,14 +200,19 @@ class Proof:
 
     Attributes:
         interchange_matrix: [unit][variable]: on how many of the (base, source) pairs the network,
-            with this unit's value taken from the source, decides as the netlist with that
-            variable's bit taken from the source. The diagonal is each unit in its own role.
+            with this unit's value taken from the source, decides as the netlist does with that
+            variable's bit taken from the source. The diagonal has each unit in its own role.
     """
 
     claims: tuple[Evidence, ...]
     interchange_matrix: tuple[tuple[int, ...], ...]
     ablations: tuple[SubsetAblation, ...]
     redundancy_groups: tuple[RedundancyGroup, ...]
+
+    def __str__(self) -> str:
+        n_hold = sum(claim.holds for claim in self.claims)
+        head = f"{n_hold} of {count_text(len(self.claims), 'claim')} hold"
+        return "\n".join([f"{head}{'s' if n_hold == 1 else ''}", *map(str, self.claims)])
 
     def ablation(self, value: Ablation) -> SubsetAblation:
         """The subset ablation with this value, "mean" or "zero".
@@ -205,11 +227,11 @@ class Proof:
         return by_value[value]
 
     def necessary(self, value: Ablation = "mean") -> tuple[tuple[Unit, ...], ...]:
-        """Minimal necessary sets: without one of them a decision changes.
+        """Minimal necessary sets: ablating any one of them changes a decision.
 
-        Of units that carry the same bit, all or none are in a set.
+        A set has all units that carry the same bit, or none of them.
         """
-        # losing one copy may shift an output although another still carries the bit: a set that
+        # losing one copy may shift an output although another still carries the bit, so a set that
         # breaks a decision is widened to whole groups
         sets = []
         for units in self.ablation(value).breaking:
@@ -225,7 +247,7 @@ class Proof:
     def sufficient(self, value: Ablation = "mean") -> tuple[tuple[Unit, ...], ...]:
         """Minimal sufficient sets: with all other units ablated every decision stays.
 
-        Empty beyond `ALL_SUBSETS` units.
+        Empty for networks with more than `ALL_SUBSETS` units, where not every subset is tried.
         """
         return self.ablation(value).sufficient
 
@@ -279,7 +301,7 @@ def gather(
 
 
 def _matrix(units: Sequence[Unit], interchanges: Interchanges, *, predicted: Tensor) -> Tensor:
-    """[unit, variable]: each unit as the network does it, against every one as the netlist does it.
+    """[unit, variable]: moving each unit in the network, compared with moving each in the netlist.
 
     Copies move together, so they have the same numbers.
 
@@ -296,10 +318,10 @@ def _matrix(units: Sequence[Unit], interchanges: Interchanges, *, predicted: Ten
 def _substitution(
     first: JointReading, units: Sequence[Unit], distance: Tensor, decided: Tensor
 ) -> Evidence:
-    """Every row stays on its side; the control is the network as it is.
+    """Every row stays on its side; the control is the unchanged network.
 
     Args:
-        distance: from the threshold, of the network as it is, [row, decision].
+        distance: from the threshold, in the unchanged network, [row, decision].
     """
     sides = 2 * decided - 1  # +1 where the decision is 1, -1 where it is 0
     return Evidence(
@@ -317,18 +339,17 @@ def _interchange(
 ) -> list[Evidence]:
     """Each unit in its own role; the control is the best of the other roles in its layer.
 
-    Roles of the same bit, or of its complement, are not other ones. The control is 0 where no role
-    is left.
+    Roles with the same bit, or with its complement, do not count as other roles. The control is 0
+    if no role is left.
 
-    An idle unit that varies has no role: whatever it is set to makes no difference.
+    An idle unit that varies has no role: no value of it makes a difference.
     """
     first = circuit.readings[0]
     idle = {one.unit for one in circuit.idle if not one.constant}
     claims = []
     for k, unit in enumerate(units):
         reading = first.of(unit)
-        # a unit that carries the same bit, or its complement, is not a control: the role fits it as
-        # well
+        # a unit with the same bits, or their complement, is not a control: the role fits it as well
         others = [
             int(matrix[k, v])
             for v, other in enumerate(units)
@@ -361,15 +382,15 @@ def _joint(
     predicted: Tensor,
     passes: bool,
 ) -> Evidence:
-    """All units of one layer at once, each variable from a source of its own.
+    """All units of one layer at once, each variable from its own source.
 
     Args:
         predicted: by the netlist, [run, decision].
-        passes: whether all joint interchanges are as predicted, those that were not run included.
+        passes: whether all joint interchanges are as predicted, including those that were not run.
     """
     runs = interchanges.joint[layer]
     n_runs = len(predicted)
-    # the control: each run held against the prediction for another one, at random but repeatable
+    # the control: each run compared with the prediction for another run, chosen by a seed
     other_run = torch.randperm(n_runs, generator=torch.Generator().manual_seed(0))
     agreed = int((predicted == runs.decided).all(-1).sum())
     control = int((predicted[other_run] == runs.decided).all(-1).sum())
@@ -393,7 +414,7 @@ def _subset_ablation(
     value: Ablation,
     groups: Sequence[tuple[Unit, ...]],
 ) -> SubsetAblation:
-    """What the network decides without each subset; without each of these groups in any case."""
+    """What the network decides without each subset; these groups are always among the subsets."""
     exhaustive = len(units) <= ALL_SUBSETS
     sizes = range(1, (len(units) if exhaustive else 2) + 1)
     sets = list(chain.from_iterable(combinations(units, size) for size in sizes))
@@ -420,8 +441,8 @@ def _group(units: tuple[Unit, ...], mean: SubsetAblation) -> RedundancyGroup:
 
 def _alike(layers: Sequence[LayerValues], kept: Sequence[JointReading]) -> list[tuple[Unit, ...]]:
     """Units that carry the same bit, two or more of them."""
-    # Each unit joins the group of the first unit before it that it is like; a constant unit
-    # carries no bit, so it joins none.
+    # Each unit joins the group of the first earlier unit that is like it; a constant unit carries
+    # no bit, so it joins no group.
     leader: dict[Unit, Unit] = {}
     for layer, readings in enumerate(kept[0].readings):
         values = layers[layer].post
@@ -455,7 +476,7 @@ def _necessity(
         sets |= {unit: group.units for unit in group.units if unit in sets}
     claims = []
     for together in dict.fromkeys(sets.values()):
-        # A single unit has no member to compare it with: its control is to ablate nothing: 0.
+        # A single unit has no other member to compare it with; its control is to ablate nothing: 0.
         alone: list[int] = []
         if len(together) > 1:
             alone = [mean.changed_without([unit]) or 0 for unit in together]
@@ -475,7 +496,7 @@ def _necessity(
 
 
 def _sufficiency(ablation: SubsetAblation, n_rows: int) -> Evidence:
-    """The smallest set of units that does it all, with the others ablated."""
+    """The smallest set of units that keeps every decision while all others are ablated."""
     smallest = ablation.sufficient[0]
     # the control: what it costs to ablate one member more
     costs = []

@@ -1,6 +1,7 @@
 """a network and its readings -> a page of text.
 
-What each unit does, row by row, and why inputs come out alike; every number is this network's own.
+The page says what each unit does, how each row is decided, and why inputs are decided alike. Every
+number is this network's own.
 """
 
 from collections.abc import Sequence
@@ -25,15 +26,15 @@ from xor_mi.truth import row_name, truth_rows
 from xor_mi.values import LayerValues, forward_float64
 
 MAX_ROWS = 16
-"""Rows and pairs of rows told one by one; a larger network's page says that it stops there."""
+"""How many rows, and pairs of rows, the page describes; it says so if there are more."""
 MAX_CIRCUITS = 6
 """So many circuits are written out, the first included."""
 MAX_SETS = 8
 """So many necessary or sufficient sets are written out."""
 MOVED = 2e-3
-"""A unit differs between two rows if by more than this part of its range."""
+"""A unit differs between two rows if its values differ by more than this fraction of its range."""
 CANCELS = 1e-3
-"""Changes cancel if what is left of them is at most this part of their sizes added up."""
+"""Changes cancel if their sum is at most this fraction of the sum of their sizes."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class _Page:
 
     @cached_property
     def shown(self) -> tuple[LayerValues, ...]:
-        """The layers' values as they are written: without what is left of sums by rounding."""
+        """The layers' values for printing: a sum that is only rounding is written as 0."""
         layers: list[LayerValues] = []
         inputs = self.layers[0].inputs
         for number, (weight, bias) in enumerate(self.weights):
@@ -101,7 +102,7 @@ class _Page:
 
     @property
     def decided(self) -> list[list[int]]:
-        """[row][decision]; UNDECIDED where it is."""
+        """What is decided, or UNDECIDED, [row][decision]."""
         return self.model.rule.decide(self.layers[-1].post).tolist()
 
     @property
@@ -148,7 +149,7 @@ def explain(
 
 
 def _about(model: HookedMLP) -> str:
-    """'A 2-2-1 network with relu units', and in which ways it is read unlike most."""
+    """'A 2-2-1 network with relu units', and each convention that is not the default."""
     cfg = model.cfg
     shape = "-".join(map(str, cfg.layer_sizes))
     layers = [cfg.act_name(layer) for layer in range(cfg.n_layers)]
@@ -158,7 +159,7 @@ def _about(model: HookedMLP) -> str:
         about += ", whose inputs are connected to the output too"
     if cfg.input_levels != (0.0, 1.0):
         low, high = cfg.input_levels
-        about += f", given {low:g} for bit 0 and {high:g} for bit 1"
+        about += f", whose inputs are {low:g} for bit 0 and {high:g} for bit 1"
     if cfg.step_at_zero and {*layers, cfg.out_act_fn}.intersection(STEPS):
         about += ", with steps that are on at zero"
     return about
@@ -198,7 +199,7 @@ def _role(page: _Page, unit: Unit) -> str:
     where = ", ".join(on) if len(on) <= MAX_ROWS else f"{len(on)} of {len(page.names)} inputs"
     could_be = page.could_be.get(unit)
     if could_be is not None:
-        return f"idle: the circuit does without it; it could be read as {', '.join(could_be)}"
+        return f"idle: no output depends on it; it could be read as {', '.join(could_be)}"
     # halfway between two values
     threshold = _without_rounding(reading.threshold, max(abs(reading.low), abs(reading.high)))
     return f"acts as {reading.gate}: above {_plain(threshold)} on {where}"
@@ -214,7 +215,7 @@ def _output_role(page: _Page, unit: Unit) -> str:
     else:
         decided = f"decided 1 above {page.model.threshold:g}"
     gates = {gate.unit: gate.formula for gate in page.reading.netlist} if page.reading else {}
-    # of two outputs that are one decision, the gate stands with one
+    # if two outputs are one decision, only one of them has the gate
     if unit not in gates:
         return decided
     over = "the units and inputs" if page.model.cfg.direct else "the units"
@@ -236,21 +237,21 @@ def _rows(page: _Page) -> list[str]:
 
 
 def _row(page: _Page, row: int, output: int) -> str:
-    """How one output comes about on one row."""
+    """How one output is computed on one row."""
     weight, bias = page.weights[-1]
     last, act = page.shown[-1], page.model.cfg.out_act_fn
     terms = (weight[output] * last.inputs[row]).tolist()
     added = _sum(terms, [f"({name})" for name in page.read_by_outputs])
     pre, value = last.pre[row, output].item(), last.post[row, output].item()
     total = f"y{output} = {added} {_signed(bias[output].item())} (bias) = {_plain(pre)}"
-    after = "" if act == "identity" else f", {act} of it {_plain(value)}"
+    after = "" if act == "identity" else f", and {act} gives {_plain(value)}"
     return f"{total}{after}{_decision(page, row, output)}"
 
 
 def _decision(page: _Page, row: int, output: int) -> str:
-    """', decided 1' after the output that the decision hangs on, with its lead where it needs one.
+    """', decided 1' after the output that is decided, with its lead if the largest output wins.
 
-    Nothing after the first of two outputs that are one decision.
+    Empty after the first of two outputs that are one decision.
     """
     unit = page.places[-1][output]
     if unit not in page.model.decision_units:
@@ -268,9 +269,9 @@ def _decision(page: _Page, row: int, output: int) -> str:
 
 
 def _alike(page: _Page) -> list[str]:
-    """Of the rows decided alike, the first held against each other one.
+    """The first of the rows that are decided alike, compared with each other one.
 
-    Which units differ, and how their terms make up for it.
+    It says which units differ, and how their terms compensate.
     """
     # all outputs must be alike: one tuple of decisions per row
     above = page.model.rule.distance(page.layers[-1].post) > 0
@@ -286,9 +287,9 @@ def _alike(page: _Page) -> list[str]:
 
 
 def _pair(page: _Page, a: int, b: int) -> list[str]:
-    """Two rows that are decided alike: what differs between them.
+    """Two rows that are decided alike: which units of the last hidden layer differ between them.
 
-    In the last hidden layer, and what that adds up to in each output.
+    Also what the differences add up to in each output.
     """
     last, names = page.shown[-1].inputs, page.read_by_outputs
     pair = f"{page.names[a]} and {page.names[b]}"
@@ -308,7 +309,7 @@ def _pair(page: _Page, a: int, b: int) -> list[str]:
 
 
 def _scores(page: _Page) -> dict[str, Tensor]:
-    """What is decided by -> its weights [source]: every output, or the difference of two."""
+    """Name of a score -> its weights [source]: every output, or the difference of two."""
     weight, _ = page.weights[-1]  # [output, source]
     if page.one_of_two:
         return {"y1 - y0": weight[1] - weight[0]}
@@ -322,12 +323,12 @@ def _why_alike(terms: Sequence[float]) -> str:
     # more than half of it does
     if 2 * left < size:
         return "the changes nearly cancel"
-    return "it stays on its side"
+    return "it stays on the same side"
 
 
 def _sets(proof: Proof) -> list[str]:
     """Minimal necessary and sufficient sets of units, under mean and zero ablation."""
-    lines = ["Which units it takes"]
+    lines = ["Which units are needed, and which are enough"]
     for ablation in proof.ablations:
         value = ablation.value
         for kind, sets in (
@@ -347,8 +348,8 @@ def _copies(proof: Proof) -> list[str]:
     for group in proof.redundancy_groups:
         alone = ", ".join(map(str, group.rows_changed_alone))
         lines.append(
-            f"  {name_of_set(group.units)}: rows changed without each alone {alone}, "
-            f"without all {group.rows_changed_together}"
+            f"  {name_of_set(group.units)}: rows changed without each alone: {alone}; "
+            f"without all: {group.rows_changed_together}"
         )
     return lines
 
@@ -356,7 +357,7 @@ def _copies(proof: Proof) -> list[str]:
 def _other_circuits(
     circuits: Sequence[CandidateCircuit], passing: Sequence[CandidateCircuit]
 ) -> list[str]:
-    """Those that pass the same tests, and how many fail them."""
+    """The circuits that pass the same tests, and those that fail them."""
     others = passing[1:]
     lines: list[str] = []
     if others:
@@ -364,11 +365,11 @@ def _other_circuits(
         lines += [f"  {one}" for one in others[: MAX_CIRCUITS - 1]]
         if len(passing) > MAX_CIRCUITS:
             lines.append(f"  and {len(passing) - MAX_CIRCUITS} more")
-    # the first is told above, whether it passes or not
+    # the first is described above, whether it passes or not
     failing = [one for one in circuits[1:] if one not in passing]
     if failing:
         lines.append(
-            f"Circuits that survive two-level substitution and fail at interchange ({len(failing)})"
+            f"Circuits that survive two-level substitution but fail at interchange ({len(failing)})"
         )
         lines += [f"  {one}" for one in failing[: MAX_CIRCUITS - 1]]
         if len(failing) >= MAX_CIRCUITS:
@@ -390,7 +391,7 @@ def _sum(terms: Sequence[float], names: Sequence[str]) -> str:
 
 
 def _without_rounding(value: float, size: float) -> float:
-    """A sum or difference of numbers of this size: zero where it is only their rounding."""
+    """A sum or difference of numbers of this size; zero if it is only their rounding."""
     return value if abs(value) > ROUNDING * size else 0.0
 
 

@@ -42,7 +42,7 @@ class Arrow(NamedTuple):
 
 @dataclass(frozen=True)
 class CircuitGraph:
-    """A circuit as nodes and arrows, with what is said of the whole."""
+    """A circuit as nodes and arrows, with its verdict, target and formula."""
 
     verdict: str
     target: str

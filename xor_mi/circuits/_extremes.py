@@ -1,9 +1,9 @@
 """the last hidden layer -> the joint interchange that takes a decision furthest to the wrong side.
 
-Before the outputs nothing bends any more: a score is a sum with one term per variable, and what
-comes after only rises. So of all joint interchanges in which the variables have certain levels, the
-one that takes the sum furthest down has every variable at the row that does, each by itself. That
-is one run per combination of levels in place of one per combination of rows, and nothing is lost.
+After the last hidden layer a score is a sum with one term per variable, and the function of that
+sum is increasing. So of all joint interchanges in which the variables have certain levels, the
+lowest sum takes every variable from the row on which its own term is lowest. This needs one run per
+combination of levels instead of one per combination of rows, and loses nothing.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class WorstRun:
     Attributes:
         distance: how far that decision is on the right side; negative on the wrong one.
         levels: the level of every variable, then the bit of every input that is read directly.
-        rows: a row on which each of them does that.
+        rows: the row that each of them is taken from.
     """
 
     distance: float
@@ -35,7 +35,7 @@ class WorstRun:
 
 @dataclass(frozen=True)
 class Extremes:
-    """What each variable of the last hidden layer adds to the scores, and each input read directly.
+    """What the variables of the last hidden layer, and inputs read directly, add to the scores.
 
     Attributes:
         added: per variable, then per input, [row, decision].
@@ -50,7 +50,7 @@ class Extremes:
     def of(
         cls, model: HookedMLP, layers: Sequence[LayerValues], variables: Variables
     ) -> "Extremes | None":
-        """None where the scores are not sums, or what comes after them falls somewhere.
+        """None if the scores are not sums, or the function after them falls somewhere.
 
         Args:
             layers: all values on all rows.
@@ -80,7 +80,7 @@ class Extremes:
         return torch.stack([self._distance(low), self._distance(high)]).abs().max().item()
 
     def worst(self, on_rows: Tensor, combinations: Tensor, predicted: Tensor) -> WorstRun:
-        """Of all joint interchanges.
+        """The worst of all joint interchanges.
 
         Args:
             on_rows: the levels of every variable, then the bits of every input that is read
@@ -112,7 +112,7 @@ class Extremes:
         return total
 
     def _distance(self, total: Tensor) -> Tensor:
-        """From the threshold."""
+        """How far sums put the scores above the threshold, of the same shape."""
         out = self.model.activate(total, self.model.cfg.n_layers)
         return out - self.model.rule.cut
 
@@ -120,7 +120,8 @@ class Extremes:
 def _rows_that_add(added: Tensor, levels: Tensor) -> Tensor:
     """The row with each level that adds most to each score, [level, decision].
 
-    Of a bit that a constant unit never has, the row with the other: its value is the same.
+    A constant unit never has one of the bits; there the row is one with the other bit, with the
+    same value.
 
     Args:
         added: [row, decision].

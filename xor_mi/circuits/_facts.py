@@ -1,7 +1,7 @@
-"""what was measured about one claim, before it is put into words. No sentence in here.
+"""what was measured about one claim, before it is put into words. There are no sentences here.
 
 `_wording` turns these facts into sentences, and `Evidence` is these facts with their sentences.
-Programs ask the facts; only people read the sentences.
+Programs use the facts; only people read the sentences.
 """
 
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from typing import Literal, NamedTuple
 from xor_mi.graph import Unit
 
 Verdict = Literal["identified", "ambiguous", "approximate", "no_gate_reading", "not_computing"]
-"""What comes of a network:
+"""The verdicts on a network:
 
 - identified: exactly one circuit is proved as far as required;
-- ambiguous: several are;
-- approximate: circuits survive two-level substitution, none of them is proved as far as required;
+- ambiguous: several circuits are;
+- approximate: circuits survive two-level substitution, but none is proved as far as required;
 - no_gate_reading: no circuit survives substitution;
 - not_computing: it does not compute its target.
 """
 
 Kind = Literal["substitution", "interchange", "joint", "necessary", "sufficient", "control"]
-"""What is claimed:
+"""The kinds of claims:
 
 - substitution: two levels per unit are enough for every decision;
 - interchange: one unit acts as its gate;
@@ -34,7 +34,7 @@ ProofLevel = Literal["substitution", "single", "joint"]
 
 - substitution: two levels per unit keep every decision, follow from one another, and compose;
 - single: every variable, set to its value on any other row, has the effect that the gates say;
-- joint: so have all variables of a layer together, each from a row of its own.
+- joint: all variables of a layer have that effect together, each set to its value on its own row.
 """
 
 PROOF_LEVELS: tuple[ProofLevel, ...] = ("substitution", "single", "joint")
@@ -47,8 +47,8 @@ Control = Literal["untrained", "shuffled_targets", "untrained_own_function"]
 """Where the same pipeline should find nothing; see `control_rates`."""
 
 Problem = Literal["wrong", "undecided", "rounding"]
-"""Why a row does not count as computed: decided otherwise than the target says, not decided at all,
-or decided so by the rounding of the network's own dtype alone.
+"""Why a row does not count as computed: it is decided differently than the target says, it is not
+decided, or only the rounding of the network's own dtype decides it as the target says.
 """
 
 Problems = tuple[tuple[Problem, tuple[str, ...]], ...]
@@ -65,9 +65,9 @@ ChangeKind = Literal[
     "input_order",
     "output_order",
 ]
-"""What may be read otherwise. The first five are settings of a `HookedMLPConfig`; then square
-weight matrices transposed, the complement of the target asked for, and inputs or outputs in another
-order.
+"""What can be changed about how a network is read. The first five are settings of a
+`HookedMLPConfig`; then square weight matrices transposed, the complement of the target, and inputs
+or outputs in another order.
 """
 
 NewValue = int | float | str | tuple[float, ...] | tuple[int, ...] | tuple[str, ...] | None
@@ -80,38 +80,31 @@ class InterchangeCount(NamedTuple):
     Attributes:
         n_right: how many come out as predicted.
         n: how many were tried, or are known.
-        n_all: how many there are; None where these are all of them. More than n where a seeded
-            sample was tried.
+        n_all: how many there are, if a seeded sample was tried; None if all of them were tried.
     """
 
     n_right: int
     n: int
     n_all: int | None = None
 
+    def __str__(self) -> str:
+        sample = f", a seeded sample of {self.n_all:,}" if self.n_all else ""
+        return f"{self.n_right:,} of {self.n:,} as predicted{sample}"
+
     @property
     def exhaustive(self) -> bool:
-        """Whether all that there are were tried, or are known; else a seeded sample."""
+        """Whether all interchanges were tried, or are known; else a seeded sample was tried."""
         return self.n_all is None
 
     @property
     def passes(self) -> bool:
-        """Whether all that were tried are as predicted."""
+        """Whether all interchanges that were tried are as predicted."""
         return self.n_right == self.n
 
 
 @dataclass(frozen=True)
-class Contradiction:
-    """An interchange that does not come out as a circuit predicts.
-
-    Attributes:
-        kind: "single" or "joint".
-        layer: the hidden layer whose units are set.
-        variables: what is set, each variable with all its places; one where it is single.
-        base: the row of everything else; None where nothing else matters.
-        sources: the row that each variable is taken from.
-        predicted: the decisions by the circuit.
-        decided: the network's; -1 where it decides nothing.
-    """
+class ContradictionFacts:
+    """What a `Contradiction` is made of."""
 
     kind: Literal["single", "joint"]
     layer: int
@@ -136,7 +129,7 @@ class TwoPredictions:
 
     @property
     def sides_with(self) -> Literal[0, 1] | None:
-        """Whether the network does as the first (0) or the other (1) predicts; None: as neither."""
+        """Whose prediction the network follows: the first (0), the other (1) or neither (None)."""
         first, other = self.predicted
         if self.decided == first:
             return 0
@@ -160,7 +153,7 @@ class TellingInterchange(TwoPredictions):
 
 @dataclass(frozen=True, kw_only=True)
 class TellingInput(TwoPredictions):
-    """An input between the rows of which two circuits predict different things.
+    """An input between the rows for which two circuits predict different things.
 
     Attributes:
         values: of the inputs, within the box of the input levels.
@@ -173,12 +166,12 @@ class TellingInput(TwoPredictions):
 
 
 class LookedAt(NamedTuple):
-    """At which inputs two circuits were held against each other.
+    """At which inputs two circuits were compared.
 
     Attributes:
-        n: how many.
-        grid: whether these are all points of a grid over the box of the input levels; else grids,
-            a seeded sample, and points between pairs of rows.
+        n: how many inputs.
+        grid: whether these are all points of a grid over the box of the input levels; else they
+            are from grids, from a seeded sample, and from lines between pairs of rows.
     """
 
     n: int
@@ -191,13 +184,13 @@ class Apart:
 
     Attributes:
         circuits: the numbers of the two in `Circuit.circuits`; that of the first is 0.
-        unit: the first hidden unit that they read differently; where they read all alike, the first
-            unit or output whose gate differs.
-        gates: its gate under each; None where it is idle. Of units read alike, their gates over
-            what they read.
-        interchange: one whose decisions they predict differently; None where there is none, or none
-            was tried.
-        input: one of which they predict different things; None where none was found.
+        unit: the first hidden unit that they read differently; if they read all units alike, the
+            first unit or output whose gate differs.
+        gates: its gate in each circuit; None where it is idle. If both read all units alike, the
+            gate is written over what the unit reads.
+        interchange: one for which they predict different decisions; None if none was found or
+            tried.
+        input: one for which they predict different things; None if none was found.
         looked_at: where an input was looked for.
     """
 
@@ -213,8 +206,8 @@ ObstacleKind = Literal["levels", "consistency", "composition", "margin"]
 """Where the search for a circuit stops:
 
 - levels: two levels per unit of one layer do not keep every decision;
-- consistency: a unit's bits are no function of the bits of the layer before;
-- composition: the gates, measured, give other bits than the units are read as, or other decisions;
+- consistency: a unit's bits are not a function of the bits of the layer before;
+- composition: the measured gates give other bits than the units are read as, or other decisions;
 - margin: circuits survive, and each has a live unit whose margin is smaller than `min_margin`.
 """
 
@@ -224,10 +217,10 @@ class Failing:
     """One unit that no reading fits, under the reading that comes closest.
 
     Attributes:
-        unit: the hidden unit, or where the netlist fails at a decision, the output.
+        unit: the hidden unit, or the output if the netlist fails at a decision.
         gate: the closest reading's gate; for an output, the decisions it should give.
-        rows: the rows that fail under it; none where only the margin is too small.
-        margin: the reading's margin where that is too small; else None.
+        rows: the rows that fail under this reading; empty if only the margin is too small.
+        margin: the reading's margin if it is too small; else None.
     """
 
     unit: Unit
@@ -235,21 +228,15 @@ class Failing:
     rows: tuple[str, ...]
     margin: float | None = None
 
+    def __str__(self) -> str:
+        if self.margin is not None:
+            return f"{self.unit.name}, read as {self.gate}, has a margin of {self.margin:.3g}"
+        return f"{self.unit.name}, at best read as {self.gate}, fails on {', '.join(self.rows)}"
+
 
 @dataclass(frozen=True)
-class Obstacle:
-    """Where the search for a circuit of a network stops.
-
-    Attributes:
-        kind: what fails.
-        layer: the hidden layer it fails in; for a netlist that fails at the outputs, the number of
-            hidden layers.
-        units: those that alone are enough to fail; empty where it takes several together.
-        rows: the rows that fail under the joint reading that comes closest; empty where there are
-            too many joint readings to say, and where only margins are too small.
-        lets_in: the largest `min_margin` that lets in the circuit that comes closest; None where no
-            `min_margin` does.
-    """
+class ObstacleFacts:
+    """What an `Obstacle` is made of."""
 
     kind: ObstacleKind
     layer: int
@@ -267,11 +254,11 @@ class Facts:
         units: the hidden units that the claim is about; empty for a control.
         effect: what came out.
         control: the same number where the claim should not hold.
-        n: how many runs or rows the effect is taken over.
+        n: how many runs or rows the effect is counted over.
         holds: whether the claim holds, by the rule of its kind.
-        exhaustive: False where a seeded sample of the runs was tried, not all of them.
-        gate: the gate that the unit is read as (interchange); None for an idle unit, of which it is
-            claimed that it makes no difference.
+        exhaustive: False if only a seeded sample of the runs was tried.
+        gate: the gate that the unit is read as (interchange); None for an idle unit, where the
+            claim is that it makes no difference.
         constant: whether the unit has one value on all rows (interchange).
         layer: the hidden layer (joint).
         ablation: what the ablated units are set to (necessary, sufficient).
@@ -295,14 +282,8 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class OnStep:
-    """Units of heaviside or sign whose sum is exactly zero, where it is a convention what they do.
-
-    Attributes:
-        units: each such hidden unit or output, with the rows on which it is there.
-        step_at_zero: what the network's steps are at zero, 0 (off) or 1 (on).
-        rows_otherwise: the rows that the network would decide otherwise with the other convention.
-    """
+class OnStepFacts:
+    """What an `OnStep` is made of."""
 
     units: tuple[tuple[Unit, tuple[str, ...]], ...]
     step_at_zero: int

@@ -1,4 +1,4 @@
-"""model + target -> Circuit: every reading tried, the survivors scored, a verdict."""
+"""model + target -> Circuit: every reading is tried, the survivors tested, a verdict given."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -33,11 +33,11 @@ from xor_mi.progress import progress_bar
 from xor_mi.truth import MAX_INPUTS, BooleanFunction
 
 MAX_ENTRIES = 10_000 * 2**12
-"""The tables of all readings together have at most so many entries, of 8 bytes each, where a layer
+"""The tables of all readings together may have at most so many entries of 8 bytes each, if a layer
 is wider than 12 units or there are more readings than `ALWAYS_LISTED`.
 """
 ALWAYS_LISTED = 10_000
-"""There is room for so many readings with the tables of 12 units."""
+"""There is always room for so many readings if gates read at most 12 units."""
 
 
 @torch.no_grad()
@@ -53,22 +53,22 @@ def identify_circuit(
     n_controls: int = 0,
     progress: bool = True,
 ) -> Circuit:
-    """Which hidden unit acts as which gate: every reading tried, a verdict with its reason.
+    """Which hidden unit acts as which gate, by trying every reading; a verdict with its reason.
 
-    Layers may have up to 16 units; how far that goes is told at the top of `xor_mi.circuits`.
+    Layers may have up to 16 units; the top of `xor_mi.circuits` says how many readings fit.
 
     Args:
         target: what the network should compute: a gate, a formula or a `BooleanFunction`. Default:
-            `model.cfg.target`, and where that is None too, whatever the network decides.
+            `model.cfg.target`, or if that is None, the function that the network computes.
         require: how far a circuit must be proved to count: "substitution", "single" or "joint".
-        min_margin: circuits in which the threshold of a unit that matters sits in a gap smaller
-            than this part of the unit's range are left out; 0 leaves out none.
-        levels: 3 to read units with up to three levels as well, where no circuit of two levels is
-            proved far enough: `Circuit.ordered`. The verdict stays that of two levels.
-        max_readings: refuse to list more joint readings than this (a constant function has that
-            many: every reading is faithful). They are counted before any is listed, and take one
-            to two milliseconds each; of layers of more than 10 units fewer fit into memory, which
-            is said.
+        min_margin: leave out circuits with a live unit whose threshold lies in a gap smaller than
+            this fraction of the unit's range; 0 leaves out none.
+        levels: give 3 to read units with up to three levels as well if no circuit of two levels is
+            proved far enough (`Circuit.ordered`). The verdict is still the one for two levels.
+        max_readings: refuse to list more joint readings than this. (A constant function may have so
+            many, because every reading is faithful.) They are counted before any is listed, and
+            take one to two milliseconds each. If layers have more than 10 units, fewer fit into
+            memory; the error says how many.
         with_evidence: also measure what `Circuit.evidence` holds (a few milliseconds).
         n_controls: how many untrained networks and shuffled targets to run the same pipeline on,
             for two more claims; see `control_rates`.
@@ -93,7 +93,7 @@ def identify_circuit(
     n_controls = whole_number("n_controls", n_controls)
     _require_narrow(model)
 
-    # Look: what the units are on every row, what is decided, and whether that is the target.
+    # Look: the units' values on every row, what is decided, and whether that is the target.
     layers = values_on_rows(model)
     require_finite_run(model, [one.inputs for one in layers], "identifying a circuit")
     decided = model.rule.decide(layers[-1].post)
@@ -129,7 +129,7 @@ def identify_circuit(
             progress=progress,
         )
         circuits = candidates(min_margin=min_margin)
-        # of those that only min_margin keeps out, the first says what is too small
+        # if only min_margin leaves circuits out, the first of them shows what is too small
         left_out = None if circuits else candidates(min_margin=0.0)[0]
         verdict = verdict_of(len(circuits), sum(one.has(require) for one in circuits))
         circuit = replace(circuit, verdict=verdict, circuits=Listed(circuits), left_out=left_out)
@@ -180,19 +180,20 @@ def control_rates(
     min_margin: float = MIN_MARGIN,
     progress: bool = True,
 ) -> ControlRates:
-    """The same pipeline where it should find nothing: how often does it name gates all the same?
+    """The same pipeline where it should find nothing: how often does it name gates nevertheless?
 
-    The controls are "untrained", networks of this shape with fresh weights, held against the
-    target; "shuffled_targets", this network held against the target with its rows permuted (never
-    back onto itself), which no network that computes its target can meet; and
-    "untrained_own_function", the untrained ones held against whatever they happen to compute,
-    constants apart: how often a network that was never trained has gates at all. Gates alone are
-    therefore no sign of training. An untrained network that computes the target by luck counts as
-    a positive. So does one with more readings than can be listed: it is not known how far they are
-    proved.
+    There are three controls. "untrained" compares networks of this shape with fresh weights with
+    the target. "shuffled_targets" compares this network with its target after the rows are permuted
+    (never back onto itself), which no network that computes its target can compute.
+    "untrained_own_function" compares the untrained networks with the function that each of them
+    happens to compute, without constants: how often does a network that was never trained have
+    gates at all? Gates alone are therefore not a sign of training.
+
+    An untrained network that computes the target by luck counts as a positive. So does a network
+    with more readings than can be listed, because it is not known how far they are proved.
 
     Args:
-        require, min_margin: what a circuit must have to count, as for `identify_circuit`.
+        require, min_margin: what a circuit needs in order to count, as for `identify_circuit`.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> control_rates(textbook_xor(), n_networks=5).frame()["control"].tolist()
@@ -221,7 +222,7 @@ def control_rates(
         shuffled = _shuffled(function, generator)
         if shuffled.tables != function.tables:
             named["shuffled_targets"].append(_is_named(model, shuffled, asked))
-        # constants apart: of a constant function every reading is faithful
+        # without constants: for a constant function every reading is faithful
         own = own_function(decided_in_float64(untrained))
         if any(len(set(table)) > 1 for table in own.tables):
             named["untrained_own_function"].append(_is_named(untrained, own, asked))
@@ -230,18 +231,19 @@ def control_rates(
 
 
 def _is_named(model: HookedMLP, function: BooleanFunction, asked: Required) -> bool:
-    """Whether the network is given gates when it is held against this function."""
+    """Whether the network is given gates when this function is its target."""
     try:
         circuit = identify_circuit(
             model,
             function,
             require=asked.level,
             min_margin=asked.min_margin,
-            max_readings=ALWAYS_LISTED,  # so many hold a circuit, and a hundred networks wait
+            # enough readings to see a circuit, and a hundred networks wait
+            max_readings=ALWAYS_LISTED,
             with_evidence=False,
             progress=False,
         )
-    except TooManyReadings:  # it does have some, too many to list
+    except TooManyReadings:  # it does have readings, but too many to list
         return True
     return bool(circuit.passing)
 
@@ -288,21 +290,22 @@ def _require_room(model: HookedMLP, choices: Sequence[Choice]) -> None:
     narrow = max(len(sources) for sources in model.sources[1:]) <= MAX_INPUTS
     if not choices or (narrow and len(choices) <= ALWAYS_LISTED):
         return
-    # a unit has one value or several whatever it is read as, so one choice speaks for all
+    # whether a unit has one value or several does not depend on its reading, so one choice is
+    # enough
     readings = choices[0].readings
     n_parents = [sum(not reading.one_level for reading in layer) for layer in readings]
     n_parents[-1] += model.cfg.d_in * model.cfg.direct
     n_entries = sum(2**number for number in n_parents)
     if len(choices) * n_entries > MAX_ENTRIES:
         raise TooManyReadings(
-            f"{len(choices)} faithful joint readings, with tables of {n_entries:,} entries each; "
+            f"{len(choices):,} faithful joint readings, with tables of {n_entries:,} entries each; "
             f"at most {MAX_ENTRIES // n_entries:,} of that size are measured: study fewer units, "
-            "or unit by unit, with scan_gates, patch_sweep and contributions"
+            "or single units with scan_gates, patch_sweep and contributions"
         )
 
 
 def _target_or_own(model: HookedMLP, target: Target | None, decided: Tensor) -> BooleanFunction:
-    """What the network is held against: a target, its config's, or what it decides itself."""
+    """The function to compare with: a target, the one of its config, or what it decides itself."""
     if target is None and model.cfg.target is None:
         return own_function(decided)
     return model.target_of(target)

@@ -1,13 +1,14 @@
 """a network's decisions under interchange, run once -> how far each circuit predicts them.
 
-- *single*: one variable takes its value from another row (the source), everything else is as on the
-  base; all ordered pairs of rows;
-- *joint*: all variables of a layer at once, each from a source of its own.
+- *single*: one variable takes its value from another row (the source), and everything else is as on
+  the base; this is done for all ordered pairs of rows;
+- *joint*: all variables of a layer are taken from other rows at once, each from its own source.
 
-A variable is one unit, or several that are copies of one another, which move together. All in
-float64. A run on the threshold, up to rounding, is undecided, and no netlist predicts that. Of more
-joint interchanges than are run, a seeded sample is; for the last hidden layer it is exact all the
-same whether all of them are as predicted (`_extremes`).
+A variable is one unit, or several units that are copies of one another and move together.
+Everything is computed in float64. A run whose score is on the threshold, up to rounding, is
+undecided, and no netlist predicts that. If there are too many joint interchanges, a seeded sample
+is run; for the last hidden layer it is still known exactly whether all of them are as predicted
+(`_extremes`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,10 +21,11 @@ import torch
 from torch import Tensor
 
 from xor_mi.circuits._extremes import Extremes
-from xor_mi.circuits._facts import Contradiction, InterchangeCount, TellingInterchange
+from xor_mi.circuits._facts import InterchangeCount, TellingInterchange
 from xor_mi.circuits._netlist import JointReading, LocalGate, compose_from
 from xor_mi.circuits._predicted import DecisionTable, NumbersOfRuns, Predicts
 from xor_mi.circuits._readings import ROUNDING, Reading, Variables
+from xor_mi.circuits._told import Contradiction
 from xor_mi.circuits._variables import MAX_JOINT, by_unit, joint_sources, taken_from
 from xor_mi.graph import Unit
 from xor_mi.metrics import UNDECIDED
@@ -58,7 +60,7 @@ class WithBits:
 
     def decided(self, layer: int, levels: Tensor, inputs: Tensor) -> Tensor:
         """What the netlist decides from a layer's bits on, [..., decision]."""
-        # no gate reads a copy, so the bit of the unit that stands for it will do
+        # no gate reads a copy, so the bit of the unit that stands for it is enough
         bits = by_unit(levels, self.variables[layer])
         decided = compose_from(self.netlist, self.layer_sizes, layer, bits, inputs=inputs)
         return decided.to(torch.int8)
@@ -168,7 +170,7 @@ class JointRuns:
         decided: [run, decision]; UNDECIDED on the threshold.
         n: how many joint interchanges there are; more than the runs where these are a sample.
         scale: the largest distance to the threshold in any of them.
-        extremes: where these are a sample of sums, what the worst of them all is known by.
+        extremes: if these are a sample of sums, what the worst of all is computed from.
     """
 
     sources: Tensor
@@ -271,7 +273,7 @@ class Interchanges:
     def predicted_single(self, tables: Sequence[DecisionTable]) -> Tensor:
         """What the circuit with these tables decides, in the shape of `single`.
 
-        Of several circuits together with their axis in front.
+        With several circuits together, the circuit axis comes first.
         """
         of_layers = [
             table.single(len(of_layer))
@@ -294,7 +296,7 @@ class Interchanges:
         return torch.stack([of_one.index_select(0, numbers) for of_one in decided])
 
     def tested(self, circuit: Predicts) -> Tested:
-        """A circuit held against all of them."""
+        """A circuit, compared with all interchanges."""
         alone = [
             DecisionTable(table.on_rows[None], table.weights, table.decided[None])
             for table in self.tables(circuit)
@@ -302,9 +304,9 @@ class Interchanges:
         return next(self._held_against(alone, [circuit]))
 
     def tested_all(self, joints: Sequence[JointReading]) -> Iterator[Tested]:
-        """The circuits that these are joint readings of, each held against all of them.
+        """The circuits that these are joint readings of, each compared with all interchanges.
 
-        What they decide is found for as many together as there is room for.
+        What they decide is computed for as many circuits together as there is room for.
         """
         n_decisions = self.single.shape[-1]
         n_sources = max(map(len, self.model.sources[1:]))
@@ -384,7 +386,7 @@ class Interchanges:
     def _joint_count(
         self, circuit: Predicts, layer: int, agreed: Tensor
     ) -> tuple[InterchangeCount, Contradiction | None]:
-        """The count for one layer; of a sample that agrees, the worst run where that does not.
+        """The count for one layer; if a sample agrees, also the worst run if that does not.
 
         Args:
             agreed: whether each run is as predicted, [run].
@@ -397,7 +399,7 @@ class Interchanges:
         worst = self._worst(circuit, layer, runs)
         if worst is None:
             return InterchangeCount(runs.n, runs.n), None
-        # the sample missed it: the worst is one run more
+        # the sample missed the worst run, which is one run more
         return InterchangeCount(n_agreed, n_runs + 1, n_all), worst
 
     def _first_joint(self, layer: int, predicted: Tensor, agreed: Tensor) -> Contradiction | None:
@@ -418,7 +420,7 @@ class Interchanges:
     def telling_apart(self, first: Predicts, other: Predicts) -> TellingInterchange | None:
         """The first interchange whose decisions two circuits predict differently.
 
-        Single ones first; None where they predict the same in all that were run.
+        Single interchanges come first; None if the two predict the same for all that were run.
         """
         of_both = self.tables(first), self.tables(other)
         both = torch.stack([self.predicted_single(tables) for tables in of_both])
@@ -444,8 +446,8 @@ class Interchanges:
         )
 
     def _worst(self, circuit: Predicts, layer: int, runs: JointRuns) -> Contradiction | None:
-        """The joint interchange furthest on the wrong side; None where all are on the right one."""
-        assert runs.extremes is not None  # asked only where there are some
+        """The joint interchange furthest on the wrong side; None if all are on the right side."""
+        assert runs.extremes is not None  # called only if there are interchanges on the wrong side
         n_variables, n_inputs = len(self.variables[layer]), self.model.cfg.d_in
         on_rows = circuit.levels(layer)
         if self.model.cfg.direct:
@@ -525,7 +527,7 @@ def _joint_runs(
     drawn = joint_sources(n_rows, n_drawn, at_most=MAX_JOINT)
     if n > MAX_JOINT and layer == model.cfg.n_layers - 1:
         extremes = Extremes.of(model, layers, variables)
-    # Without direct connections the inputs make no difference any more: any column will do.
+    # Without direct connections the inputs make no difference here, so any column is right.
     sources, bases = drawn[:, : len(variables)], drawn[:, -1]
     distance = _distance(model, layers, layer, variables, sources, bases)
     scale = extremes.largest if extremes else distance.abs().max().item()

@@ -1,7 +1,7 @@
 """network -> the choices of one reading per unit, layer by layer, that are faithful and consistent.
 
-Identifying a circuit takes the choices that are left after the last layer; where none are left,
-the first layer after which there are none says what is in the way.
+Identifying a circuit uses the choices that are left after the last layer. If no choice is left, the
+first layer after which there is no choice shows what is in the way.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ from xor_mi.values import LayerValues
 
 @dataclass(frozen=True)
 class NetworkOnRows:
-    """A network with what is looked up of it once.
+    """A network with what is looked up once: its values, decisions and variables.
 
     Attributes:
         layers: all values on all rows.
@@ -77,8 +77,8 @@ class LayerRead(NamedTuple):
         layer: its number.
         before: the choices up to the layer before it.
         options: the choices of one reading per unit of this layer alone that leave every decision
-            as it was.
-        choices: those of the choices before, with one of these, that are consistent.
+            unchanged.
+        choices: the choices before, each extended by every option that is consistent with it.
     """
 
     layer: int
@@ -92,11 +92,10 @@ def read_layers(
 ) -> Iterator[LayerRead]:
     """Every hidden layer in turn, up to the first that leaves no choice.
 
-    What is inconsistent below is never combined with what is above.
+    A choice that is inconsistent in one layer is never combined with the readings of later layers.
 
     Args:
-        max_readings: so many choices at most, as soon as there are more the reading ends; None for
-            no limit of this kind.
+        max_readings: stop as soon as there are more choices than this; None for no such limit.
 
     Raises:
         TooManyReadings: more than that, or more than can be tried.
@@ -133,8 +132,8 @@ def _going_on(
     n_tried = len(read.before) * len(options)
     if n_tried > MAX_TRIED:
         raise TooManyReadings(
-            f"{n_tried} joint readings up to layer {layer}; at most {MAX_TRIED} can be tried: "
-            "study fewer units, or unit by unit, with scan_gates, patch_sweep and contributions"
+            f"{n_tried:,} joint readings up to layer {layer}; at most {MAX_TRIED:,} can be tried: "
+            "study fewer units, or single units with scan_gates, patch_sweep and contributions"
         )
     if not options:
         return

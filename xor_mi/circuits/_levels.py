@@ -15,21 +15,22 @@ from xor_mi.circuits import _tables
 from xor_mi.circuits._facts import constant_note
 from xor_mi.circuits._readings import is_constant
 from xor_mi.errors import TooManyReadings
+from xor_mi.finding import number_text
 from xor_mi.truth import name_of_bits
 from xor_mi.values import DISTINCT
 
 MOST_LEVELS = 3
-"""A unit is read with at most so many levels. Of four values on four rows a reading with four
-levels says nothing any more: it is the list of values.
+"""A unit is read with at most so many levels. For four values on four rows, a reading with four
+levels would say nothing: it would just list the values.
 """
 MAX_OF_A_UNIT = 10_000
-"""A unit has at most so many readings: those of seven inputs with a value for every row."""
+"""A unit may have at most so many readings: more than seven inputs can give it."""
 MAX_BOXES = 60_000
-"""A formula is found for a table with at most so many products of literals to choose from: of five
-parents with three levels there are 16,807.
+"""A formula is searched for only if there are at most so many products of literals: five parents
+with three levels have 16,807.
 """
 MAX_STEPS = 20_000
-"""So many beginnings of a shortest formula are looked at; then a short one is taken."""
+"""So many beginnings of a shortest formula are tried; after that a short one is accepted."""
 
 THREE_LEVELS = {
     (0,): "= 0",
@@ -39,7 +40,7 @@ THREE_LEVELS = {
     (1, 2): ">= 1",
     (0, 2): "!= 1",
 }
-"""Some of three levels, as they are written behind a name."""
+"""Each proper set of three levels, as it is written after a name."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,13 @@ class OrderedReading:
     thresholds: tuple[float, ...]
     values: tuple[float, ...]
     margin: float | None
+
+    def __str__(self) -> str:
+        if self.margin is None:
+            return f"{self.gate} ({self.note})"
+        size = max(map(abs, self.values))
+        at = ", ".join(number_text(value, scale=size) for value in self.values)
+        return f"{self.gate}: {self.n_levels} levels at {at}, margin {number_text(self.margin)}"
 
     @property
     def n_levels(self) -> int:
@@ -96,7 +104,7 @@ class OrderedReading:
 def ordered_readings(values: Tensor, *, most_levels: int = MOST_LEVELS) -> list[OrderedReading]:
     """A unit's values on all rows, [row] -> every reading of it with up to so many levels.
 
-    Those with two levels come first. A unit of two distinct values has the one with two.
+    Those with two levels come first. A unit with two distinct values has only the one with two.
 
     Raises:
         TooManyReadings: more than 10,000 of them.
@@ -117,7 +125,7 @@ def ordered_readings(values: Tensor, *, most_levels: int = MOST_LEVELS) -> list[
     n_readings = sum(comb(len(gaps), n_cuts) for n_cuts in range(1, most_levels))
     if n_readings > MAX_OF_A_UNIT:
         raise TooManyReadings(
-            f"a unit of {len(gaps) + 1} values has {n_readings:,} readings with up to "
+            f"a unit with {len(gaps) + 1} values has {n_readings:,} readings with up to "
             f"{most_levels} levels; at most {MAX_OF_A_UNIT:,} are tried: read it with levels=2"
         )
     several = (combinations(gaps, n_cuts) for n_cuts in range(1, most_levels))
@@ -140,7 +148,7 @@ def ordered_readings(values: Tensor, *, most_levels: int = MOST_LEVELS) -> list[
 def read_alike(columns: Sequence[Tensor], *, most_levels: int) -> list[tuple[OrderedReading, ...]]:
     """The values of a variable in each of its places, [row] -> every reading of it, one per place.
 
-    Copies are read alike: at the same levels, or at these counted from the other end.
+    Copies are read alike: at the same levels, or at the same levels counted from the other end.
     """
     first, *copies = [ordered_readings(column, most_levels=most_levels) for column in columns]
     by_levels = [{reading.levels: reading for reading in copy} for copy in copies]
@@ -168,9 +176,9 @@ _Box = tuple[tuple[int, ...], ...]
 def formula_over_levels(
     table: tuple[int, ...], radices: tuple[int, ...], names: tuple[str, ...]
 ) -> str:
-    """A bit for every combination of levels -> its shortest formula, as sum or as product.
+    """A bit for every combination of levels -> the shortest formula, as a sum or as a product.
 
-    Of more parents than a formula is found for, the names alone: 'f(h0.0, h0.1)'.
+    If there are too many parents to find a formula, only their names are given: 'f(h0.0, h0.1)'.
 
     Args:
         table: the first parent is the most significant.
@@ -191,7 +199,7 @@ def formula_over_levels(
     off = [number for number, bit in enumerate(table) if not bit]
     summed, multiplied = _shortest_cover(on, radices), _shortest_cover(off, radices)
     if _length(multiplied, radices) < _length(summed, radices):
-        # where none of the products of the off side holds: each turned over, all of them together
+        # it is 1 where no product of the off side holds: the complements of all products, joined
         return _written([_complement(box, radices) for box in multiplied], radices, names, "|&")
     return _written(summed, radices, names, "&|")
 
@@ -206,7 +214,7 @@ def _n_literals(box: _Box, radices: Sequence[int]) -> int:
 
 
 def _complement(box: _Box, radices: Sequence[int]) -> _Box:
-    """Of each literal the levels that it does not allow; a parent that is free stays free."""
+    """For each literal the levels that it does not allow; a parent that is free stays free."""
     turned_over = []
     for levels, radix in zip(box, radices, strict=True):
         others = tuple(level for level in range(radix) if level not in levels)
@@ -217,7 +225,7 @@ def _complement(box: _Box, radices: Sequence[int]) -> _Box:
 def _written(
     boxes: Sequence[_Box], radices: Sequence[int], names: Sequence[str], signs: str
 ) -> str:
-    """Literals joined by the first sign, what they make by the second."""
+    """Literals joined by the first sign, and the results joined by the second."""
     inner, outer = signs
     parts = []
     for box in boxes:
@@ -241,7 +249,7 @@ def _literal(name: str, levels: Sequence[int], radix: int) -> str:
 def _shortest_cover(wanted: Sequence[int], radices: tuple[int, ...]) -> list[_Box]:
     """The fewest products of literals that hold on these combinations and on no other.
 
-    Of several, those with the fewest literals; then the first.
+    If several covers have as few, the one with the fewest literals, then the first.
     """
     goal = sum(1 << number for number in wanted)
     masks = {box: mask for box, mask in _boxes(radices) if mask & ~goal == 0}

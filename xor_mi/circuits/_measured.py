@@ -24,7 +24,7 @@ Readings = tuple[tuple[Reading, ...], ...]
 """One reading per unit, layer by layer."""
 
 MAX_NUMBERS = 2**22
-"""The values of so many units on all combinations of their parents are held together."""
+"""At most so many values of units, on all combinations of their parents, are held at once."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,14 @@ class MeasuredChoices:
     def _measured(self, layer: int) -> _LayerOfGates:
         """The gates of one layer with their parents set to every combination of their levels.
 
-        Copies of a unit move with it: whatever their own bit in a combination is, they are at the
-        level that goes with the bit of the unit they are copies of, so no gate depends on them.
+        Copies of a unit move with it. Whatever their own bit in a combination is, they are at the
+        level that belongs to the bit of the unit that stands for them, so no gate depends on them.
         """
         model = self.model
         sources = model.sources[layer]
         levels = self._levels(layer)  # [choice, source, bit]
-        # a unit has one level or two whatever it is read as, so one choice speaks for all
+        # whether a unit has one level or two does not depend on its reading, so one choice is
+        # enough
         read = parents_of(levels[0])
         combinations = torch.zeros(2 ** len(read), len(sources), dtype=torch.long)
         combinations[:, read] = _tables.combinations_of(len(read))
@@ -137,8 +138,8 @@ class MeasuredChoices:
     def composing(self, decided: Tensor, *, unconnected: Collection[Unit]) -> list[int]:
         """The numbers of the choices whose gates, run on all rows, give what the network gives.
 
-        That is, every hidden unit the bits it is read as, and the outputs its decisions. No bit of
-        a unit that leads nowhere can matter.
+        They must give every hidden unit the bits it is read as, and the outputs the network's
+        decisions. The bits of a unit that leads nowhere do not matter.
 
         Args:
             decided: what the network decides, [row, decision].
@@ -222,7 +223,7 @@ def copies_of(variables: Variables) -> list[tuple[int, int]]:
 def parents_of(levels: Tensor) -> list[int]:
     """Which of the units and inputs that are read are a local gate's parents, by their numbers.
 
-    All of them; of more than 12 those that have two levels, and one at least.
+    All of them are; if there are more than 12, only those with two levels, and at least one.
 
     Args:
         levels: what each is at bit 0 and at bit 1, [source, bit].

@@ -15,7 +15,7 @@ from xor_mi.model import require_output
 from xor_mi.truth import BooleanFunction, truth_rows
 
 READABLE = 1000
-"""Of a formula over units with more characters, sentences only name what it depends on."""
+"""If a formula over units has more characters, sentences only name what it depends on."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,19 @@ class LocalGate:
     """What one unit or decision computes from what it reads, as a truth table over its parents.
 
     Attributes:
-        unit: whose gate this is; of a decision, the output that stands for it.
-        parents: the names of its inputs, most significant first: the layer before, and after it the
-            network's inputs where an output reads them directly.
-        table: its bit on every combination of them; None where there is none. In a measured netlist
-            that is a combination, never produced by an input, on which an output is undecided.
+        unit: whose gate this is; for a decision, the output that stands for it.
+        parents: the names of its inputs, most significant first: the layer before, and after it
+            the network's inputs if an output reads them directly.
+        table: its bit on every combination of them; None where it has no bit. In a measured netlist
+            this is a combination, never produced by an input, on which an output is undecided.
     """
 
     unit: Unit
     parents: tuple[str, ...]
     table: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        return f"{self.unit.name} = {self.formula}"
 
     @cached_property
     def bits(self) -> tuple[int, ...]:
@@ -46,8 +49,8 @@ class LocalGate:
         """`bits` as a function of the parents.
 
         Raises:
-            XorMiError: more parents than a `BooleanFunction` has inputs; `bits` are there all the
-                same.
+            XorMiError: more parents than a `BooleanFunction` may have inputs; `bits` is still
+                there.
         """
         return BooleanFunction(len(self.parents), (self.bits,))
 
@@ -55,9 +58,9 @@ class LocalGate:
     def formula(self) -> str:
         """`bits` as a formula over the parents' names.
 
-        It is measured on every combination of their levels, also those that no input produces: a
-        joint interchange does produce them. Where more than 12 parents matter it only names them:
-        'f(h0.0, h0.1, ...)'.
+        It is measured on every combination of their levels, also on those that no input produces,
+        because a joint interchange does produce them. If more than 12 parents matter, it only names
+        them: 'f(h0.0, h0.1, ...)'.
         """
         return _tables.formula_over(self.bits, self.parents)
 
@@ -98,7 +101,7 @@ def run(netlist: Sequence[LocalGate], values: Mapping[str, Tensor]) -> dict[str,
 
 
 def _rows_of(gate: LocalGate, values: Mapping[str, Tensor]) -> Tensor:
-    """`row_numbers` of what a gate reads, with no copy of all of it side by side."""
+    """`row_numbers` of what a gate reads, without copying all of it side by side."""
     first, *others = (values[parent] for parent in gate.parents)
     rows = first.long().clone()
     for bits in others:
@@ -155,16 +158,16 @@ def nested_formula(
 ) -> str:
     """A local gate's formula with its parents' formulas put in.
 
-    These are in brackets where they are not a single name. What the gate does on combinations of
-    its parents' bits that no input produces is left out: over the inputs it is never true.
+    These are in brackets unless they are a single name. What the gate does on combinations of its
+    parents' bits that no input produces is left out: over the inputs it is never true.
 
     Args:
-        written: the parents' formulas, by name; of the inputs none.
+        written: the parents' formulas, by name; inputs have none.
         values: the parents' bits on the input rows, by name, [row].
     """
     occurring = torch.stack([values[parent] for parent in gate.parents], dim=-1)
     local = _tables.formula_over(gate.bits, gate.parents, occurring=occurring)
-    if local in written:  # a unit that only hands its parent on
+    if local in written:  # a unit that only passes its parent on
         return written[local]
     names = [written.get(parent, parent) for parent in gate.parents]
     bracketed = [name if name.isalnum() else f"({name})" for name in names]
@@ -178,9 +181,9 @@ class JointReading:
     Attributes:
         readings: per hidden layer, one `Reading` per unit.
         netlist: the local gate of every hidden unit, layer by layer, then of every decision.
-        worst_margin: smallest distance to the threshold, on the side of the original decision, over
-            all rows, outputs and layers when a layer is replaced by its levels. In the output's
-            units.
+        worst_margin: the smallest distance of a score from the threshold, on the side of the
+            original decision, over all rows, outputs and layers when a layer is replaced by its
+            levels; in the output's units.
         interchange: unit -> how many of the n_interchange (base, source) pairs the network decides
             as the netlist predicts, with this unit, and its copies, taken from the source.
     """
@@ -190,6 +193,9 @@ class JointReading:
     worst_margin: float
     interchange: dict[Unit, int] = field(repr=False, hash=False)
     n_interchange: int
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.netlist))
 
     def of(self, unit: Unit) -> Reading:
         """The reading of one hidden unit.
@@ -204,7 +210,7 @@ class JointReading:
         return replace(self, interchange=counts)
 
     def tells_apart(self, a: Unit, b: Unit) -> bool:
-        """Whether two units are read as different gates, complements apart.
+        """Whether two units are read as different gates that are not complements.
 
         Raises:
             XorMiError: no such hidden unit.
@@ -231,12 +237,13 @@ class JointReading:
     def formula_of(self, output: int = 0) -> str:
         """The netlist from inputs to one output, as one nested formula.
 
-        Each gate is as in the netlist, less what it does on combinations of its parents that no
-        input produces. That may be all that an output has to do with some unit; the gate itself,
-        measured on all combinations, stands in the netlist.
+        Each gate is as in the netlist, without what it does on combinations of its parents that no
+        input produces. So a unit that an output depends on may not occur in the formula; the
+        netlist has the gate itself, measured on all combinations.
 
         Args:
-            output: the number of the decision, which is the output's but where two outputs are one.
+            output: the number of the decision. It is the number of the output, except if two
+                outputs are one decision.
 
         Raises:
             XorMiError: no such decision.

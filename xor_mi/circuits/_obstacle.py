@@ -1,8 +1,8 @@
 """a network without a circuit -> where the search stops: layer, unit and rows, or unit and margin.
 
-The search goes layer by layer, and so does this. In the first layer in which nothing survives, each
-unit is tried alone, the others left as they are, under the reading that comes closest. Where
-circuits survive whose margins are all too small, the first of them says which.
+Both the search and this module go layer by layer. In the first layer in which nothing survives,
+each unit is tried alone, with the others unchanged, under the reading that comes closest. If
+circuits survive but all have margins that are too small, the first of them shows which margins.
 """
 
 from collections import defaultdict
@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from xor_mi.circuits._candidates import CandidateCircuit
-from xor_mi.circuits._facts import Failing, Obstacle
+from xor_mi.circuits._facts import Failing
 from xor_mi.circuits._layerwise import Choice, LayerRead, NetworkOnRows, read_layers
 from xor_mi.circuits._measured import Readings, measure_netlist
 from xor_mi.circuits._netlist import compose
 from xor_mi.circuits._readings import Reading, levels_of_option, options_of, unit_readings
+from xor_mi.circuits._told import Obstacle
 from xor_mi.circuits._variables import values_on_rows
 from xor_mi.graph import Unit
 from xor_mi.model import HookedMLP
@@ -27,15 +28,15 @@ from xor_mi.truth import name_of_bits, row_name, truth_rows
 from xor_mi.values import forward_float64
 
 MAX_TRIED = 100_000
-"""Up to this many joint readings of a layer the one that comes closest is looked for."""
+"""The joint reading of a layer that comes closest is searched for among at most so many."""
 AT_ONCE = 4096
 """So many joint readings are run through the rest of the network together."""
 MAX_MEASURED = 100
-"""Of so many joint readings the netlist is measured, to find the one that comes closest."""
+"""The netlist is measured for at most so many joint readings, to find the closest."""
 
 
 class _Fit(NamedTuple):
-    """How well a reading fits: best is the smallest. The gate settles ties."""
+    """How well a reading fits: the smallest is the best. The gate settles ties."""
 
     n_rows: int
     gate: str
@@ -56,7 +57,7 @@ def certain_gates(model: HookedMLP) -> tuple[tuple[Unit, str], ...]:
 
 @torch.no_grad()
 def find_obstacle(model: HookedMLP) -> Obstacle | None:
-    """Where no joint reading gets further; None where one survives."""
+    """The place that no joint reading gets past; None if one survives."""
     network = NetworkOnRows.of(model)
     read: LayerRead | None = None
     for read in read_layers(network, progress=False):
@@ -68,9 +69,9 @@ def find_obstacle(model: HookedMLP) -> Obstacle | None:
 
 
 def margin_obstacle(left_out: CandidateCircuit, min_margin: float) -> Obstacle:
-    """What keeps a circuit out whose only fault is a margin below `min_margin`."""
+    """The margins below `min_margin` that alone leave a circuit out."""
     failing = []
-    # of copies the unit that stands for them
+    # for copies, the unit that stands for them
     hidden = [gate.unit for gate in left_out.netlist if not gate.unit.is_output]
     for unit in hidden:
         reading = left_out.readings[0].of(unit)
@@ -86,14 +87,14 @@ def margin_obstacle(left_out: CandidateCircuit, min_margin: float) -> Obstacle:
 
 
 def _of_levels(network: NetworkOnRows, layer: int) -> Obstacle:
-    """Two levels per unit of this layer flip a decision, whichever way its units are read."""
+    """Two levels per unit of this layer flip a decision, however its units are read."""
     post = network.layers[layer].post
     variables = network.variables[layer]
     options = options_of(network.model, network.layers, layer, variables)
     levels = [levels_of_option(option) for option in options]
     failing = []
     for units, option, of_option in zip(variables, options, levels, strict=True):
-        # this one at its levels, all others as they are, [reading, row, unit]
+        # this unit at its levels, all others unchanged, [reading, row, unit]
         values = post.repeat(len(option), 1, 1)
         values[..., list(units)] = of_option
         flipped = _flipped(network, layer, values)
@@ -136,7 +137,7 @@ def _closest_levels(
 
 
 def _flipped(network: NetworkOnRows, layer: int, values: Tensor) -> Tensor:
-    """Which rows are decided otherwise with these values in the layer, [..., row]."""
+    """Which rows are decided differently with these values in the layer, [..., row]."""
     inputs = network.layers[0].inputs
     rest = forward_float64(network.model, values, start=layer + 1, inputs=inputs)
     return (network.model.rule.decide(rest[-1].post) != network.decided).any(-1)
@@ -180,7 +181,7 @@ def _of_composition(network: NetworkOnRows, choices: Sequence[Choice]) -> Obstac
     closest: tuple[Failing, ...] | None = None
     for choice in choices[:MAX_MEASURED]:
         composed = _composed_otherwise(network, choice.readings)
-        # no bit of a unit that leads nowhere can matter
+        # the bits of a unit that leads nowhere do not matter
         wrong = tuple(one for one in composed if one.unit not in network.unconnected)
         if closest is None or _n_rows(wrong) < _n_rows(closest):
             closest = wrong

@@ -1,4 +1,4 @@
-"""circuit -> one line: what `identify_circuit` says of one network, as a table has room for it."""
+"""circuit -> one line: what `identify_circuit` says about one network, as a line of a table."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,7 @@ from xor_mi.circuits._circuit import Circuit
 from xor_mi.circuits._facts import ProofLevel
 from xor_mi.circuits._signature import or_empty
 from xor_mi.errors import require_kind
+from xor_mi.finding import count_text, in_words
 
 
 class Summary(NamedTuple):
@@ -19,8 +20,8 @@ class Summary(NamedTuple):
         n_readings: how many joint readings the circuits have; this and the other numbers are None
             for a network that could not be tried.
         n_circuits: how many circuits survive two-level substitution and are clear enough.
-        n_circuits_single, n_circuits_joint: how many of these are proved by single interchange at
-            least, and by joint interchange.
+        n_circuits_single, n_circuits_joint: how many of these are proved at least by single
+            interchange, and by joint interchange.
         proof_level: how far the first circuit is proved; None without one.
         why_not: why it could not be tried, else "".
     """
@@ -37,6 +38,16 @@ class Summary(NamedTuple):
     signature: str = ""
     family: str = ""
     why_not: str = ""
+
+    def __str__(self) -> str:
+        if self.verdict is None:
+            return f"not identified: {self.why_not}"
+        if not self.n_circuits:
+            return in_words(self.verdict)
+        circuits = count_text(self.n_circuits, "circuit")
+        return (
+            f"{in_words(self.verdict)}: {circuits}, {self.gate_set}, proof level {self.proof_level}"
+        )
 
     @property
     def gate_set(self) -> str:

@@ -10,24 +10,19 @@ import pandas as pd
 
 from xor_mi.circuits import _wording
 from xor_mi.circuits._candidates import IdleUnit
-from xor_mi.circuits._facts import (
-    PROOF_LEVELS,
-    Contradiction,
-    InterchangeCount,
-    ProofLevel,
-    Verdict,
-)
+from xor_mi.circuits._facts import PROOF_LEVELS, InterchangeCount, ProofLevel, Verdict
 from xor_mi.circuits._levels import OrderedReading, formula_over_levels
 from xor_mi.circuits._readings import of_unit
 from xor_mi.circuits._required import checked_level, verdict_of
+from xor_mi.circuits._told import Contradiction
 from xor_mi.finding import Finding, in_words, number_text
 from xor_mi.graph import Unit
 from xor_mi.truth import BooleanFunction
 
 MAX_LISTED = 5
-"""The text of a finding has so many circuits beside the first, and the number of the others."""
+"""The text of a finding has so many circuits after the first, and the number of the others."""
 MAX_IN_JSON = 100
-"""Of more circuits `to_dict` writes the first so many."""
+"""`to_dict` writes at most so many circuits."""
 COLUMNS = (
     "circuit",
     "formula",
@@ -40,7 +35,7 @@ COLUMNS = (
     "margin",
     "live",
 )
-"""Of the table of a finding."""
+"""The columns of a finding's table."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +43,12 @@ class OrderedGate:
     """What a unit or a decision computes from the levels of what it reads.
 
     Attributes:
-        unit: whose gate this is; of a decision, the output that stands for it.
+        unit: whose gate this is; for a decision, the output that stands for it.
         parents: the names of what it depends on, most significant first: live units of the layer
             before, or inputs.
         radices: how many levels each of them has; an input has two.
-        table: its own level on every combination of theirs, measured. On a threshold, up to
-            rounding, it is below.
+        table: its own measured level on every combination of theirs. A value on a threshold, up to
+            rounding, counts as below.
         n_levels: how many levels it has itself; a decision has two.
     """
 
@@ -63,9 +58,12 @@ class OrderedGate:
     table: tuple[int, ...]
     n_levels: int = 2
 
+    def __str__(self) -> str:
+        return f"{self.unit.name}: {self.formula}"
+
     @property
     def formulas(self) -> tuple[str, ...]:
-        """Per cut, when it is at that level at least, over its parents' levels."""
+        """Per cut, the condition on its parents' levels under which it is above that cut."""
         written = []
         for cut in range(1, self.n_levels):
             above = tuple(int(level >= cut) for level in self.table)
@@ -93,16 +91,16 @@ class OrderedCircuit:
     """A netlist over levels on its live units: one explanation of a network.
 
     Attributes:
-        readings: per hidden layer, one reading per unit. Of idle units the one of its first joint
+        readings: per hidden layer, one reading per unit. An idle unit has that of the first joint
             reading.
         netlist: the gates of the live units over what they depend on, layer by layer, one for all
             copies of a unit; then the decisions.
         live: the units that some output depends on, copies included.
         idle: all others, with the gates they could have.
-        smallest_margin: of the live units; infinite where there is none.
-        single: on how many single interchanges the network decides as the netlist.
+        smallest_margin: the smallest margin of a live unit; infinite where no unit has one.
+        single: on how many single interchanges the network decides as the netlist does.
         joint: the same for all units of a layer at once, one count per hidden layer.
-        contradiction: the first interchange that it decides otherwise, or None.
+        contradiction: the first interchange that the network decides differently, or None.
         n_readings: how many joint readings agree on it.
     """
 
@@ -161,7 +159,7 @@ class OrderedCircuit:
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The live units with what they compute, as a sentence names them: 'h0.0 (OR, AND)'."""
+        """The live units with what they compute, for use in a sentence: 'h0.0 (OR, AND)'."""
         three = self.three_levels
         return tuple(
             f"{unit.name} ({gate})" if unit in three else f"{unit.name} {gate}"
@@ -219,7 +217,7 @@ class OrderedCircuits(Finding):
 
     Attributes:
         target: the function that the network computes.
-        circuits: all that survive substitution, in order, the one to believe first.
+        circuits: all that survive substitution; the first is the one to believe first.
         require: how far a circuit must be proved to count.
         min_margin: circuits with a live unit of a smaller margin were left out.
     """
@@ -252,12 +250,12 @@ class OrderedCircuits(Finding):
 
     @property
     def first(self) -> OrderedCircuit | None:
-        """The circuit to believe first; None where there is none."""
+        """The circuit to believe first; None if there are no circuits."""
         return self.circuits[0] if self.circuits else None
 
     @property
     def sentence(self) -> str:
-        """What three levels give, in one sentence; no comparison looks into it."""
+        """What three levels give, in one sentence; no comparison depends on its words."""
         first = self.first
         if first is None:
             return _wording.no_ordered_circuit()
@@ -286,7 +284,7 @@ class OrderedCircuits(Finding):
         """One line per circuit and hidden unit.
 
         Columns circuit, formula, proof_level, passes, unit, gate, n_levels, values, margin, live.
-        Of an idle unit the gate is all that it could be read as, joined by ' / '.
+        The gate of an idle unit is every gate that it could be read as, joined by ' / '.
         """
         lines: list[dict[str, object]] = []
         for number, circuit in enumerate(self.circuits):
@@ -310,7 +308,7 @@ class OrderedCircuits(Finding):
         return pd.DataFrame(lines, columns=list(COLUMNS))
 
     def to_dict(self) -> dict[str, object]:
-        """JSON-ready values; of many circuits the first, and how many there are."""
+        """JSON-ready values; if there are many circuits, only the first, and the number of all."""
         return {
             "target": self.target.name,
             "verdict": self.verdict,

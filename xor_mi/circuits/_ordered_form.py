@@ -1,4 +1,4 @@
-"""what is live of a joint reading over levels -> its key, and a text that no numbering changes."""
+"""the live part of a joint reading over levels -> its key, and a text that no numbering changes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,17 +11,18 @@ from xor_mi.circuits._levels import formula_over_levels
 from xor_mi.truth import name_of_bits
 
 Cube = np.ndarray
-"""A gate's level on every combination of levels: one axis per variable of the layer before, as long
-as it has levels; of a decision, then one of length 2 per input that it reads directly.
+"""A gate's level on every combination of levels. There is one axis per variable of the layer
+before, as long as the variable has levels; a decision then has one of length 2 per input that it
+reads directly.
 """
 
 MAX_ORDERS = 5_000
-"""So many orders of the inputs and of units alike are tried; of more, those that are there."""
+"""At most so many orders of the inputs and of like units are tried; else only the given one."""
 
 
 @dataclass(frozen=True)
 class OrderedCore:
-    """What is left of a joint reading when everything idle is taken away.
+    """What is left of a joint reading without everything that is idle.
 
     Attributes:
         live: per hidden layer, the numbers of its live variables.
@@ -52,7 +53,7 @@ class OrderedCore:
 
     @property
     def n_inputs(self) -> int:
-        """How many inputs the network has; where no unit is live, how many a decision reads."""
+        """How many inputs the network has; if no unit is live, how many a decision reads."""
         for levels in chain.from_iterable(self.levels):
             return len(levels).bit_length() - 1
         return self.decisions[0].ndim
@@ -60,7 +61,7 @@ class OrderedCore:
     def texts(self) -> tuple[str, str]:
         """The canonical text up to complement of units and order of inputs, and up to complement.
 
-        A unit turned over counts its levels from the other end.
+        A complemented unit counts its levels from the other end.
         """
         as_it_is = tuple(range(self.n_inputs))
         orders = [as_it_is]
@@ -72,7 +73,7 @@ class OrderedCore:
 
 
 _Gate = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
-"""Levels on the rows (of a decision none), how many levels each parent has, table."""
+"""Levels on the rows (none for a decision), how many levels each parent has, table."""
 _Form = tuple[tuple[_Gate, ...], ...]
 
 
@@ -96,7 +97,7 @@ def _upright(levels: Cube) -> tuple[tuple[int, ...], bool]:
 
 
 def _alike(layer: Sequence[tuple[tuple[int, ...], bool]]) -> list[tuple[int, ...]]:
-    """The units in order of their levels, those together that have the same."""
+    """The units in order of their levels; units with the same levels are grouped."""
     ordered = sorted(range(len(layer)), key=lambda k: layer[k][0])
     return [tuple(group) for _, group in groupby(ordered, key=lambda k: layer[k][0])]
 
@@ -115,7 +116,8 @@ def _form(
 ) -> _Form:
     """The gates with the units of each layer in the chosen order."""
     form = []
-    before: list[tuple[int, bool]] = []  # of the layer before: its units in order, and turned over?
+    # of the layer before: its units in order, and whether each is complemented
+    before: list[tuple[int, bool]] = []
     for layer, order in enumerate(choice):
         gates = []
         for k in order:
@@ -139,7 +141,7 @@ def _form(
 
 
 def _rearranged(cube: Cube, axes: Sequence[tuple[int, bool]]) -> Cube:
-    """Its axes in this order, those turned over that are marked."""
+    """A table with its axes in this order, and the marked axes reversed."""
     moved = cube.transpose([axis for axis, _ in axes])
     return np.flip(moved, tuple(k for k, (_, turned) in enumerate(axes) if turned))
 

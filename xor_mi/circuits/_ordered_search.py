@@ -3,8 +3,9 @@
 The definitions are those of two levels. A *joint reading* gives every variable one reading. It is
 kept if replacing each hidden layer by the mean values of its levels keeps every decision, and if
 the gates, measured on every combination of the levels of the layer before, give every unit the
-levels it is read at. A cut of a live unit that no output depends on says nothing: such a reading is
-left out, and the one without that cut stands for it. What agrees on its live units is one circuit.
+levels it is read at. If no output depends on a cut of a live unit, the cut says nothing: such a
+reading is left out, because the reading without that cut says the same. Readings that agree on the
+live units are one circuit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,7 +50,7 @@ from xor_mi.truth import BooleanFunction, truth_rows
 from xor_mi.values import LayerValues, forward_float64
 
 MAX_COMBINATIONS = 65_536
-"""A layer has at most so many combinations of levels: ten units of three levels."""
+"""A layer may have at most so many combinations of levels: those of ten units with three levels."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class _Variable:
         return self.options[option][0].n_levels
 
     def values_at_levels(self, option: int) -> Tensor:
-        """What its places are at each of its levels, [level, place]."""
+        """The values of its places at each of its levels, [level, place]."""
         first, *copies = self.options[option]
         columns = [first.values]
         for copy in copies:
@@ -171,7 +172,7 @@ class _Search:
                 )
 
     def _reads_inputs(self, layer: int) -> bool:
-        """Whether what reads this hidden layer reads the inputs beside it."""
+        """Whether what reads this hidden layer reads the inputs, too."""
         return self.model.cfg.direct and layer == self.model.cfg.n_layers - 1
 
     # joint readings
@@ -183,9 +184,9 @@ class _Search:
             choices, worst = self._faithful(layer, progress=progress)
             if len(kept) * len(choices) > MAX_TRIED:
                 raise TooManyReadings(
-                    f"{len(kept) * len(choices)} joint readings with up to three levels up to "
-                    f"layer {layer}; at most {MAX_TRIED} can be tried: study fewer units, or read "
-                    "it with levels=2"
+                    f"{len(kept) * len(choices):,} joint readings with up to three levels up to "
+                    f"layer {layer}; at most {MAX_TRIED:,} can be tried: study fewer units, or "
+                    "read it with levels=2"
                 )
             longer: list[_Joint] = []
             for joint in progress_bar(
@@ -205,9 +206,9 @@ class _Search:
                 yield finished
 
     def _faithful(self, layer: int, *, progress: bool) -> tuple[Tensor, Tensor]:
-        """The choices of readings that keep every decision, [choice, variable]; their margins."""
+        """The choices of readings that keep every decision, [choice, variable], with margins."""
         variables = self.variables[layer]
-        if not all(variable.options for variable in variables):  # copies that are not read alike
+        if not all(variable.options for variable in variables):  # no reading fits all copies alike
             return torch.zeros(0, len(variables), dtype=torch.long), torch.zeros(0)
         levels = []  # per variable, what its places are replaced by, [reading, row, place]
         for variable in variables:
@@ -258,7 +259,7 @@ class _Search:
     def _extended(
         self, joint: _Joint, layer: int, choices: Tensor, worst: Tensor
     ) -> Iterator[_Joint]:
-        """The joint reading with every choice for the next layer that it gives by itself."""
+        """The joint reading, extended by every choice for the next layer that its gates give."""
         variables = self.variables[layer]
         tables: list[dict[int, Cube]] = [{} for _ in variables]
         if layer > 0:
@@ -279,7 +280,7 @@ class _Search:
             )
 
     def _with_decisions(self, joint: _Joint) -> _Joint | None:
-        """The joint reading with the gates of its decisions; None where they decide otherwise."""
+        """The joint reading with the gates of its decisions; None if they decide differently."""
         last = self.model.cfg.n_layers - 1
         outputs = torch.from_numpy(self._measured(joint, last))
         distance = self.model.rule.distance(outputs).numpy()
@@ -326,7 +327,7 @@ class _Search:
     # circuits
 
     def core_of(self, joint: _Joint) -> OrderedCore | None:
-        """The joint reading without all that is idle; None where a live unit has an idle cut."""
+        """The joint reading without everything idle; None if a live unit has an idle cut."""
         readers, live = list(joint.decisions), []
         tables: list[tuple[Cube, ...]] = []
         for layer in reversed(range(len(joint.choices))):
@@ -356,7 +357,7 @@ class _Search:
         )
 
     def smallest_margin(self, core: OrderedCore, joint: _Joint) -> float:
-        """Of the live units; infinite where there is none."""
+        """The smallest margin of a live unit; infinite where no unit has one."""
         margins = [
             reading.margin
             for layer, numbers in enumerate(core.live)
@@ -368,12 +369,13 @@ class _Search:
     def circuit_of(
         self, core: OrderedCore, joints: Sequence[_Joint], tested: Tested
     ) -> OrderedCircuit:
-        """What is said of the joint readings that agree on this."""
-        # shown under the one with the fewest levels, then the clearest
+        """The circuit of the joint readings that agree on this core."""
+        # shown under the reading with the fewest levels, then the largest margin
         first = min(joints, key=lambda joint: (self._n_levels(joint), -joint.worst))
         readings, live, idle = [], [], []
         for layer, variables in enumerate(self.variables):
-            # what leads nowhere could be anything; the others are what these joint readings say
+            # a unit that leads nowhere could be any gate; the others are as these joint readings
+            # say
             could_be = dict(self.unconnected[layer])
             shown = {unit: options[0] for unit, options in could_be.items()}
             for k, variable in enumerate(variables):
@@ -401,7 +403,7 @@ class _Search:
         )
 
     def _n_levels(self, joint: _Joint) -> int:
-        """Of all units together."""
+        """How many levels all units have together."""
         return sum(
             variable.n_levels(option)
             for variables, choice in zip(self.variables, joint.choices, strict=True)
@@ -444,7 +446,7 @@ def _gate(unit: Unit, parents: Sequence[str], cube: Cube, *, n_levels: int = 2) 
 
 
 def _cuts_that_tell(cubes: Sequence[Cube], *, axis: int) -> list[bool]:
-    """Per cut between two levels, whether some of the tables differ across it."""
+    """Per cut between two levels, whether any of the tables differs across it."""
     if not cubes:
         return []
     n_levels = cubes[0].shape[axis]
@@ -479,7 +481,7 @@ def _composing(
 
 
 def _levels_of(values: Cube, thresholds: Sequence[float]) -> Cube:
-    """Values -> levels; on a threshold, up to rounding, they are below it."""
+    """Values -> levels; a value on a threshold, up to rounding, is below it."""
     levels = np.zeros(values.shape, dtype=np.int8)
     for threshold in thresholds:
         distance = values - threshold
@@ -502,16 +504,16 @@ class _WithLevels:
 
     @classmethod
     def of(cls, search: _Search, core: OrderedCore) -> "_WithLevels":
-        """Its gates put together, from the last hidden layer back."""
+        """The core's gates put together, from the last hidden layer back."""
         rest = [np.stack(core.decisions, axis=-1)]
         for tables in reversed(core.tables[1:]):
             rest.insert(0, rest[0][tables] if tables else rest[0])
         return cls(search, core, tuple(rest))
 
     def levels(self, layer: int) -> Tensor:
-        """At which level each variable is on every row, [row, variable]; an idle one always at 0.
+        """The level of each variable on every row, [row, variable]; always 0 for an idle one.
 
-        No decision depends on an idle one, so one level says all of it.
+        No decision depends on an idle variable, so one level is enough.
         """
         n_rows = len(self.search.decided)
         levels = torch.zeros(n_rows, self.search.n_variables[layer], dtype=torch.long)
@@ -548,18 +550,18 @@ def ordered_circuits(
 ) -> OrderedCircuits:
     """The circuits of a network whose units are read with two or three levels.
 
-    For units that carry three values on purpose: a count of 0, 1 and 2, or tanh at -1, 0 and 1.
-    The same is asked of a circuit as with two levels (see `xor_mi.circuits`), so those with two
-    levels only are among these; both cuts of a live unit must matter to some output. Three levels
-    leave little out where a unit has four values: see how often they explain what nobody meant,
-    in `benchmarks/ordered.py`.
+    Use it for units that use three levels, such as a count of 0, 1 and 2, or tanh at -1, 0 and 1. A
+    circuit is tested as with two levels (see `xor_mi.circuits`), so the circuits with two levels
+    are among the results; both cuts of a live unit must matter to some output. If a unit has four
+    values, three levels fit almost anything: `benchmarks/ordered.py` counts how often they explain
+    networks that were never trained.
 
     Args:
-        target: what the network computes. Default: `model.cfg.target`, and where that is None too,
-            whatever it decides.
+        target: what the network computes. Default: `model.cfg.target`, or if that is None, whatever
+            it decides.
         require: which proof a circuit needs to count, one of `PROOF_LEVELS`.
-        min_margin: circuits with a live unit whose smaller gap is a smaller part of its range are
-            left out.
+        min_margin: leave out circuits with a live unit whose smaller gap is a smaller fraction of
+            its range than this.
         max_readings: refuse to list more joint readings than this.
         progress: show a bar if the work takes over half a second.
 
@@ -622,14 +624,14 @@ def circuits_of(
     Args:
         layers: all values on all rows, in float64.
         variables: per hidden layer, its units, copies of one another together.
-        interchanges: what it decides under all of them, where they were run already.
+        interchanges: what it decides under all interchanges, if they were run already.
     """
     search = _Search.of(model, layers, decided, variables, most_levels=most_levels)
     grouped: dict[tuple[object, ...], tuple[OrderedCore, list[_Joint]]] = {}
     for joint in search.kept(max_readings=max_readings, progress=progress):
         core = search.core_of(joint)
         if core is not None:
-            # its tables are in the core, as far as they matter
+            # the core has its tables, as far as they matter
             bare = replace(joint, tables=(), decisions=())
             grouped.setdefault(core.key, (core, []))[1].append(bare)
     if interchanges is None:
@@ -653,11 +655,11 @@ def circuits_of(
 def _in_order(
     found: Sequence[tuple[OrderedCircuit, OrderedCore]], *, progress: bool
 ) -> list[OrderedCircuit]:
-    """The circuits, the one that a person would believe first.
+    """The circuits in order, beginning with the one that a person would believe first.
 
-    Highest proof level; of those below "single" the most single interchanges as predicted; fewest
-    units of three levels; largest smallest margin; fewest live variables; shortest canonical text;
-    then by that text.
+    The order is: highest proof level; below "single", the most single interchanges as predicted;
+    fewest units of three levels; largest smallest margin; fewest live variables; shortest canonical
+    text; then by that text.
     """
     bar = progress_bar(
         total=len(found), doing="ordering circuits", unit="circuit", progress=progress

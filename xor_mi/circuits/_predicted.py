@@ -1,9 +1,9 @@
-"""a circuit + interchanges of a layer -> what it decides in each, by one table looked up.
+"""a circuit + interchanges of a layer -> what it decides in each, looked up in one table.
 
 However many interchanges there are, a layer's variables have few combinations of levels. What a
-circuit decides is found once on each combination, and looked up for every interchange by its
-number: the levels of the layer's variables as digits, the first the most significant, and after
-them the inputs' bits where outputs read these directly.
+circuit decides is computed once for each combination, and looked up for every interchange by the
+combination's number. Its digits are the levels of the layer's variables, the most significant
+first, and after them the inputs' bits if outputs read these directly.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 Digit = tuple[int, ...]
-"""What one digit counts on each row."""
+"""What one digit adds to the number of a combination on each row."""
 
 LAST_DIGITS = 4
 """The sums over so many variables of a layer are kept for all circuits: with three readings each
@@ -31,12 +31,12 @@ MAX_KEPT = 128
 class Predicts(Protocol):
     """A circuit as interchange tests it, however many levels its units have.
 
-    Or several circuits of one network together: what there is of each then has a circuit axis in
+    It may also be several circuits of one network together; then every tensor has a circuit axis in
     front.
     """
 
     def levels(self, layer: int) -> Tensor:
-        """At which level each variable of a hidden layer is on every row, [row, variable]."""
+        """The level of each variable of a hidden layer on every row, [row, variable]."""
         ...
 
     def decided(self, layer: int, levels: Tensor, inputs: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class Predicts(Protocol):
 class DecisionTable(NamedTuple):
     """What a circuit decides on every combination of levels of one hidden layer.
 
-    Of several circuits together, everything but the weights has a circuit axis in front.
+    With several circuits together, everything but the weights has a circuit axis in front.
 
     Attributes:
         on_rows: the digits on every row: the variables' levels, and after them the bits of inputs
@@ -83,13 +83,13 @@ class DecisionTable(NamedTuple):
             on_rows = torch.cat([levels, of_inputs], dim=-1)
         radices = tuple(level + 1 for level in on_rows.flatten(0, -2).amax(0).tolist())
         weights, digits = _combinations(radices)
-        # outputs that do not read the inputs decide the same whatever these are
+        # outputs that do not read the inputs decide the same for any inputs
         inputs = digits[:, n_variables:] if direct else input_bits[:1].expand(len(digits), -1)
         decided = circuit.decided(layer, digits[:, :n_variables], inputs)
         return cls(on_rows, weights, decided.mT.contiguous())
 
     def single(self, n_variables: int) -> Tensor:
-        """With one variable from each source, all else as on the base.
+        """What is decided with one variable from each source, and all else as on the base.
 
         [base, source, variable, decision]
         """
@@ -122,8 +122,8 @@ def _combinations(radices: tuple[int, ...]) -> tuple[tuple[int, ...], Tensor]:
 class NumbersOfRuns:
     """The numbers of the combinations that joint interchanges of a layer set, for any circuit.
 
-    Neighbours in a list of circuits read their first variables alike, so of the circuit before the
-    sums over these are kept. Of the last few variables all sums are.
+    Neighbours in a list of circuits read their first variables alike, so the sums over these are
+    kept from the circuit before. All sums over the last few variables are kept.
 
     Args:
         sources: the row that each digit is taken from, [run, digit].
@@ -137,7 +137,7 @@ class NumbersOfRuns:
         self._last: dict[tuple[Digit, ...], Tensor] = {}
 
     def of(self, added: Sequence[Digit]) -> Tensor:
-        """For one circuit, [run].
+        """The numbers for one circuit, [run].
 
         Args:
             added: what each digit adds on each row.

@@ -1,9 +1,9 @@
 """a layer with too many choices of readings to try -> those that may keep every decision.
 
-Variable after variable is given its readings. What those not yet read can still add lies between
-two bounds, and so does every value after them, since activations never fall. A beginning under
-which some row cannot stay on its side, whatever follows, is dropped. What is left is tried as ever:
-this spares work, and never an answer.
+The variables are given their readings one after another. What the variables not yet read can still
+add lies between two bounds, and so does every later value, because activations never fall. A
+beginning is dropped if some row cannot stay on its side whatever follows. The choices that are left
+are tried as usual, so this saves work and loses no answer.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ from xor_mi.truth import MONOTONE_ACTIVATIONS
 from xor_mi.values import LayerValues
 
 MAX_BEGINNINGS = 2_000_000
-"""Beginnings that are held together."""
+"""At most so many beginnings are held at once."""
 MAX_NUMBERS = 32_000_000
-"""What they add up to on every row in every unit of the next layer is no more numbers than this."""
+"""Their sums on every row in every unit of the next layer are at most so many numbers."""
 AT_ONCE = 32_768
 """So many beginnings are followed through the rest of the network together."""
 ROUNDING = 1e-9
-"""Bounds are widened by this part of their terms, far more than rounding moves them."""
+"""Bounds are widened by this fraction of their terms, far more than rounding moves them."""
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,20 @@ def promising_choices(
 ) -> Tensor:
     """The choices of one reading per variable that may keep every decision, [choice, variable].
 
-    In lexicographic order. All that do keep them are among these.
+    They are in lexicographic order, and every choice that does keep the decisions is among them.
 
     Args:
         levels: per variable, what its places are replaced by under each of its readings,
             [reading, row, place].
         variables: per variable, the units that are its places.
-        progress: a bar, if the work takes over half a second.
+        progress: show a bar if the work takes over half a second.
 
     Raises:
         TooManyReadings: more beginnings than are held, or an activation that falls somewhere.
     """
     _require_rising(model, levels, layer)
     weight, bias = model.float64_layers()[layer + 1]
-    # a readout may read the inputs beside the units: these are what they are on every row
+    # a readout may also read the inputs, which have their values on every row
     width = model.cfg.d_hidden[layer]
     beside = layers[layer + 1].inputs[:, width:] @ weight[:, width:].T
     # what each variable adds in each unit of the next layer, [reading, row, next]
@@ -84,7 +84,7 @@ def promising_choices(
         for of_places, units in zip(levels, variables, strict=True)
     ]
     terms = bias.abs() + sum(one.abs().amax(0) for one in added) + beside.abs()  # [row, next]
-    # those that can add most come first: after them most is settled
+    # variables that can add most come first: after them most is settled
     order = sorted(range(len(added)), key=lambda u: -_spread(added[u]))
 
     sums = (bias + beside)[None]  # [beginning, row, next]
@@ -117,7 +117,7 @@ def promising_choices(
 def _may_keep(
     model: HookedMLP, layers: Sequence[LayerValues], layer: int, pre: _Between, decided: Tensor
 ) -> Tensor:
-    """Whether every decision can still be as it is, [beginning].
+    """Whether every decision can still stay unchanged, [beginning].
 
     Args:
         pre: bounds of the sums in the units of the layer after `layer`, [beginning, row, unit].
@@ -168,9 +168,9 @@ def _require_few(n_beginnings: int, n_numbers: int, levels: Sequence[Tensor], la
     most = min(MAX_BEGINNINGS, MAX_NUMBERS // n_numbers)
     if n_beginnings > most:
         raise TooManyReadings(
-            f"layer {layer} has {prod(map(len, levels))} joint readings; at most {most} beginnings "
-            "of them can be held, and more than these may keep every decision: study a network "
-            "with fewer units in a layer, or unit by unit, with scan_gates, patch_sweep and "
+            f"layer {layer} has {prod(map(len, levels)):,} joint readings; at most {most:,} "
+            "beginnings of them can be held, and more than these may keep every decision: study a "
+            "network with fewer units in a layer, or single units with scan_gates, patch_sweep and "
             "contributions"
         )
 
@@ -195,8 +195,8 @@ def _require_rising(model: HookedMLP, levels: Sequence[Tensor], layer: int) -> N
     falling = _falling(model, layer)
     if falling:
         raise TooManyReadings(
-            f"layer {layer} has {prod(map(len, levels))} joint readings; at most {MAX_BEGINNINGS} "
-            f"can be tried where none can be left out, as with {falling[0]}, which falls "
-            "somewhere: study a network with fewer units in a layer, or unit by unit, with "
-            "scan_gates, patch_sweep and contributions"
+            f"layer {layer} has {prod(map(len, levels)):,} joint readings, and none can be left "
+            f"out, because {falling[0]} falls somewhere; at most {MAX_BEGINNINGS:,} can be tried: "
+            "study a network with fewer units in a layer, or single units with scan_gates, "
+            "patch_sweep and contributions"
         )

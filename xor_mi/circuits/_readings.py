@@ -12,7 +12,7 @@ from torch import Tensor
 from xor_mi.circuits._facts import constant_note
 from xor_mi.circuits._pruned import never_falls, promising_choices
 from xor_mi.errors import TooManyReadings, require_kind, unknown
-from xor_mi.finding import ListedList
+from xor_mi.finding import ListedList, number_text
 from xor_mi.graph import Unit
 from xor_mi.model import STEPS, HookedMLP
 from xor_mi.progress import progress_bar
@@ -20,41 +20,43 @@ from xor_mi.truth import name_of_bits
 from xor_mi.values import DISTINCT, LayerValues, forward_float64
 
 MAX_READINGS = 40_000
-"""So many joint readings are listed, unless asked for more.
+"""At most so many joint readings are listed, unless more are asked for.
 
-Of ten tanh units trained to XOR 7,917 are faithful, and take nine seconds.
+Ten tanh units trained to XOR have 7,917 faithful joint readings, which take nine seconds.
 """
 MAX_TRIED = 2_000_000
 """How many choices of readings are tried for one layer."""
 CHOICES_AT_ONCE = 4096
 """So many choices are run through the rest of the network together."""
 MIN_MARGIN = 0.01
-"""A circuit with a live unit whose margin is smaller than this is left out, unless asked for.
+"""A circuit with a live unit whose margin is smaller than this is left out by default.
 
-It is about the smallest gap that rounding leaves alone. 13,892 networks 2-2-1 and 2-3-1 of eleven
-activations, trained to XOR by default, were rounded to bfloat16. Of their readings with a margin
+It is about the smallest gap that rounding does not disturb. 13,892 networks 2-2-1 and 2-3-1 of
+eleven activations, trained to XOR by default, were rounded to bfloat16. Of their readings with a
+margin
 below 0.0001, 69 % had bits that no threshold gave any more; up to 0.001, 46 %; up to 0.003, 11 %;
-up to 0.01, 18 of 10,380; above, none of 77,678. What so small a gap says is no fact about a
+up to 0.01, 18 of 10,380; above that, none of 77,678. So a smaller gap says nothing reliable about a
 network.
 
 It costs no circuit that passes joint interchange: in 16,393 such networks, some of them 2-4-1, the
-smallest of these has a margin of 0.017. At 0.05 one network in 270 would lose its circuit (5 % of
+smallest margin of a live unit is 0.017. At 0.05 one network in 270 would lose its circuit (5 % of
 2-2-1 with silu), at 0.1 one in 50 (18 % of 2-2-1 with gelu). It leaves out one in six of the
-circuits that survive substitution; the list of these then changes by rounding in 3.9 % of networks,
-not 6.8 %. `benchmarks/margins_of_readings.py` measures all of this.
+circuits that survive substitution; rounding then changes the list of these in 3.9 % of networks
+instead of 6.8 %. `benchmarks/margins_of_readings.py` measures all of this.
 """
 ROUNDING = 1e-9
-"""A substituted output within this part of the output's scale from the threshold is on it:
-undecided, so not faithful.
+"""A substituted output that is closer to the threshold than this fraction of the output's scale is
+on it: undecided, so not faithful.
 """
 
 
 TWO_LEVELS = {**STEPS, "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0)}
-"""The activations that end at two levels, with these levels."""
+"""The activations that saturate at two levels, with these levels."""
 
 
 Variables = tuple[tuple[int, ...], ...]
-"""The units of a layer, those together that are copies of one another; the first stands for them.
+"""The units of a layer, grouped if they are copies of one another; the first of a group stands for
+it.
 """
 
 
@@ -66,8 +68,8 @@ class Reading:
         bits: the unit's bit on each input row, in lexicographic order.
         threshold: halfway between the two neighbouring values it separates.
         margin: their gap as a fraction of the unit's range; None for a constant unit.
-        low, high: the mean value where the bit is 0 and where it is 1 (both the value itself for a
-            constant unit, but for one that `with_both_levels` gives its other level).
+        low, high: the mean value where the bit is 0 and where it is 1 (both are the value itself
+            for a constant unit, unless `with_both_levels` gives it its other level).
         constant: whether the unit has the same value on every row.
     """
 
@@ -77,6 +79,13 @@ class Reading:
     low: float
     high: float
     constant: bool = False
+
+    def __str__(self) -> str:
+        if self.margin is None:
+            return f"{self.gate} ({self.note})"
+        size = max(abs(self.low), abs(self.high))
+        threshold = number_text(self.threshold, scale=size)
+        return f"{self.gate}: 1 above {threshold}, margin {number_text(self.margin)}"
 
     @property
     def one_level(self) -> bool:
@@ -108,7 +117,7 @@ OfUnit = TypeVar("OfUnit")
 
 
 def of_unit(readings: Sequence[Sequence[OfUnit]], unit: Unit) -> OfUnit:
-    """What there is for one hidden unit, of one entry per unit of each hidden layer.
+    """The entry of one hidden unit, from lists with one entry per unit of each hidden layer.
 
     Raises:
         XorMiError: no such hidden unit.
@@ -166,9 +175,9 @@ def unit_readings(values: Tensor) -> list[Reading]:
 def with_both_levels(reading: Reading, act_fn: str) -> Reading:
     """A constant unit's reading with the other level of its activation, if that is known.
 
-    A step that has one value on all rows has the other one where an interchange sets the layer
-    before as no row does, and what reads it then depends on it. So has a sigmoid or tanh unit that
-    is at one end throughout. Of another unit the reading stays as it is.
+    A step that has one value on all rows may have the other value when an interchange sets the
+    layer before as no row does, and then what reads it depends on it. The same holds for a sigmoid
+    or tanh unit that is saturated on all rows. The reading of any other unit is unchanged.
     """
     if not reading.constant or act_fn not in TWO_LEVELS:
         return reading
@@ -186,12 +195,12 @@ Option = list[tuple[Reading, ...]]
 
 
 def is_constant(values: Tensor) -> bool:
-    """Whether a unit has the same value on all rows, but for rounding."""
+    """Whether a unit has the same value on all rows, up to rounding."""
     return bool(values.max() - values.min() <= ROUNDING * values.abs().max())
 
 
 def tells_apart(a: Reading, b: Reading) -> bool:
-    """Whether two readings are different gates, complements apart."""
+    """Whether two readings are different gates that are not complements."""
     same = [x == y for x, y in zip(a.bits, b.bits, strict=True)]
     # All the same: the same gate. None the same: its complement.
     return any(same) and not all(same)
@@ -204,7 +213,7 @@ def variable_readings(columns: Sequence[Tensor]) -> list[tuple[Reading, ...]]:
     in each, or their complement.
     """
     first, *copies = [unit_readings(column) for column in columns]
-    # of many rows a copy has many readings: looked up by their bits, not one after the other
+    # with many rows a copy has many readings, so they are looked up by their bits
     by_bits = [{reading.bits: reading for reading in copy} for copy in copies]
     alike = []
     for reading in first:
@@ -226,21 +235,22 @@ def faithful_readings(
     at_most: int | None = None,
     progress: bool = True,
 ) -> list[tuple[tuple[Reading, ...], float]]:
-    """All choices of one reading per unit of this layer that leave every decision as it was.
+    """All choices of one reading per unit of this layer that leave every decision unchanged.
 
-    Copies of a unit are read alike. Each choice comes with its worst margin. Few choices are all
-    tried; of more those that `promising_choices` leaves, and where it can leave none out, up to
-    `MAX_TRIED` of them (12 units of two inputs have at most 3^12 = 531,441).
+    Copies of a unit are read alike. Each choice comes with its worst margin. If there are few
+    choices, all are tried. If there are more, only those that `promising_choices` leaves are tried,
+    or, where it can leave none out, all of at most `MAX_TRIED` (12 units of two inputs have at most
+    3^12 = 531,441).
 
     Args:
-        at_most: as soon as more than so many are found it ends; None for no limit.
+        at_most: stop as soon as more than so many are found; None for no limit.
 
     Raises:
         TooManyReadings: more than that, or more than can be tried.
     """
     values_on_rows = layers[layer].post
     options = options_of(model, layers, layer, variables)
-    if not all(options):  # copies that no reading fits alike
+    if not all(options):  # no reading fits all copies alike
         return []
     levels = [levels_of_option(option) for option in options]
     choices = _worth_trying(
@@ -260,7 +270,7 @@ def faithful_readings(
         values = torch.empty(len(chunk), *values_on_rows.shape, dtype=torch.float64)
         for v, units in enumerate(variables):
             values[..., list(units)] = levels[v][chunk[:, v]]  # [choice, row, place]
-        # the inputs are as they were on each row: outputs may read them directly
+        # the inputs keep their values on each row, because outputs may read them directly
         rest = forward_float64(model, values, start=layer + 1, inputs=layers[0].inputs)
         distance = (model.rule.distance(rest[-1].post) * sides).flatten(1)
         worst, scale = distance.amin(1), distance.abs().amax(1)
@@ -291,7 +301,7 @@ def _worth_trying(
 ) -> Tensor:
     """The choices of one reading per variable that are tried, [choice, variable].
 
-    In lexicographic order; all that keep the decisions are among them.
+    They are in lexicographic order; every choice that keeps the decisions is among them.
 
     Args:
         levels: per variable, what its places are replaced by under each of its readings,
@@ -323,14 +333,14 @@ def options_of(
     """Every reading of every variable of a layer."""
     columns = layers[layer].post.T
     options = [variable_readings([columns[k] for k in units]) for units in variables]
-    if layer == 0:  # the inputs have no combination but those of the rows
+    if layer == 0:  # the inputs have only the combinations of the rows
         return options
     act_fn = model.cfg.act_name(layer)
     return [_with_both_levels(option, act_fn) for option in options]
 
 
 def _with_both_levels(option: Option, act_fn: str) -> Option:
-    """The readings of one variable, of constant units with both levels where these are known."""
+    """The readings of one variable, with both levels for constant units if these are known."""
     return [tuple(with_both_levels(one, act_fn) for one in places) for places in option]
 
 
@@ -359,7 +369,7 @@ def levels_of(reading: Reading) -> Tensor:
 
 
 def too_many_for(max_readings: int) -> str:
-    """What is said where there are more readings than are to be listed."""
+    """The message if there are more readings than may be listed."""
     return (
         f"more than max_readings={max_readings} faithful joint readings; raise it (one to "
         "two milliseconds each), or study fewer units"

@@ -1,4 +1,4 @@
-"""what is required of a circuit: how far it is proved, how clear it is; and the verdict by that."""
+"""what is required of a circuit, its proof and its margin; and the verdict that follows."""
 
 from numbers import Real
 from typing import NamedTuple
@@ -15,7 +15,7 @@ class Required(NamedTuple):
 
     @classmethod
     def of(cls, require: object, min_margin: object) -> "Required":
-        """As asked for.
+        """The requirements that the caller gave, checked.
 
         Raises:
             XorMiError: a level of proof or a margin that does not exist.
@@ -33,7 +33,7 @@ def checked_level(require: object) -> ProofLevel:
 
 
 def _as_float(number: Real) -> float:
-    """A number as a float; one that is too large for that is infinite."""
+    """A number as a float; a number that is too large for a float is infinite."""
     try:
         return float(number)
     except OverflowError:
@@ -41,19 +41,19 @@ def _as_float(number: Real) -> float:
 
 
 def checked_margin(min_margin: object) -> float:
-    """A part of a unit's range, from 0 to 1."""
+    """A fraction of a unit's range, from 0 to 1."""
     # a bool is a number to Python, and NaN is between no two
     if isinstance(min_margin, Real) and not isinstance(min_margin, bool):
         margin = _as_float(min_margin)
         if 0 <= margin <= 1:
             return margin
     raise XorMiError(
-        f"min_margin is {shown(min_margin)}; give a part of a unit's range, from 0 to 1"
+        f"min_margin is {shown(min_margin)}; give a fraction of a unit's range, from 0 to 1"
     )
 
 
 def checked_levels(levels: object) -> int:
-    """Two, or three for a second try where no circuit of two levels is proved far enough."""
+    """Two, or three for a second try if no circuit of two levels is proved far enough."""
     number = whole_number("levels", levels, at_least=2)
     if number > 3:
         raise XorMiError(

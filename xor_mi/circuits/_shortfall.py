@@ -1,8 +1,9 @@
 """a network that does not compute its target -> what in its weights is in the way.
 
-Three facts, each exact: units that have one value on every row and so pass nothing on; rows that
-some layer gives the same values although the target tells them apart, so that nothing after it can;
-and whether any weights of the readout would do. A fourth says whether training had come to rest.
+Three facts are exact: units that have one value on every row and so pass nothing on; rows on which
+some layer has the same values although the target tells them apart, so that no later layer can tell
+them apart; and whether any weights of the readout would compute the target. A fourth says whether
+training had come to rest.
 """
 
 from dataclasses import dataclass
@@ -21,11 +22,11 @@ from xor_mi.truth import BooleanFunction
 from xor_mi.values import forward_float64
 
 REACH_BOTH_SIDES = ("identity", "sigmoid", "tanh")
-"""Activations of an output that get to both sides of what decides, whichever way a line runs."""
+"""Activations of an output that reach both sides of the threshold for any direction of a line."""
 AT_REST = 1e-4
-"""Derivatives of the loss below this part of the loss are next to none.
+"""Derivatives of the loss below this fraction of the loss count as next to zero.
 
-By a weight in its own unit: a step of gradient descent is measured in that, too.
+A derivative is taken with respect to a weight in the weight's own unit, as in gradient descent.
 """
 
 
@@ -40,11 +41,12 @@ class Shortfall:
             on both: no weights after it can decide both right.
         alike_layer: the first hidden layer that has them alike; None where there are none.
         readout_exists: whether some weights of the readout would compute the target from the last
-            hidden layer as it is; None where the rule or the output's activation leaves that open.
-        loss: of the network held against its target, on all rows; None where the target has another
-            number of outputs than the network has decisions.
-        steepest: the largest derivative of the loss by a weight; None with the loss.
-        steepest_hidden: the same of the weights and biases of hidden units alone.
+            hidden layer as it is; None if this is not known for the rule or the output's
+            activation.
+        loss: the network's loss for the target, on all rows; None if the target has another number
+            of outputs than the network has decisions.
+        steepest: the largest derivative of the loss with respect to a weight; None if the loss is.
+        steepest_hidden: the same for the weights and biases of hidden units alone.
     """
 
     constant: tuple[tuple[Unit, float], ...]
@@ -58,19 +60,19 @@ class Shortfall:
 
     @property
     def at_rest(self) -> bool:
-        """Whether the loss has next to no slope, for its size: gradient descent stays here."""
+        """Whether the loss has next to no slope for its size: gradient descent stays here."""
         return self._is_flat(self.steepest)
 
     @property
     def hidden_at_rest(self) -> bool:
         """Whether no weight of a hidden unit has a slope: gradient descent moves the readout alone.
 
-        Then rows that the hidden units have alike stay alike.
+        Then rows on which the hidden units have the same values keep having the same values.
         """
         return self._is_flat(self.steepest_hidden)
 
     def _is_flat(self, steepest: float | None) -> bool:
-        """Whether a slope is next to none beside the loss."""
+        """Whether a slope is next to zero compared with the loss."""
         if self.loss is None or steepest is None:
             return False
         return steepest <= AT_REST * self.loss
@@ -109,7 +111,8 @@ def shortfall_of(
         if is_constant(values)
     ]
     goal = torch.tensor(function.tables).T  # [row, output]
-    # what a layer has alike, all layers after it have alike too, unless they read the inputs again
+    # rows that are alike in a layer are alike in all later layers, unless these read the inputs
+    # again
     seen = [values_of.post for values_of in hidden]
     if model.cfg.direct:
         seen = [torch.cat([seen[-1], hidden[0].inputs], dim=-1)]
@@ -147,15 +150,15 @@ def _alike(values: Tensor, goal: Tensor, names: tuple[str, ...]) -> tuple[tuple[
 def _readout_exists(model: HookedMLP, values: Tensor, goal: Tensor) -> bool | None:
     """Whether one line, plane, ... per decision has its ones on one side.
 
-    The units are scaled to the same range first: a linear program is exact only about numbers of
-    one size, and the scale of a unit changes nothing.
+    The units are scaled to the same range first: a linear program is exact only for numbers of
+    about the same size, and the scale of a unit changes nothing.
     """
     is_one_of_many = model.cfg.decision_rule == "argmax" and model.cfg.n_decisions > 1
     if is_one_of_many or model.cfg.out_act_fn not in REACH_BOTH_SIDES:
         return None
     lowest, highest = values.amin(0), values.amax(0)
     spread = highest - lowest
-    # what a unit varies by rounding tells no rows apart
+    # a unit that varies by rounding alone does not tell rows apart
     varies = spread > ROUNDING * values.abs().amax(0)
     points = torch.where(varies, (values - lowest) / spread, 0.0).numpy()
     return all(separating_weights(points, bits.numpy()) is not None for bits in goal.T)
@@ -164,9 +167,9 @@ def _readout_exists(model: HookedMLP, values: Tensor, goal: Tensor) -> bool | No
 def _slope(
     model: HookedMLP, function: BooleanFunction
 ) -> tuple[float | None, float | None, float | None]:
-    """The loss on all rows, and its largest derivative by a weight, in float64.
+    """The loss on all rows, and its largest derivative with respect to a weight, in float64.
 
-    By any weight, and by one of hidden units.
+    The derivative is given for all weights, and for those of hidden units alone.
     """
     if function.n_outputs != model.cfg.n_decisions:
         return None, None, None

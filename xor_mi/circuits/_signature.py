@@ -6,12 +6,12 @@ are not part of it. A *family* is also the same when a unit is replaced by its c
 sign turned in what reads it) and when inputs are swapped. It is the NPN class of logic synthesis
 (negation and permutation of inputs, negation of outputs), applied to a whole netlist: inputs may be
 permuted, hidden units complemented. Every unit is written so that it is 0 on the all-zero input,
-and of all orders of the inputs the one with the smallest form is taken. For XOR by two threshold
-units there are two families, `OR & ~AND` and `x0>x1 | x1>x0`.
+and the inputs are in the order that gives the smallest form. For XOR by two threshold units there
+are two families, `OR & ~AND` and `x0>x1 | x1>x0`.
 
-Of networks of one shape, two texts are equal only where the forms are that they are written from.
-So a unit whose gate is a formula of several inputs stands in square brackets: `~[x0 & x1 & x2]`
-reads one unit, `~(x0 & x1 & x2)` reads three.
+For networks of one shape, two texts are equal only if their forms are equal. So a unit whose gate
+is a formula of several inputs is written in square brackets: `~[x0 & x1 & x2]` reads one unit,
+`~(x0 & x1 & x2)` reads three.
 """
 
 import re
@@ -41,10 +41,10 @@ Form = tuple[tuple[tuple[Table, tuple[int, ...], Table], ...], ...]
 """Layer by layer and unit by unit: bits on the input rows, parents, table over the parents."""
 
 MAX_WRITTEN = 20
-"""More different signatures of one circuit are counted and hashed."""
+"""If one circuit has more different signatures than this, they are counted and hashed."""
 MAX_ORDERS = 50_000
-"""Orders of units and inputs tried for one canonical form; units that differ in their bits need no
-trying.
+"""At most so many orders of units and inputs are tried for one canonical form; units that differ in
+their bits need no trying.
 """
 
 MARKS = [chr(0xE000 + k) for k in range(MAX_INPUTS)]
@@ -83,7 +83,7 @@ def signature_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> st
 
 
 def form_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> Form:
-    """The canonical form of a netlist, of which its signature is the text."""
+    """The canonical form of a netlist; its signature is the text of this form."""
     return min(_orders(_live_layers(netlist, layer_sizes)))
 
 
@@ -104,7 +104,7 @@ def signature_of_forms(forms: Set[Form]) -> str:
     return " / ".join(sorted(map(_text, forms)))
 
 
-# networks of many circuits have most of them in common
+# networks with many circuits share most of them
 @lru_cache(maxsize=65536)
 def _written(form: Form) -> str:
     """A form as Python writes it."""
@@ -122,9 +122,9 @@ def family_of(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> str:
 
 
 class CanonicalTexts:
-    """`up_to_complement` and `family_of` of a netlist, each found when it is first asked for.
+    """`up_to_complement` and `family_of` of a netlist, each computed when it is first asked for.
 
-    Nothing in place of a text that there are too many orders to find.
+    A text is empty if there are too many orders to find it.
 
     Args:
         reduced: the netlist's `reduced_layers`.
@@ -162,14 +162,14 @@ def _form_of_family(layers: Layers, n_inputs: int, *, own: Form | None = None) -
     """The canonical form up to the order of the inputs.
 
     Args:
-        own: the smallest form in the order that they have, where it is known.
+        own: the smallest form in the inputs' own order, if it is known.
     """
     used = _inputs_used(layers, n_inputs)
     n_orders = factorial(len(used))
     if n_orders > MAX_ORDERS:
         raise XorMiError(
-            f"a family of {len(used)} inputs has {n_orders} input orders; "
-            f"at most {MAX_ORDERS} are tried"
+            f"a family of {len(used)} inputs has {n_orders:,} input orders; at most "
+            f"{MAX_ORDERS:,} are tried: use the signature, which keeps the inputs in their order"
         )
     unused = [i for i in range(n_inputs) if i not in used]
     forms = []
@@ -178,14 +178,14 @@ def _form_of_family(layers: Layers, n_inputs: int, *, own: Form | None = None) -
             forms.append(own)
             continue
         # The first row of bits is the all-zero input in every order, so no unit turns over again.
-        # Those in use become the first inputs, in every order; the others follow in one order.
+        # The inputs in use become the first ones, in every order; the others follow in one order.
         place = {old: new for new, old in enumerate((*order, *unused))}
         forms.append(min(_orders(_with_inputs_moved(layers, place))))
     return min(forms)
 
 
 def or_empty(find: Callable[[], str]) -> str:
-    """A canonical text, or nothing where there are too many orders to find it."""
+    """A canonical text, or an empty one if there are too many orders to find it."""
     try:
         return find()
     except XorMiError:
@@ -204,7 +204,7 @@ def up_to_complement(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -
 def live_units(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> tuple[Unit, ...]:
     """The hidden units that a signature is made of.
 
-    They are not constant, and read by an output, directly or through others.
+    They are not constant, and an output reads them, directly or through other units.
     """
     live = _live_numbers(reduced_layers(netlist, layer_sizes))
     return tuple(Unit(layer, k) for layer, numbers in enumerate(live) for k in numbers)
@@ -215,7 +215,7 @@ def live_netlist(
 ) -> tuple[LocalGate, ...]:
     """The gates of the live units and of every decision, each over what it depends on alone.
 
-    Constant parents are put in. Two netlists are the same circuit if this is the same.
+    Constant parents are replaced by their bits. Two netlists are the same circuit if this is equal.
 
     Args:
         reduced: the netlist's `reduced_layers`.
@@ -272,7 +272,7 @@ def _inputs_used(layers: Layers, n_inputs: int) -> list[int]:
 def _live_layers(netlist: Sequence[LocalGate], layer_sizes: Sequence[int]) -> Layers:
     """Hidden layers and outputs, each node over its essential parents.
 
-    Constants are folded, unread units left out.
+    Constants are folded, and unread units are left out.
     """
     return _without_unread(reduced_layers(netlist, layer_sizes))
 
@@ -452,8 +452,8 @@ def _orders(layers: Layers) -> Iterator[Form]:
     count = prod(factorial(len(group)) for group in chain.from_iterable(groups))
     if count > MAX_ORDERS:
         raise XorMiError(
-            f"{count} orders of interchangeable units; "
-            f"a canonical form tries at most {MAX_ORDERS}: study fewer units"
+            f"{count:,} orders of interchangeable units; "
+            f"a canonical form tries at most {MAX_ORDERS:,}: study fewer units"
         )
     per_layer = [list(_orders_of(layer)) for layer in groups]
     for choice in product(*per_layer):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from xor_mi.circuits._facts import OnStep
+from xor_mi.circuits._told import OnStep
 from xor_mi.graph import Unit, layers_of
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP

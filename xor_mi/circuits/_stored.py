@@ -1,7 +1,8 @@
-"""a frozen value <-> what JSON has: every field of it, read back by the kinds that its class says.
+"""a frozen value <-> JSON: every field, read back by the kinds that the annotations of its class
+name.
 
-The other entries of a circuit's JSON are there to be read by people and other programs, and leave
-out what follows from the network. These entries leave out nothing."""
+The other entries of a circuit's JSON are for people and other programs, and leave out what follows
+from the network. These entries leave out nothing."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -25,7 +26,7 @@ NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
 class Misshapen(Exception):
-    """A stored value is not of its kind; the words say where."""
+    """A stored value is not of its kind; the message says where."""
 
 
 def stored(value: object) -> object:
@@ -39,7 +40,7 @@ def stored(value: object) -> object:
     if isinstance(value, BooleanFunction):
         return {"n_inputs": value.n_inputs, "tables": [list(table) for table in value.tables]}
     if isinstance(value, HookedMLPConfig):
-        # as a network is saved: it is read where there may be no such device
+        # on the CPU, as a network is saved: the reader's machine may not have the device
         return value.to_dict() | {"device": "cpu"}
     if isinstance(value, Tensor):
         return value.tolist()
@@ -81,7 +82,7 @@ def _restored(content: object, kind: Any, where: str) -> Any:
         return dict(pairs)
     if is_dataclass(kind):
         return _by_fields(content, cast(type, kind), where)
-    # all else is a NamedTuple
+    # everything else is a NamedTuple
     hints = _hints(kind)
     return kind(*_several(content, tuple(hints.values()), where))
 
@@ -117,7 +118,7 @@ def _several(content: object, kinds: tuple[Any, ...], where: str) -> tuple[Any, 
 
 
 def _either(content: object, kinds: tuple[Any, ...], where: str) -> Any:
-    """Of a value that may be absent, or a number of either kind."""
+    """A value that may be absent, or a number of either kind."""
     if content is None and NoneType in kinds:
         return None
     (kind,) = [one for one in kinds if one is not NoneType]
@@ -158,7 +159,7 @@ def _real(content: object, where: str) -> float:
 
 
 def _real_or_whole(content: object, where: str) -> int | float:
-    """A count stays one."""
+    """A count stays a whole number."""
     return content if type(content) is int else _real(content, where)
 
 

@@ -1,4 +1,4 @@
-"""many networks -> what `identify_circuit` says of each, in one line.
+"""many networks -> what `identify_circuit` says about each, in one line.
 
 `identify_many` decides what it can for all networks together (`_batch`), and gives the rest to
 `identify_circuit` one by one: other conventions, very many readings, and numbers so close to a
@@ -29,11 +29,11 @@ from xor_mi.truth import MONOTONE_ACTIVATIONS
 MAX_WIDTH = 12
 """Networks with a wider layer than this go to `identify_circuit` one by one."""
 MAX_CHOICES = 2_000_000
-"""So do networks with more choices of readings in the last hidden layer."""
+"""So do networks with more choices of readings than this in the last hidden layer."""
 MAX_RUNS = 4096
-"""And those with more joint interchanges in a layer before it: all of these are run."""
+"""So do networks with more joint interchanges in an earlier layer, where all of them are run."""
 TYPICAL_READINGS = 128
-"""Room is made for so many joint readings of each network; of tanh networks some have more."""
+"""Memory is planned for so many joint readings of each network; some tanh networks have more."""
 
 
 def identify_many(
@@ -47,14 +47,15 @@ def identify_many(
 ) -> list[Summary]:
     """One summary per network.
 
-    Many at once where the shape allows it; the others one by one, with the same answers. At once go
-    hidden layers of at most 12 units with at most 4,096 joint interchanges each, without direct
-    connections, without steps after the first hidden layer, that decide between two classes.
+    Networks are identified together if their shape allows it, and otherwise one by one, with the
+    same answers. The shape allows it if the networks decide between two classes, if hidden layers
+    have at most 12 units and at most 4,096 joint interchanges each, and if there are no direct
+    connections and no steps after the first hidden layer.
 
     Args:
         models: number -> network, for those that are identified one by one.
         layers: W [network, d_out, d_in] and b [network, d_out] per layer.
-        require, min_margin: what a circuit must have to count; see `identify_circuit`.
+        require, min_margin: what a circuit needs in order to count; see `identify_circuit`.
 
     Raises:
         XorMiError: a level of proof or a margin that does not exist.
@@ -73,7 +74,7 @@ def identify_many(
                 for number, summary in summaries_of(Networks.of(of_chunk, cfg), required):
                     summaries[start + number] = summary
                 bar.update(len(summaries) - bar.n)
-        # whatever is not sure by now
+        # every network that is not sure by now
         for number in range(n_networks):
             if number not in summaries:
                 summaries[number] = _alone(models, number, required)
@@ -83,17 +84,17 @@ def identify_many(
 
 def _covered(cfg: HookedMLPConfig) -> bool:
     """Whether networks of this shape and these conventions can be identified together."""
-    # One step or difference at the output: its scores must be linear in the hidden units, but for
-    # an activation that does not jump.
+    # One step or difference at the output: its scores must be linear in the hidden units, except
+    # for an activation that does not jump.
     is_difference = cfg.rule.name == "argmax" and cfg.d_out == 2 and cfg.out_act_fn == "identity"
     is_threshold = cfg.rule.name == "threshold" and cfg.out_act_fn not in STEPS
-    # what comes after the sum must never fall, so that a sum of extremes is the worst there is
+    # the function of the sum must never fall, so that a sum of extremes is the worst case
     falls = cfg.out_act_fn == "leaky_relu" and cfg.negative_slope < 0
     rises = cfg.out_act_fn in MONOTONE_ACTIVATIONS and not falls
-    # where a deeper layer steps, what is near a step hangs on the values that it is given
+    # if a deeper layer has steps, what is near a step depends on the values that it reads
     steps_later = any(name in STEPS for name in cfg.act_fns[1:])
     *before, last = cfg.d_hidden
-    # a unit has at most one reading per gap between neighbouring rows' values
+    # a unit has at most one reading per gap between neighbouring values
     n_rows, n_cuts = 2**cfg.d_in, 2**cfg.d_in - 1
     return (
         (is_threshold or is_difference)
@@ -109,15 +110,15 @@ def _covered(cfg: HookedMLPConfig) -> bool:
 
 
 def identified_together(cfg: HookedMLPConfig) -> int:
-    """How many networks of this shape are identified at once; 1 where it is one by one."""
+    """How many networks of this shape are identified at once; 1 if one by one."""
     return _networks_at_once(cfg) if _covered(cfg) else 1
 
 
 def _networks_at_once(cfg: HookedMLPConfig) -> int:
     """How many networks fit, by the largest tensors that are held for all of them.
 
-    These are their readings, each with its gates; and of a layer before the last one all joint
-    interchanges, in which any two units of a later layer are compared.
+    These are their readings with the gates, and all joint interchanges of a layer before the last
+    one, in which any two units of a later layer are compared.
     """
     *before, _ = cfg.d_hidden
     widest, n_rows = max(*cfg.d_hidden, cfg.d_out), 2**cfg.d_in
@@ -139,7 +140,7 @@ def _alone(models: Callable[[int], HookedMLP], number: int, required: Required) 
             progress=False,
         )
         return summarize(circuit)
-    # More readings than are listed, or weights that are not finite: no reason to lose the others.
+    # Too many readings, or weights that are not finite: the other networks should not be lost.
     except XorMiError as error:
         return Summary(
             verdict=None,

@@ -1,4 +1,4 @@
-"""truth tables of gates that read more parents than a `BooleanFunction` has inputs, as tensors.
+"""truth tables of gates with more parents than a `BooleanFunction` may have inputs, as tensors.
 
 A layer of 16 units has 65,536 combinations of bits: few enough to hold, too many to go through one
 by one. What `truth` does row by row is done here for the whole table at once.
@@ -13,8 +13,8 @@ from torch import Tensor
 from xor_mi.truth import MAX_INPUTS, BooleanFunction, row_numbers
 
 MAX_UNITS = 16
-"""A layer has at most so many units, and an output reads at most so much: a local gate's table then
-has 65,536 entries.
+"""A layer has at most so many units, and an output reads at most so many units and inputs: the
+table of a local gate then has 65,536 entries.
 """
 
 Table = tuple[int, ...]
@@ -78,7 +78,7 @@ def rearranged(table: Table, where: Sequence[int]) -> Table:
 
 
 def complemented(table: Table, flip: int, signs: Sequence[int]) -> Table:
-    """The table turned over if `flip` is 1, after the parents whose sign is 1 were turned over.
+    """The table complemented if `flip` is 1, after the parents whose sign is 1 were complemented.
 
     >>> complemented((0, 0, 0, 1), 1, (1, 1))
     (0, 1, 1, 1)
@@ -106,10 +106,10 @@ DIGITS = bytes([ord("0"), ord("1")]) + bytes(254)
 """A bit of a table -> its digit."""
 
 
-# each parent of a gate is asked about in turn
+# this is computed for each parent of a gate in turn
 @lru_cache(maxsize=64)
 def _as_number(table: Table) -> int:
-    """A table as the bits of a whole number, that of the first combination the lowest."""
+    """A table as the bits of a whole number; the first combination is the lowest bit."""
     return int(bytes(reversed(table)).translate(DIGITS), 2)
 
 
@@ -123,12 +123,12 @@ def _without(n_parents: int, flip: int) -> int:
 def formula_over(table: Table, names: Sequence[str], *, occurring: Tensor | None = None) -> str:
     """A gate's formula over its parents' names.
 
-    Of a gate that depends on more parents than a formula is found for, the names alone:
-    'f(h0.0, h0.1, ...)'.
+    If the gate depends on too many parents to find a formula, only their names are given: 'f(h0.0,
+    h0.1, ...)'.
 
     Args:
-        occurring: the combinations of the parents' bits that there are, [combination, parent]; what
-            is true on none of them is left out. Default: all.
+        occurring: the combinations of the parents' bits that occur, [combination, parent]; a term
+            that is true on none of them is left out. Default: all.
 
     >>> formula_over((0, 0, 1, 0), ["h0.0", "h0.1"])
     'h0.0 & ~h0.1'
@@ -148,13 +148,13 @@ def formula_over(table: Table, names: Sequence[str], *, occurring: Tensor | None
 
 
 def named(names: Sequence[str]) -> str:
-    """A function of these, whichever it is: 'f(h0.0, h0.1)'."""
+    """Some function of these names, whichever it is: 'f(h0.0, h0.1)'."""
     return f"f({', '.join(names)})"
 
 
 def as_tensor(table: Table) -> Tensor:
     """The same as a tensor of bytes, [combination]."""
-    # by way of bytes: a list of 65,536 numbers takes torch a hundred times as long
+    # through bytes: a list of 65,536 numbers takes torch a hundred times as long
     return torch.frombuffer(bytearray(table), dtype=torch.int8)
 
 

@@ -1,8 +1,7 @@
-"""facts -> their sentences. All sentences of verdicts and evidence stand here; nobody reads one
-back.
+"""facts -> their sentences. All sentences of verdicts and evidence are here, and no code reads one.
 
 Rewording any of them changes what people see and nothing else: no verdict, no assertion and no
-baseline looks into a sentence.
+baseline depends on the words of a sentence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,33 +10,33 @@ from decimal import ROUND_FLOOR, Context
 from xor_mi.circuits._facts import (
     Apart,
     ChangeKind,
-    Contradiction,
+    ContradictionFacts,
     Control,
     Facts,
     InterchangeCount,
     NewValue,
-    Obstacle,
-    OnStep,
+    ObstacleFacts,
+    OnStepFacts,
     Problems,
     ProofLevel,
     TwoPredictions,
     constant_note,
 )
-from xor_mi.finding import ROUNDING
+from xor_mi.finding import ROUNDING, count_text
 from xor_mi.graph import Unit, name_of_set
 from xor_mi.metrics import share_interval
 from xor_mi.model import DecisionRule
 
 MAX_APART = 3
-"""What tells so many further circuits apart is told in a verdict's reason."""
+"""A verdict's reason says of at most so many further circuits what tells them apart."""
 MAX_GATE = 40
-"""A gate of more characters is not written in a sentence about what tells circuits apart."""
+"""A gate with more characters is not written in a sentence about what tells circuits apart."""
 MAX_NAMES = 8
-"""So many units, and so many rows of each, are named where a sentence lists them."""
+"""A sentence that lists units names at most so many, and at most so many rows of each."""
 
 
 def claim(facts: Facts) -> str:
-    """What is said, such as 'h0.0 acts as OR'."""
+    """The claim as a sentence, such as 'h0.0 acts as OR'."""
     units = name_of_set(facts.units)
     match facts.kind:
         case "substitution":
@@ -58,8 +57,10 @@ def claim(facts: Facts) -> str:
             )
         case "sufficient":
             n_others = facts.n_other_sets
-            others = f" (and {_counted(n_others, 'other minimal set')})" if n_others else ""
-            return f"{units} {'are' if _several(facts) else 'is'} sufficient{others}"
+            so = "so is" if n_others == 1 else "so are"
+            others = f" ({so} {count_text(n_others, 'other minimal set')})" if n_others else ""
+            verb = "are" if _several(facts) else "is"
+            return f"{units} {verb} sufficient under {facts.ablation} ablation{others}"
         case "control":
             return f"{control_words(facts.control_runs)} are not named"
 
@@ -77,9 +78,9 @@ def intervention(facts: Facts) -> str:
             return f"{units} set to its value on every source, in the run on every base"
         case "joint":
             sample = (
-                "" if facts.exhaustive else f", a seeded sample of {facts.n} choices of sources"
+                "" if facts.exhaustive else f", a seeded sample of {facts.n:,} choices of sources"
             )
-            return f"every unit of the layer set to its value on a source of its own{sample}"
+            return f"every unit of the layer set to its value on its own source{sample}"
         case "necessary":
             return f"{units} set to {_ablated(facts)}"
         case "sufficient":
@@ -89,7 +90,7 @@ def intervention(facts: Facts) -> str:
 
 
 def counted(facts: Facts) -> str:
-    """What the effect counts, such as 'rows decided otherwise'."""
+    """What the effect counts, such as 'rows decided differently'."""
     match facts.kind:
         case "substitution":
             return "output units between the closest row and the threshold"
@@ -97,33 +98,34 @@ def counted(facts: Facts) -> str:
             sample = "" if facts.exhaustive else " (a seeded sample)"
             return f"runs decided as the netlist predicts{sample}"
         case "necessary":
-            return "rows decided otherwise"
+            return "rows decided differently"
         case "sufficient":
             return "rows decided as before"
         case "control":
-            return f"given gates all the same ({_share(facts)})"
+            return f"given gates nevertheless ({_share(facts)})"
 
 
 def rule(facts: Facts) -> str:
     """When the claim holds, in terms of effect, control and n."""
     match facts.kind:
         case "substitution":
-            return "effect > 0: every row stays on its side; the control is the network as it is"
+            return "effect > 0: every row stays on its side; the control is the unchanged network"
         case "interchange":
             return (
-                "effect = n > control; the control scores it in the role of another gate of its "
-                "layer, complements apart, the best of them; 0 if there is none"
+                "effect = n > control; the control is the unit's best count in the role of another "
+                "gate of its layer, complements apart; 0 if there is none"
             )
         case "joint":
             return (
-                "effect = n > control; the control holds each run against another run's prediction"
+                "effect = n > control; the control compares each run with another run's prediction"
             )
         case "necessary":
             alone = "the largest effect of one member alone" if _several(facts) else "no ablation"
             return f"effect > 0; the control is {alone}"
         case "sufficient":
             return (
-                "effect = n > control; the control ablates one more unit, the one that costs least"
+                "effect = n > control; the control ablates one more unit, the one that changes the "
+                "fewest rows"
             )
         case "control":
             return (
@@ -132,10 +134,10 @@ def rule(facts: Facts) -> str:
 
 
 def summary(facts: Facts) -> str:
-    """The whole claim in one line: what is said, what came out, the control, whether it holds."""
+    """The whole claim in one line: the claim, the effect, the control, and whether it holds."""
     whole = isinstance(facts.effect, int)
-    effect = f"{facts.effect} of {facts.n}" if whole else f"{facts.effect:.3g}"
-    control = f"{facts.control}" if isinstance(facts.control, int) else f"{facts.control:.3g}"
+    effect = f"{facts.effect:,} of {facts.n:,}" if whole else f"{facts.effect:.3g}"
+    control = f"{facts.control:,}" if isinstance(facts.control, int) else f"{facts.control:.3g}"
     outcome = "holds" if facts.holds else "does not hold"
     return f"{claim(facts)}: {effect} {counted(facts)}, control {control} ({outcome})"
 
@@ -158,7 +160,7 @@ def _problem_rows(problems: Problems) -> str:
 
 
 def change(kind: ChangeKind, value: NewValue, between: tuple[float, float] | None) -> str:
-    """One way to read a network otherwise."""
+    """One other way to read a network."""
     order = value if isinstance(value, tuple) else ()
     match kind:
         case "decision_threshold":
@@ -173,7 +175,7 @@ def change(kind: ChangeKind, value: NewValue, between: tuple[float, float] | Non
         case "layout":
             return f"{_and(order)} transposed"
         case "complement":
-            return "every decision turned over"
+            return "every decision negated"
         case "input_order":
             return f"its inputs in the order {', '.join(f'x{k}' for k in order)}"
         case "output_order":
@@ -194,17 +196,17 @@ def diagnosis(
     """What a network computes, by which outputs, and what would make it the target.
 
     Args:
-        n_outputs: of the target, and the network's decisions.
+        n_outputs: the target's number of outputs, and the network's number of decisions.
         outputs: row -> the outputs there.
         by_rounding: the rows on which only rounding decides.
-        scale: the size of what the outputs are made of, as `remedy` takes it.
+        scale: the size of the terms that the outputs are sums of, as for `remedy`.
         remedy: what `remedy` says.
     """
     by = "the largest output wins" if rule.name == "argmax" else f"1 above {rule.cut:g}"
     if not problems:
         return f"it computes {target} as it is read ({_quoted_outputs(outputs, scale)}; {by})"
     wrong = failure(problems, n_outputs)
-    what = "so it is not a function" if computes is None else f"it computes {computes}"
+    what = "so it does not compute a function" if computes is None else f"it computes {computes}"
     failing = {row for _, rows in problems for row in rows}
     told = outputs if len(outputs) <= MAX_NAMES else {row: outputs[row] for row in sorted(failing)}
     if by_rounding:
@@ -214,7 +216,7 @@ def diagnosis(
 
 
 def rounding_share(n_by_rounding: int, n: int) -> str:
-    """On how many rows only rounding decides.
+    """On how many rows only rounding decides, at the end of a sentence.
 
     >>> rounding_share(4, 8), rounding_share(4, 4)
     ('on 4 of 8 rows by rounding alone', 'by rounding alone')
@@ -227,13 +229,13 @@ def failure(problems: Problems, n_outputs: tuple[int, int]) -> str:
     """Where a network does not compute its target: 'wrong on 00, 11'.
 
     Args:
-        n_outputs: of the target, and the network's decisions.
+        n_outputs: the target's number of outputs, and the network's number of decisions.
     """
     asked, decided = n_outputs
     if asked == decided:
         return _problem_rows(problems)
-    makes = _counted(decided, "decision")
-    return f"the target has {_counted(asked, 'output')}, and it makes {makes}"
+    makes = count_text(decided, "decision")
+    return f"the target has {count_text(asked, 'output')}, but the network makes {makes}"
 
 
 def remedy(
@@ -248,9 +250,9 @@ def remedy(
 
     Args:
         answers: the changes that work.
-        closest: the change that comes closest where none works, and the rows it leaves.
-        off_by: how far on the wrong side a score is at most; None where the target does not fit.
-        scale: the size of what scores are made of; 0 where nothing says it.
+        closest: the change that comes closest if none works, and the rows it leaves wrong.
+        off_by: how far the worst score is on the wrong side; None if the target does not fit.
+        scale: the size of the terms that scores are sums of; 0 if it is not known.
     """
     if answers:
         more = f", or with {len(answers) - MAX_NAMES} more" if len(answers) > MAX_NAMES else ""
@@ -258,7 +260,7 @@ def remedy(
     none = f"no single change of reading makes it compute {target}"
     if closest is not None:
         return f"{none}; the closest is {closest[0]}, which leaves {_few(closest[1])} wrong"
-    # on the cut itself it is undecided, and by no amount on the wrong side
+    # a score on the threshold itself is undecided, and not on the wrong side by any amount
     far = ""
     if off_by:
         unit = "a difference" if rule.name == "argmax" else "an output"
@@ -281,7 +283,8 @@ def shortfall(
     """What is in the way of a network, one sentence per fact.
 
     Args:
-        is_hopeless: rows that the target tells apart are alike, and training cannot change that.
+        is_hopeless: whether rows that the target tells apart are alike, and training cannot change
+            it.
     """
     said: list[str] = []
     if constant:
@@ -299,36 +302,38 @@ def shortfall(
         )
     elif readout_exists:
         said.append(
-            "the hidden layer keeps apart what it must: other weights of the readout would do"
+            "the hidden layer separates the rows that it must: other weights of the readout would "
+            "compute the target"
         )
     elif readout_exists is False:
         said.append(
-            "no weights of the readout would do: no line or plane has the hidden values of all "
-            "rows with 1 on one side"
+            "no weights of the readout would compute the target: no line or plane separates the "
+            "hidden values of the rows with 1 from those of the rows with 0"
         )
     if steepest is not None and at_rest:
         said.append(
-            f"no derivative of the loss by a weight is larger than {steepest:.2g}: gradient "
-            "descent stays here"
+            "no derivative of the loss with respect to a weight is larger than "
+            f"{steepest:.2g}: gradient descent stays here"
         )
     elif steepest is not None and is_hopeless:
         said.append(
-            f"a derivative of the loss by a weight is {steepest:.2g}, but none by a weight into a "
-            "hidden unit: gradient descent moves the readout alone, which cannot help"
+            f"the largest derivative of the loss with respect to a weight is {steepest:.2g}, but "
+            "those of the hidden units' weights are next to zero: gradient descent moves the "
+            "readout alone, which cannot help"
         )
     elif steepest is not None:
         said.append(
-            f"a derivative of the loss by a weight is {steepest:.2g}: gradient descent goes on "
-            "from here, so more steps may help"
+            f"the largest derivative of the loss with respect to a weight is {steepest:.2g}: "
+            "gradient descent moves on from here, so more steps may help"
         )
     return tuple(said)
 
 
 def _quoted_outputs(outputs: Mapping[str, Sequence[float]], scale: float) -> str:
-    """'y0 is 0.6, 0.561 on 00, 01': all outputs on the rows there is room for.
+    """'y0 is 0.6, 0.561 on 00, 01': all outputs, on as many rows as there is room for.
 
     Args:
-        scale: the size of what they are made of, beside which rounding is written as 0.
+        scale: the size of the terms they are sums of; what is only rounding is written as 0.
     """
     floor = ROUNDING * scale
     rows = list(outputs)[:MAX_NAMES]
@@ -341,30 +346,30 @@ def _quoted_outputs(outputs: Mapping[str, Sequence[float]], scale: float) -> str
     return f"{'; '.join(values[:MAX_NAMES])} on {', '.join(rows)}{more}"
 
 
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
 def _and(names: Sequence[object]) -> str:
     """'a', 'a and b', 'a, b and c'"""
     *first, last = map(str, names)
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def on_step(facts: OnStep) -> str:
+def on_step(facts: OnStepFacts) -> str:
     """Which units are exactly on their step, and whether the other convention matters."""
     places = [f"{unit.name} is exactly on its step on {_few(rows)}" for unit, rows in facts.units]
     here = _few(places)
     other = 1 - facts.step_at_zero
     sign = ">=" if other else ">"
-    outcome = "decides otherwise" if facts.rows_otherwise else "decides the same"
+    outcome = "decides differently" if facts.rows_otherwise else "decides the same"
     return f"{here}; a network written with {sign} {outcome}: step_at_zero={other}"
 
 
 def no_gate_reading(
-    function: str, obstacle: Obstacle, certain: Sequence[tuple[Unit, str]], *, min_margin: float
+    function: str,
+    obstacle: ObstacleFacts,
+    certain: Sequence[tuple[Unit, str]],
+    *,
+    min_margin: float,
 ) -> str:
-    """Why a network that computes its target has no circuit, and what is known all the same.
+    """Why a network that computes its target has no circuit, and what is known nevertheless.
 
     Args:
         certain: the units with one reading only, and their gates.
@@ -379,23 +384,40 @@ def no_gate_reading(
     if not certain:
         return why
     names = _few([f"{unit.name} {gate}" for unit, gate in certain])
-    return f"{why}; certain all the same, with one reading each: {names}"
+    have, are = ("has", "its gate is") if len(certain) == 1 else ("have", "their gates are")
+    units = count_text(len(certain), "unit")
+    return f"{why}; {units} {have} only one reading, so {are} certain: {names}"
 
 
-def _stops(obstacle: Obstacle) -> str:
-    """Where the search stops, by units where one alone is enough, else by its layer."""
+def obstacle(facts: ObstacleFacts) -> str:
+    """Where the search for a circuit stops, in a sentence of its own."""
+    if facts.kind == "margin":
+        return (
+            f"every circuit has a margin that is too small: in the first, {_small_margins(facts)}"
+        )
+    return _stops(facts)
+
+
+def _stops(obstacle: ObstacleFacts) -> str:
+    """Where the search stops: the units that fail alone, or else the layer."""
     on = f" (the closest fails on {_few(obstacle.rows)})" if obstacle.rows else ""
     match obstacle.kind:
         case "levels":
             layer = f"no two levels per unit of layer {obstacle.layer} keep every decision{on}"
             alone = "alone, at best read as {gate}, flips {rows}"
         case "consistency":
-            layer = f"no reading of layer {obstacle.layer} follows from the bits before it{on}"
-            alone = "alone, at best read as {gate}, does not follow from them on {rows}"
+            layer = (
+                f"no reading of layer {obstacle.layer} is a function of the bits of the layer "
+                f"before{on}"
+            )
+            alone = "alone, at best read as {gate}, is not a function of them on {rows}"
         case "composition":
-            layer = "gates that keep every decision, when measured, do not give their own bits"
-            alone = "should be {gate}, and its gate gives something else on {rows}"
-        case "margin":  # circuits do survive; `_too_close` has the words
+            layer = (
+                "under every reading that keeps the decisions, the measured gates do not reproduce "
+                "its bits and the decisions"
+            )
+            alone = "should be {gate}, but its measured gate gives something else on {rows}"
+        case "margin":  # circuits do survive; `_small_margins` has the words
             return ""
     if not obstacle.units:
         return layer
@@ -406,14 +428,21 @@ def _stops(obstacle: Obstacle) -> str:
     return f"{layer}; {'; '.join(each[:MAX_NAMES])}"
 
 
-def _too_close(obstacle: Obstacle, min_margin: float) -> str:
-    """Which margins of the circuit that comes closest are too small, and what lets it in."""
+def _too_close(obstacle: ObstacleFacts, min_margin: float) -> str:
+    """That the margins of the circuit that comes closest are too small, and what would keep it."""
+    first = _small_margins(obstacle)
+    return f"min_margin={min_margin:g} leaves out every circuit: in the first, {first}"
+
+
+def _small_margins(obstacle: ObstacleFacts) -> str:
+    """Which margins are too small, and the `min_margin` that keeps the circuit."""
     each = [
-        f"{one.unit.name} is read as {one.gate} by a threshold in {one.margin:.3g} of its range"
+        f"{one.unit.name} is read as {one.gate} by a threshold in a gap of {one.margin:.3g} of its "
+        "range"
         for one in obstacle.units[:MAX_NAMES]
     ]
-    lets_in = f"; min_margin={_at_most(obstacle.lets_in)} lets it in" if obstacle.lets_in else ""
-    return f"min_margin={min_margin:g} leaves out every circuit: in the first {_and(each)}{lets_in}"
+    keeps = f"; min_margin={_at_most(obstacle.lets_in)} keeps it" if obstacle.lets_in else ""
+    return f"{_and(each)}{keeps}"
 
 
 def _at_most(number: float) -> str:
@@ -435,7 +464,7 @@ def survivors(
     single: InterchangeCount,
     joint: Sequence[InterchangeCount],
     idle: Sequence[Unit],
-    contradiction: Contradiction | None,
+    contradiction: ContradictionFacts | None,
 ) -> str:
     """How many circuits are proved as far as required, and what the first of them says.
 
@@ -446,30 +475,32 @@ def survivors(
         n_circuits: how many survive two-level substitution.
         n_passing: how many of these are proved as far as `require`.
         single, joint: the interchanges of the first circuit.
-        idle: the units that no output of it depends on.
-        contradiction: the first interchange that is not as it predicts.
+        idle: the units that no output of this circuit depends on.
+        contradiction: the first interchange that is not as this circuit predicts.
     """
     named = _few([f"{unit.name} {gate}" for unit, gate in gates if gate])
     longer = _few([unit.name for unit, gate in gates if not gate])
     if longer:
-        named = f"{named}{' and ' if named else ''}{longer} by longer gates"
+        named = f"{named}{' and ' if named else ''}{longer} with longer gates"
     named = named or "no unit that matters"
     says = f"{function} = {formula} with {named}"
     outcome = _interchanges(single, joint)
-    unused = f"; it does without {_few([unit.name for unit in idle])}" if idle else ""
+    unused = f"; no output depends on {_few([unit.name for unit in idle])}" if idle else ""
     proof = _proof_words(require, n_passing)
     if n_passing == 1:
         return f"exactly one circuit {proof}: {says}; {outcome}{unused}"
     if n_passing:
         return (
-            f"{n_passing} circuits {proof}, so several explanations hold; "
+            f"{n_passing:,} circuits {proof}, so several explanations hold; "
             f"under the first, {says}; {outcome}{unused}"
         )
-    survive = _counted(n_circuits, "circuit")
+    survive = count_text(n_circuits, "circuit")
     verb = "survives" if n_circuits == 1 else "survive"
     none = "it is not" if n_circuits == 1 else "none of them is"
     closest = "it says" if n_circuits == 1 else "the closest says"
-    against = f"; {contradicted(contradiction)}" if contradiction else ""
+    against = ""
+    if contradiction:
+        against = f"; for example, {contradicted(contradiction, who='it')}"
     return (
         f"{survive} {verb} two-level substitution, but {none} proved by {require} interchange: "
         f"{closest} {says}; {outcome}{against}{unused}"
@@ -487,7 +518,7 @@ def ordered_circuits(
     single: InterchangeCount,
     joint: Sequence[InterchangeCount],
 ) -> str:
-    """What comes of reading units with up to three levels; see `survivors`.
+    """What reading units with up to three levels gives; see `survivors`.
 
     Args:
         formula: the first circuit over the levels of the units that outputs read.
@@ -499,28 +530,28 @@ def ordered_circuits(
         return f"with up to three levels per unit exactly one circuit {proof}: {says}"
     if n_passing:
         return (
-            f"with up to three levels per unit {n_passing} circuits {proof}; "
+            f"with up to three levels per unit {n_passing:,} circuits {proof}; "
             f"under the first, {says}"
         )
-    none = "and it is not" if n_circuits == 1 else "and none of them is"
+    none = "but it is not" if n_circuits == 1 else "but none of them is"
     closest = "it says" if n_circuits == 1 else "the closest says"
     verb = "survives" if n_circuits == 1 else "survive"
     return (
-        f"with up to three levels per unit {_counted(n_circuits, 'circuit')} {verb} substitution, "
-        f"{none} proved by {require} interchange either: {closest} {says}; "
+        f"with up to three levels per unit {count_text(n_circuits, 'circuit')} {verb} "
+        f"substitution, {none} proved by {require} interchange either: {closest} {says}; "
         f"{_interchanges(single, joint)}"
     )
 
 
 def no_ordered_circuit() -> str:
-    """Where three levels per unit are not enough either."""
+    """The sentence for a network for which three levels per unit are not enough either."""
     return "no reading with up to three levels per unit survives substitution either"
 
 
 def _proof_words(
     level: ProofLevel, n_circuits: int, *, substitution: str = "two-level substitution"
 ) -> str:
-    """What one circuit or several do to be proved as far as that."""
+    """What one circuit or several do if they are proved to this level."""
     if level == "substitution":
         return f"{'survives' if n_circuits == 1 else 'survive'} {substitution}"
     return f"{'passes' if n_circuits == 1 else 'pass'} {level} interchange"
@@ -530,20 +561,24 @@ def _interchanges(single: InterchangeCount, joint: Sequence[InterchangeCount]) -
     """'32 of 32 single and 16 of 16 joint interchanges come out as it predicts'."""
     if all(one.exhaustive for one in joint):
         n_right, n = sum(one.n_right for one in joint), sum(one.n for one in joint)
-        how_many = f"{n_right} of {n} joint interchanges"
+        how_many = f"{n_right:,} of {n:,} joint interchanges"
     else:
         of_layers = [_joint_of_layer(layer, one) for layer, one in enumerate(joint)]
         how_many = f"of joint interchanges {_and(of_layers)}"
-    return f"{single.n_right} of {single.n} single and {how_many} come out as it predicts"
+    return f"{single.n_right:,} of {single.n:,} single and {how_many} come out as it predicts"
 
 
 def _joint_of_layer(layer: int, count: InterchangeCount) -> str:
-    sample = f" (a seeded sample of {count.n_all})" if count.n_all else ""
-    return f"{count.n_right} of {count.n} in layer {layer}{sample}"
+    sample = f" (a seeded sample of {count.n_all:,})" if count.n_all else ""
+    return f"{count.n_right:,} of {count.n:,} in layer {layer}{sample}"
 
 
-def contradicted(facts: Contradiction) -> str:
-    """The first interchange that does not come out as a circuit predicts."""
+def contradicted(facts: ContradictionFacts, *, who: str = "the circuit") -> str:
+    """The first interchange that does not come out as a circuit predicts.
+
+    Args:
+        who: what the sentence calls the circuit.
+    """
     taken = [
         f"{name_of_set(units)} from {source}"
         for units, source in zip(facts.variables, facts.sources, strict=True)
@@ -551,15 +586,15 @@ def contradicted(facts: Contradiction) -> str:
     run = f" in the run on {facts.base}" if facts.base else ""
     predicted = ", ".join(map(str, facts.predicted))
     decided = ", ".join("nothing" if bit < 0 else str(bit) for bit in facts.decided)
-    made = f"with {_few(taken)}{run}, for one"
-    return f"{made}, it predicts {predicted} and the network decides {decided}"
+    made = f"with {_few(taken)}{run}"
+    return f"{made}, {who} predicts {predicted}, but the network decides {decided}"
 
 
 def differences(facts: Sequence[Apart]) -> str:
     """What tells the further circuits apart from the first: the first few of them."""
     told = "; ".join(map(difference, facts[:MAX_APART]))
     n_more = len(facts) - MAX_APART
-    more = f"; and {_counted(n_more, 'further circuit')}" if n_more > 0 else ""
+    more = f"; and {count_text(n_more, 'further circuit')}" if n_more > 0 else ""
     return f"What tells them apart: {told}{more}"
 
 
@@ -586,11 +621,11 @@ def difference(facts: Apart) -> str:
     other, name = _number_word(facts.circuits[1]), facts.unit.name
     of_first, of_other = facts.gates
     if of_other is None:
-        reads = f"the first reads {name}{_as(of_first)}, in the {other} no output depends on it"
+        reads = f"the first reads {name}{_as(of_first)}, but in the {other} no output depends on it"
     elif of_first is None:
-        reads = f"the {other} reads {name}{_as(of_other)}, in the first no output depends on it"
+        reads = f"the {other} reads {name}{_as(of_other)}, but in the first no output depends on it"
     elif max(len(of_first), len(of_other)) > MAX_GATE:
-        reads = f"the {other} reads {name} as another gate than the first"
+        reads = f"the {other} reads {name} as a different gate than the first does"
     else:
         reads = f"the {other} reads {name} as {of_other}, the first as {of_first}"
     return f"{reads}{_telling_interchange(facts, other)}; {_telling_input(facts, other)}"
@@ -615,17 +650,17 @@ def _telling_interchange(facts: Apart, other: str) -> str:
 
 
 def _telling_input(facts: Apart, other: str) -> str:
-    """'at x0 = 0.5, x1 = 0.2 the first predicts 1, ...', or where none was found."""
+    """'at x0 = 0.5, x1 = 0.2 the first predicts 1, ...', or among which inputs none was found."""
     one, (n, grid) = facts.input, facts.looked_at
     where = "points of a grid" if grid else "points of grids, of a sample and between rows"
-    none = f"no input was found that they decide differently, of {n:,} {where}"
+    none = f"no input was found that they decide differently, among {n:,} {where}"
     if one is None:
         return none
     at = ", ".join(f"x{k} = {value:.6g}" for k, value in enumerate(one.values))
     if one.unit is None:
         return f"at {at} {_predictions(one, other, 'the network decides')}"
     name = one.unit.name
-    return f"{none}, but at {at} {_predictions(one, other, 'it is', what=f' of {name}')}"
+    return f"{none}, but at {at} {_predictions(one, other, 'it is', what=f' for {name}')}"
 
 
 def _predictions(one: TwoPredictions, other: str, does: str, *, what: str = "") -> str:
@@ -654,7 +689,7 @@ _NUMBERS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "
 
 
 def _few(names: Sequence[str]) -> str:
-    """The names with commas between them; of many the first, and how many there are more."""
+    """The names with commas between them; of many the first ones, and the number of the rest."""
     more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
     return ", ".join(names[:MAX_NAMES]) + more
 

@@ -71,7 +71,7 @@ class Truth(Finding):
         >>> from xor_mi.handmade import textbook_xor
         >>> truth = Truth.of(ExamProblem.of(textbook_xor()))
         >>> print(truth)
-        1 of 64 sets of edges decide every row right, 1 of them minimal; the smallest keep 6 edges
+        1 of 64 sets of edges decides every row right, 1 of them minimal; the smallest keep 6 edges
 
         Raises:
             XorMiError: more than `search.MAX_MASKED_EDGES` edges, more units than `MAX_UNITS`, or a
@@ -345,7 +345,8 @@ class Truth(Finding):
     def __str__(self) -> str:
         n_perfect = np.count_nonzero(self.perfect)
         text = (
-            f"{n_perfect:,} of {len(self):,} sets of {self.over} decide every row right, "
+            f"{n_perfect:,} of {len(self):,} sets of {self.over} "
+            f"{'decides' if n_perfect == 1 else 'decide'} every row right, "
             f"{np.count_nonzero(self.subset):,} of them minimal"
         )
         if not n_perfect:

@@ -1,20 +1,20 @@
-"""any hooked model + binary features of its inputs -> the units that separate a gate of these.
+"""any hooked model + binary features of its inputs -> the units that separate a gate of them.
 
-And how often chance does as well, and which of the units the model uses as that gate.
+It also says how often chance does as well, and which of the units the model uses as that gate.
 
 A unit is one entry of an activation after the batch axis. It separates a gate g of the features if
-it lies above a threshold exactly on the inputs with g(features) = 1: no combination of features
-has inputs on both sides. All such cuts are listed, and of each unit the widest is marked; of
-equally wide ones that is the lowest. Where noise lets no cut be perfect, each unit is scored
-against each gate: how often a unit is larger where the gate is 1 (AUC), and what the best cut
-decides right (balanced accuracy).
+it lies above a threshold exactly on the inputs with g(features) = 1: no combination of features has
+inputs on both sides. All such cuts are listed, and the widest cut of each unit is marked; if
+several are equally wide, the lowest of them. If noise makes a perfect cut impossible, each unit is
+still scored against each gate: how often a unit is larger where the gate is 1 (AUC), and which
+share the best cut decides right (balanced accuracy).
 
-Inputs that are given several times are one input: copies are not evidence. Chance is what the same
-units do with the features dealt out to the inputs anew. This says what a unit tells apart on these
-inputs, not what the model does with it.
+Inputs that are given several times count as one input: copies are not evidence. Chance is measured
+on the same units after the features are permuted over the inputs. A scan says what a unit tells
+apart on these inputs, not what the model does with it.
 
-`find_gates` asks that: it runs every input with the unit's value from other inputs, and says where
-the decision follows from the gate of these alone.
+`find_gates` asks what the model does with it: it runs every input with the unit's value from other
+inputs, and says where the decision depends on these other inputs through the gate alone.
 """
 
 from xor_mi.gate_scan._cuts import UnitGate as UnitGate

@@ -1,15 +1,15 @@
 """a unit and a gate + runs with the unit's value from another input -> does it act as the gate?
 
-A base input is run with the unit's value from a source input. The unit acts as gate g where the
+A base input is run with the unit's value from a source input. The unit acts as gate g if the
 decision depends on the source through g(source) alone: for every combination x of the features of
 the base and every bit v there is one decision F(x, v), and F(x, g(x)) is what the model decides on
-the base by itself. These are interchange interventions (Geiger, Lu, Icard and Potts 2021, arXiv
-2106.02997), with an algorithm of one variable whose readout is whatever fits best.
+the base without an intervention. These are interchange interventions (Geiger, Lu, Icard and Potts
+2021, arXiv 2106.02997), with an algorithm of one variable whose readout is whatever fits best.
 
-A unit that changes decisions acts as at most one of its gates. Take a base that some source flips:
-the sources that flip it are then exactly those with the other bit, so they tell the gate apart from
-every other. No two cuts of one unit are each other's complement, as of two cuts one lies above the
-other.
+A unit that changes decisions acts as at most one of its gates. Consider a base that some source
+flips: the sources that flip it are then exactly those with the other bit, so they tell the gate
+apart from every other gate. Two cuts of one unit are never each other's complement, because one of
+them lies above the other.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,11 +35,11 @@ __all__ = [
 ]
 
 MOST_PAIRS = 2_000
-"""So many ordered pairs of inputs are run at most where nothing else is asked for."""
+"""By default, at most so many ordered pairs of inputs are run."""
 
 MOST_DEALS = 100
-"""The control deals a gate's bits out in every way where there are no more than this, else so often
-at random.
+"""The control permutes a gate's bits over the inputs in every way if there are at most so many
+ways, else so often at random.
 """
 
 NUMBERS_AT_ONCE = 2**22
@@ -53,8 +53,8 @@ class Runs(NamedTuple):
     """Which interchanges are run, by the numbers of the inputs.
 
     Attributes:
-        base: what is run.
-        source: where the unit's value is from.
+        base: the inputs that are run, [run].
+        source: the inputs that the unit's value is taken from, [run].
         is_every: whether these are all ordered pairs of two different inputs.
     """
 
@@ -64,14 +64,15 @@ class Runs(NamedTuple):
 
 
 def runs_of(combination: Int[Tensor, " input"], n_pairs: int | None, seed: int) -> Runs:
-    """All ordered pairs of different inputs, or where these are too many a sample of them.
+    """All ordered pairs of different inputs, or a sample of them if there are too many.
 
-    A sample has as many pairs of each combination of the base with each combination of the source,
-    as far as there are so many. Drawn evenly over the inputs instead, a combination that few inputs
-    have would hardly be a source, and then nothing would tell of a gate that is 1 there alone.
+    A sample has equally many pairs for each combination of the base with each combination of the
+    source, as far as there are so many. If pairs were drawn uniformly over the inputs, a
+    combination that few inputs have would hardly ever be a source, and then nothing would be
+    learned about a gate that is 1 only there.
 
     Args:
-        combination: of the features, the number that each input has.
+        combination: the number of each input's combination of the features.
 
     >>> runs_of(torch.tensor([0, 1, 1]), None, 0).source.tolist()
     [1, 2, 0, 2, 0, 1]
@@ -81,7 +82,7 @@ def runs_of(combination: Int[Tensor, " input"], n_pairs: int | None, seed: int) 
     if n_inputs * (n_inputs - 1) <= most:
         number = torch.arange(n_inputs * (n_inputs - 1))
         base, other = number // max(1, n_inputs - 1), number % max(1, n_inputs - 1)
-        # the base itself is left out of its sources
+        # a base is not its own source
         return Runs(base=base, source=other + (other >= base), is_every=True)
     members: dict[int, list[int]] = {}
     for number, one in enumerate(combination.tolist()):
@@ -94,10 +95,11 @@ def runs_of(combination: Int[Tensor, " input"], n_pairs: int | None, seed: int) 
 def _sampled_pairs(
     members: Sequence[Sequence[int]], n_pairs: int, random: Random
 ) -> Iterator[tuple[int, int]]:
-    """So many different pairs (base, source), as evenly as can be over the pairs of combinations.
+    """So many different pairs (base, source), as evenly as possible over the pairs of combinations.
 
     Args:
-        members: per combination the numbers of its inputs; all have more than n_pairs pairs.
+        members: per combination the numbers of its inputs; there are more than n_pairs pairs in
+            all.
     """
     n = len(members)
     alone = [one for one in range(n) if len(members[one]) > 1]
@@ -113,7 +115,7 @@ def _sampled_pairs(
         else:
             one = alone[kind - n * (n - 1)]
             sizes.append((len(members[one]) * (len(members[one]) - 1), one, one))
-    # the smallest first: what they cannot give is left to the larger ones
+    # the smallest first: pairs that they do not have are taken from the larger ones
     n_left = n_pairs
     for place, (size, base, source) in enumerate(sorted(sizes)):
         n_of_kind = min(size, n_left // (len(sizes) - place))
@@ -130,8 +132,8 @@ class Task:
     """What the interchanges are run on.
 
     Attributes:
-        combination: of the features, the number that each input has.
-        own: what the model decides on each input by itself.
+        combination: the number of each input's combination of the features.
+        own: what the model decides on each input without an intervention.
     """
 
     combination: Int[Tensor, " input"]
@@ -140,16 +142,16 @@ class Task:
 
 
 class Interchanged(NamedTuple):
-    """What the runs say of a unit and a gate.
+    """What the runs say about a unit and a gate.
 
     Attributes:
         n_flips: runs that end in another decision than the base's own.
         n_other_bit: runs whose source has the other bit than the base.
         is_tried: whether inputs of every combination met a source with the other bit.
         accuracy: share of the runs that end as the best fitting F says.
-        control: the mean of that share with the bits of the sources dealt out anew.
-        decided_at: F: what is decided on each combination with bit 0 and with bit 1; -1 where no
-            decision is the most frequent, or no run tells.
+        control: the mean of that share after the bits of the sources are permuted.
+        decided_at: F: what is decided on each combination with bit 0 and with bit 1; -1 if no
+            decision is the most frequent, or there is no such run.
     """
 
     n_flips: int
@@ -166,7 +168,7 @@ def interchanged(
     bits: Bool[Tensor, " input"],
     dealt: Bool[Tensor, "deal input"],
 ) -> Interchanged:
-    """The decisions after every run, held against a gate that is these bits on the inputs.
+    """The decisions after every run, compared with a gate that has these bits on the inputs.
 
     Args:
         dealt: the same bits on other inputs, for the control.
@@ -191,7 +193,7 @@ def interchanged(
 def _decided_at(
     task: Task, decisions: Int[Tensor, " run"], bits: Bool[Tensor, " input"]
 ) -> Int[Tensor, "2 combination"]:
-    """F by most of the runs; with a base's own bit it is what the model decides by itself."""
+    """F by most of the runs; with a base's own bit it is what the model decides anyway."""
     bit_of = torch.zeros(int(task.combination.max()) + 1, dtype=torch.bool)
     bit_of[task.combination] = bits
     own = majority(task.combination, task.own)
@@ -207,10 +209,10 @@ def _n_right(
     of_base: Bool[Tensor, " run"],
     of_inputs: Bool[Tensor, "deal input"],
 ) -> Int[Tensor, " deal"]:
-    """How many runs end as F says, where the sources have these bits.
+    """How many runs end as F says, if the sources have these bits.
 
-    A source with the bit of the base leaves the base's own decision. With the other bit, F is what
-    most of these runs of one combination end in.
+    A source with the bit of the base leaves the base's own decision. With the other bit, F is the
+    decision in which most of these runs of one combination end.
     """
     n_combinations = int(task.combination.max()) + 1
     n_kinds = n_combinations * N_DECISIONS
@@ -228,7 +230,7 @@ def _n_right(
 
 
 def dealt_bits(n_inputs: int, n_ones: int, seed: int) -> Bool[Tensor, "deal input"]:
-    """Every way to have so many ones, or many ways drawn by seed.
+    """Every way to choose so many ones, or many ways drawn with the seed.
 
     >>> len(dealt_bits(4, 1, 0)), len(dealt_bits(40, 20, 0))
     (4, 100)
@@ -241,8 +243,8 @@ def dealt_bits(n_inputs: int, n_ones: int, seed: int) -> Bool[Tensor, "deal inpu
 
 
 def _ways(n_inputs: int, n_ones: int, seed: int) -> Iterator[Sequence[int]]:
-    """The numbers of the inputs that are one, way by way."""
-    # comb of large numbers has thousands of digits; from so many inputs on it is above the bound
+    """For each way, the numbers of the inputs whose bit is 1."""
+    # comb of large numbers has thousands of digits; with so many inputs it exceeds the bound anyway
     is_few = n_inputs <= MOST_DEALS and comb(n_inputs, n_ones) <= MOST_DEALS
     if is_few:
         yield from combinations(range(n_inputs), n_ones)
@@ -257,7 +259,7 @@ def majority(
     decisions: Int[Tensor, " input"],
     n_combinations: int | None = None,
 ) -> Int[Tensor, " combination"]:
-    """What is decided on most inputs of each combination; -1 where none is decided most often."""
+    """The most frequent decision on inputs of each combination; -1 if tied or undecided."""
     counts = _counted(combination, decisions, n_combinations)
     is_tied = (counts == counts.amax(1, keepdim=True)).sum(1) > 1
     winner = counts.argmax(1)
@@ -265,7 +267,7 @@ def majority(
 
 
 def n_unlike_most(combination: Int[Tensor, " input"], decisions: Int[Tensor, " input"]) -> int:
-    """How many inputs are decided unlike most of their combination; of two halves, one half."""
+    """How many inputs are not decided like most of their combination; with two halves, one half."""
     return len(decisions) - int(_counted(combination, decisions, None).amax(1).sum())
 
 

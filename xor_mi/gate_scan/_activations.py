@@ -1,4 +1,4 @@
-"""a model and its inputs -> what its units are on them, block by block."""
+"""a model and its inputs -> the activations of its units on them, block by block."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from xor_mi.values import DISTINCT
 __all__ = ["Block", "Units", "in_blocks", "passes", "read_activations", "wanted_units"]
 
 ROUNDINGS = 16
-"""Widths are not told apart within so many units in the last place of the unit's largest value."""
+"""Widths are equal within so many units in the last place of the unit's largest value."""
 
 
 TIED_MARGINS = 1e-6
@@ -34,12 +34,12 @@ TIED_MARGINS = 1e-6
 
 
 BYTES_OF_A_PASS = 2**28
-"""So much of the activations is kept at once; the model is run again for the next units."""
+"""So many bytes of activations are kept at once; the model is run again for the next units."""
 
 
 EIGHT_BYTES, FARTHEST = 8, 2.0**62
-"""Numbers of 64 bits that lie farther apart than this are not subtracted as they are: the distance
-might not be one.
+"""Whole numbers of 64 bits that lie further apart than this are not subtracted directly: the
+distance might not fit 64 bits.
 """
 
 
@@ -47,8 +47,8 @@ class Units(NamedTuple):
     """Some units of one hook.
 
     Attributes:
-        shape: of the activation of one input.
-        numbers: of the units in it, flattened.
+        shape: the shape of the activation of one input.
+        numbers: the numbers of the units in the flattened activation.
         itemsize: bytes of one value.
         labels: number of a unit -> what the caller calls it.
     """
@@ -61,11 +61,11 @@ class Units(NamedTuple):
 
 
 class UnitLabel(str):
-    """What a unit of a labelled site of several is called: the label, and the index inside.
+    """The name of a unit of a labelled site with several units: the label, and the index inside it.
 
     Attributes:
         of_site: the label of the site.
-        inside: the unit's numbers along the axes of which the site has more than one entry.
+        inside: the unit's numbers along the axes on which the site has more than one entry.
 
     >>> UnitLabel("L0 H1", (2, 0))
     'L0 H1[2, 0]'
@@ -94,7 +94,7 @@ def wanted_units(
         facts = probed.hooks[hook]
         assert facts.shape is not None and facts.dtype is not None  # noqa: PT018
         every = torch.arange(prod(facts.shape)).reshape(1, *facts.shape)
-        numbers: dict[int, None] = {}  # a set that keeps the order
+        numbers: dict[int, None] = {}  # a dict as a set that keeps the order
         labels: dict[int, str] = {}
         for site in sites:
             of_site: list[int] = every[entries_of(site, every)].flatten().tolist()
@@ -107,14 +107,14 @@ def wanted_units(
 
 
 def _labels(site: Site, numbers: Sequence[int], shape: tuple[int, ...]) -> dict[int, str]:
-    """What the units of a labelled site are called: of several, each also by its index inside."""
+    """The names of the units of a labelled site; if there are several, with the index inside."""
     if not site.label:
         return {}
     if len(numbers) == 1:
         return {numbers[0]: site.label}
     named = [len(of_axis) for of_axis in site.axes(shape)]
     sizes = [*named, *shape[len(named) :]]
-    # along the other axes the label says it all
+    # along the other axes the label is enough
     inside = [axis for axis, size in enumerate(sizes) if size > 1]
     indices = _indices(torch.tensor(numbers), shape)
     labels = [UnitLabel(site.label, tuple([index[axis] for axis in inside])) for index in indices]
@@ -130,7 +130,7 @@ def _indices(numbers: Tensor, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def _require_shape(units: Units, activation: Tensor, n_inputs: int) -> None:
-    """An activation must have one entry per input, each of the shape that a single input has."""
+    """Refuse an activation without one entry per input, each of a single input's shape."""
     if list(activation.shape) != [n_inputs, *units.shape]:
         raise XorMiError(
             f"hook '{units.hook}' gives {list(activation.shape)} on {n_inputs} inputs: no batch "
@@ -139,7 +139,7 @@ def _require_shape(units: Units, activation: Tensor, n_inputs: int) -> None:
 
 
 def passes(wanted: Sequence[Units], n_inputs: int) -> Iterator[list[Units]]:
-    """The units in the order asked for, as many at a time as are kept at once."""
+    """The units in the given order, as many at a time as may be kept."""
     planned: list[Units] = []
     left = BYTES_OF_A_PASS
     for units in wanted:
@@ -180,21 +180,21 @@ def read_activations(
 
 def _keep(read: list[Tensor], units: Units, n_inputs: int, activation: Tensor) -> None:
     _require_shape(units, activation, n_inputs)
-    # An index makes a copy: the model may go on to edit its activation in place.
+    # indexing makes a copy, because the model may edit its activation in place afterwards
     read.append(activation.reshape(n_inputs, -1)[:, units.numbers].cpu())
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Some units of one hook, as many as are worked on at once.
+    """Some units of one hook, as many as are processed at once.
 
     Attributes:
-        indices: of each unit, after the batch axis.
-        labels: what the caller calls each unit; '' where by its hook and index.
-        values: their activations; of whole numbers of 64 bits, how far they lie above the lowest.
-        lowest: what is taken off the values.
+        indices: the index of each unit, after the batch axis.
+        labels: the caller's name of each unit; '' if it is named by its hook and index.
+        values: their activations; for whole numbers of 64 bits, how far they lie above the lowest.
+        lowest: what was subtracted from the values.
         spread: the range of each unit.
-        noise: a gap no wider than this is none.
+        noise: a gap that is not wider than this does not count.
         tied: gaps that differ by no more than this are equally wide.
         same: values no further apart than this are equal.
         is_constant: whether the range is rounding.
@@ -221,7 +221,7 @@ def in_blocks(units: Units, values: Tensor, n_at_once: int) -> Iterator[Block]:
 
 
 def _block(units: Units, flat: Tensor) -> Block:
-    """Activations [input, unit] with what is rounding in them."""
+    """Activations [input, unit], with the sizes of their rounding."""
     hook = units.hook
     values, lowest = _as_numbers(hook, flat)
     if not all_finite(values):
@@ -256,23 +256,23 @@ def _block(units: Units, flat: Tensor) -> Block:
 def _as_numbers(
     hook: str, flat: Tensor
 ) -> tuple[Float[Tensor, "input unit"], Float[Tensor, " unit"]]:
-    """Activations in a floating-point type that holds them exactly, and what was taken off them.
+    """Activations in a floating-point type that holds them exactly, and what was subtracted.
 
     Raises:
         XorMiError: complex numbers.
     """
     if flat.is_complex():
         raise XorMiError(
-            f"hook '{hook}' has complex activations, which no threshold cuts; leave it out"
+            f"hook '{hook}' has complex activations, to which no threshold applies; leave it out"
         )
     nothing = torch.zeros(flat.shape[1], dtype=torch.float64)
     if flat.is_floating_point():
-        # of 8 bits there is no arithmetic
+        # there is no arithmetic for 8 bits
         return (flat.float() if flat.itemsize == 1 else flat), nothing
     if flat.itemsize < EIGHT_BYTES:
         return flat.double(), nothing
     lowest = flat.amin(0)
-    # float64 has not every number of 64 bits, but every distance from the lowest that matters
+    # float64 cannot hold every number of 64 bits, but every distance from the lowest that matters
     above = (flat - lowest).double()
     is_too_far = flat.double().amax(0) - lowest.double() >= FARTHEST
     return torch.where(is_too_far, flat.double() - lowest.double(), above), lowest.double()

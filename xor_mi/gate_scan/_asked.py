@@ -1,6 +1,6 @@
 """what a caller gives -> the different inputs, each with its combination of the features.
 
-On a HookedMLP everything has a default: all rows, their bits.
+For a HookedMLP everything has a default: all rows, and their bits.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from xor_mi.truth import row_name
 __all__ = ["Samples", "read_samples"]
 
 MAX_FEATURES = 6
-"""More features than this are refused: a table of n features has 2^n rows to be seen."""
+"""More features than this are refused, because the table of n features has 2^n rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +28,8 @@ class Samples:
     Attributes:
         features: their names; the first is the most significant bit of a row.
         n_given: how many inputs were given, copies among them.
-        different: what the model is run on.
-        rows: the combination of the features that each has, such as '01'.
+        different: the different inputs, on which the model is run.
+        rows: the combination of the features of each of them, such as '01'.
     """
 
     features: tuple[str, ...]
@@ -47,7 +47,7 @@ class Samples:
 
     @property
     def combination(self) -> Int[Tensor, " input"]:
-        """Of each input the number of its combination among those that occur."""
+        """For each input, the number of its combination among those that occur."""
         number_of = {row: number for number, row in enumerate(self.rows_seen)}
         return torch.tensor([number_of[row] for row in self.rows])
 
@@ -61,8 +61,8 @@ def read_samples(
     """The inputs and features asked for, with the defaults of a HookedMLP.
 
     Raises:
-        XorMiError: no inputs, features that are not bits, too many, or not decided by the input, or
-            what has no default on another model.
+        XorMiError: no inputs; features that are not bits, that are too many, or that differ for
+            equal inputs; on a model other than a HookedMLP, missing inputs or features.
     """
     examples = brought_examples(model, inputs, model_kwargs)
     names, bits = brought_features(model, examples, features, at_most=MAX_FEATURES)

@@ -1,4 +1,4 @@
-"""the combination of each input -> every way, or many ways, to deal the combinations out anew."""
+"""the combination of each input -> every way, or many ways, to permute the combinations."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from torch import Tensor
 __all__ = ["Dealt"]
 
 ALL_DEALS = 1000
-"""Where the features can be dealt out in at most so many ways, all are tried."""
+"""If the features can be permuted over the inputs in at most so many ways, all are tried."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dealt:
-    """How the combinations lie on the inputs, and the other ways that they are dealt out in.
+    """How the combinations lie on the inputs, and the permutations of them that are tried.
 
     Attributes:
         rows: the combinations that occur, in the order of the truth table.
         samples: per combination the numbers of its inputs.
-        n_deals: in how many ways they are dealt out.
-        are_all: whether these are all the ways there are.
-        smallest_p: the smallest p-value that there can be.
+        n_deals: how many permutations are tried.
+        are_all: whether these are all that exist.
+        smallest_p: the smallest p-value that is possible.
     """
 
     rows: tuple[str, ...]
@@ -36,14 +36,18 @@ class Dealt:
 
     @classmethod
     def of(cls, rows: Sequence[str], n_permutations: int, seed: int) -> "Dealt":
-        """Args: rows: the combination of each input."""
+        """The permutations of these combinations.
+
+        Args:
+            rows: the combination of each input.
+        """
         numbers: dict[str, list[int]] = {row: [] for row in sorted(set(rows))}
         for number, row in enumerate(rows):
             numbers[row].append(number)
         sizes = [len(group) for group in numbers.values()]
         n_ways = _n_ways(sizes, most=max(ALL_DEALS, n_permutations))
         n_deals = n_permutations if n_ways is None else n_ways
-        # What the statistics say does not change where combinations of one size change names.
+        # The statistics do not change if combinations of the same size exchange their names.
         n_names = [factorial(sizes.count(size)) for size in set(sizes)]
         if n_ways is not None:
             smallest_p = prod(n_names) / n_ways
@@ -66,27 +70,28 @@ class Dealt:
         return [len(group) for group in self.samples]
 
     def orders(self) -> Iterator[Tensor]:
-        """Each way: the numbers of the inputs, those of the first combination first."""
+        """For each permutation, the numbers of the inputs, those of the first combination first."""
         n = sum(self.sizes)
         if self.are_all:
             yield from map(torch.tensor, _every_order(list(range(n)), self.sizes))
             return
-        # Seeded anew for each block of units: deal number n is the same one in all of them.
+        # Seeded anew for each block of units, so that permutation number n is the same in all
+        # blocks.
         generator = torch.Generator().manual_seed(self.seed)
         for _ in range(self.n_deals):
             yield torch.randperm(n, generator=generator)
 
     def p_values(self, n_as_good: np.ndarray) -> np.ndarray:
-        """In how many ways chance did as well -> p-values."""
+        """How many permutations did as well -> p-values."""
         if self.are_all:
             return n_as_good / self.n_deals
-        # The combinations as they are count as one of the ways: no p-value is 0.
+        # The unpermuted combinations count as one permutation, so no p-value is 0.
         return (1 + n_as_good) / (1 + self.n_deals)
 
 
 def _n_ways(sizes: Sequence[int], *, most: int) -> int | None:
-    """In how many ways combinations of these sizes are dealt out; None where these are too many."""
-    # there are at least as many as inputs
+    """How many permutations combinations of these sizes have; None if these are too many."""
+    # there are at least as many permutations as inputs
     if sum(sizes) > most:
         return None
     n_ways, left = 1, sum(sizes)
@@ -99,7 +104,7 @@ def _n_ways(sizes: Sequence[int], *, most: int) -> int | None:
 
 
 def _every_order(numbers: list[int], sizes: Sequence[int]) -> Iterator[list[int]]:
-    """The numbers in every way to have so many of each combination, whatever their order in it."""
+    """The numbers in every split into combinations of these sizes, each in any order."""
     if len(sizes) == 1:
         yield numbers
         return

@@ -1,4 +1,4 @@
-"""the units of a block -> every cut that separates a gate, and how often chance has one."""
+"""the units of a block -> every cut that separates a gate, and how often chance gives one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from xor_mi.finding import number_text
 from xor_mi.gate_scan._activations import Block
 from xor_mi.gate_scan._chance import Dealt
-from xor_mi.gate_scan._gates import shortest, table_of
+from xor_mi.gate_scan._gates import gate_said, shortest, table_of
 from xor_mi.graph import Site
 from xor_mi.kinds import HookedModel
 from xor_mi.model import HookedMLP
@@ -19,8 +20,8 @@ SHOWN = ("formula", "margin", "threshold", "n_ones", "n_zeros", "p_value", "note
 """What a notebook shows of a cut."""
 
 SAMPLES_TRIED_FIRST = 6
-"""A shuffle is tried on so many inputs per combination first: most units have no cut on these,
-and then they have none on all of them.
+"""A permutation is tried on so many inputs per combination first: most units have no cut on these,
+and so they have no cut on all inputs.
 """
 
 
@@ -28,24 +29,24 @@ and then they have none on all of them.
 class UnitGate:
     """One cut of one unit, and the gate it separates.
 
-    A unit without a cut has None there, and the reason in its note.
+    A unit without a cut has None in the fields about the cut, and the reason in its note.
 
     Attributes:
         hook: the hook point.
         index: which entry of its activation, after the batch axis.
-        gate: a gate's name, or the table where too many rows are unseen.
+        gate: the gate's name, or its table if too many rows are unseen.
         formula: the gate over the features' names.
-        table: its bits, row by row of the truth table; '-' where no sample has the row.
+        table: its bits, row by row of the truth table; '-' if no sample has the row.
         margin: the gap at the cut, as a share of the unit's range.
         threshold: the middle of that gap.
         n_ones, n_zeros: how many different inputs lie above and below it.
         n_rows_seen: how many combinations of the features occur.
-        p_value: how often chance has a cut at least as wide; of this unit alone.
-        is_widest: whether it is the unit's widest cut, the lowest of equally wide ones.
+        p_value: how often chance gives a cut at least as wide, for this unit alone.
+        is_widest: whether it is the unit's widest cut; among equally wide ones, the lowest.
         is_decision: whether a HookedMLP decides by it: the unit is an output, and its threshold
             lies in the gap.
-        note: what to know about the cut, or why there is none.
-        label: what the caller calls the unit; '' where by its hook and index.
+        note: a remark about the cut, or why there is no cut.
+        label: the caller's name of the unit; '' if it is named by its hook and index.
     """
 
     hook: str
@@ -65,9 +66,18 @@ class UnitGate:
     # not compared, as the label of a site is not
     label: str = field(default="", compare=False)
 
+    def __str__(self) -> str:
+        if self.gate is None or self.formula is None or self.margin is None:
+            return f"{self.site.name}: {self.note}"
+        gate = gate_said(self.gate, self.formula)
+        note = f"; {self.note}" if self.note else ""
+        p_value = "" if self.p_value is None else f", p = {self.p_value:.3g}"
+        margin = number_text(self.margin)
+        return f"{self.site.name} separates {gate}, margin {margin}{p_value}{note}"
+
     @property
     def site(self) -> Site:
-        """Where `patch_sweep` or `ablation_sweep` find this unit."""
+        """The unit as a site, as `patch_sweep` and `ablation_sweep` take it."""
         return Site(self.hook, self.index, self.label)
 
     def shown_line(self) -> dict[str, object]:
@@ -76,8 +86,8 @@ class UnitGate:
         return line | {name: getattr(self, name) for name in SHOWN}
 
 
-# The functions that run once a shuffle name their tensors' axes in words: checking shapes would
-# take longer there than the cut does.
+# The functions that run once per permutation name their tensors' axes in their docstrings only:
+# checking shapes would take longer than the cut does.
 
 
 def _gaps(values: Tensor, groups: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,23 +101,23 @@ def _gaps(values: Tensor, groups: Sequence[Tensor]) -> tuple[Tensor, Tensor, Ten
     low, high = torch.stack(extremes, dim=1).double()
     ordered, order = low.sort(dim=0, stable=True)
     # A cut lies above the highest input of all combinations that begin below it, and below the
-    # lowest input of the next one.
+    # lowest input of the next combination.
     reach = high.gather(0, order).cummax(0).values
     return order, reach[:-1], ordered[1:]
 
 
 def _margins(values: Tensor, groups: Sequence[Tensor], spread: Tensor, noise: Tensor) -> Tensor:
-    """The widest gap of each unit over its range, [unit]; 0 where it is noise."""
+    """The widest gap of each unit divided by its range, [unit]; 0 if the gap is noise."""
     _, begin, end = _gaps(values, groups)
     gap = (end - begin).max(0).values
     return torch.where(gap > noise, gap / spread, 0)
 
 
 def _margins_by_chance(block: Block, groups: Sequence[Tensor]) -> Tensor:
-    """Each unit's margin under combinations that are dealt out anew, [unit].
+    """Each unit's margin after the combinations are permuted, [unit].
 
-    A cut of all inputs is also one of a few, so only units that have one of these are looked at in
-    full.
+    A cut of all inputs is also a cut of a few, so only units that have a cut of the few are
+    examined in full.
     """
     few = [numbers[:SAMPLES_TRIED_FIRST] for numbers in groups]
     margin = _margins(block.values, few, block.spread, block.noise)
@@ -119,7 +129,7 @@ def _margins_by_chance(block: Block, groups: Sequence[Tensor]) -> Tensor:
 
 
 class Cuts:
-    """All cuts of a block's units, and how often chance has one as wide.
+    """All cuts of a block's units, and how often chance gives one as wide.
 
     A cut lies in a gap between the combinations, which are ordered by where they begin.
     """
@@ -138,7 +148,7 @@ class Cuts:
         self._n_as_wide = torch.zeros(self.margin.shape, dtype=torch.int64)
 
     def count(self, groups: Sequence[Tensor]) -> int:
-        """Look at one way to deal the combinations out; how many units have a cut then."""
+        """Try one permutation of the combinations; returns how many units have a cut then."""
         margin = _margins_by_chance(self._block, groups)
         self._n_as_wide += (margin > 0) & (margin >= self._least)
         return int((margin > 0).sum())
@@ -146,7 +156,7 @@ class Cuts:
     def lines(
         self, decided: Mapping[tuple[int, ...], float], names: Sequence[str]
     ) -> list[UnitGate]:
-        """What is said of each cut of each unit."""
+        """The line of each cut of each unit."""
         block, rows, sizes = self._block, self._dealt.rows, self._dealt.sizes
         p_values = self._dealt.p_values(self._n_as_wide.numpy()).T.tolist()
         lines: list[UnitGate] = []
@@ -188,7 +198,7 @@ class Cuts:
 
 
 def decided_at(model: HookedModel, hook: str) -> dict[tuple[int, ...], float]:
-    """Index of an output at its hook -> the threshold it is decided at."""
+    """Index of an output at its hook -> the threshold of its decision."""
     if not isinstance(model, HookedMLP) or model.rule.name != "threshold":
         return {}
     sites = [model.hook_site(unit) for unit in model.decision_units]
@@ -202,7 +212,7 @@ def _why_none(is_constant: bool) -> str:
 def _without_gate(
     hook: str, index: tuple[int, ...], label: str, n_rows_seen: int, note: str
 ) -> UnitGate:
-    """A unit that no threshold reads as a gate."""
+    """The line of a unit that no threshold reads as a gate."""
     return UnitGate(
         hook=hook,
         index=index,
@@ -223,7 +233,7 @@ def _without_gate(
 
 
 def _note(table: str, is_tied: bool, *, has_name: bool) -> str:
-    """What to know about a gate."""
+    """The remark about a gate."""
     notes = ["another cut is as wide"] if is_tied else []
     n_unseen = table.count("-")
     if n_unseen:

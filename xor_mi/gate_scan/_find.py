@@ -60,7 +60,7 @@ from xor_mi.model._places import each_warning_once
 __all__ = ["find_gates"]
 
 MOST_RUNS = 10_000_000
-"""Candidates times pairs of inputs: more interchanges than this are refused."""
+"""More interchanges (candidates times pairs of inputs) than this are refused."""
 
 
 @torch.no_grad()
@@ -83,48 +83,49 @@ def find_gates(
 ) -> FoundGates:
     """Which units of a model act as which gate of the features, causally?
 
-    First `scan_gates` says which units separate a gate. Then each of them is tried: every input is
-    run with the unit's value from every other input. The unit acts as the gate where the decision
-    depends on the other input through the gate alone: for each combination of features and each bit
-    of the gate it is one decision, and with the input's own bit it is the model's own. Units of
-    one hook and position with the same gate, or its complement, are also exchanged together, and
-    have a line of their own: copies make each other up, and none may be used alone.
+    First `scan_gates` says which units separate a gate. Then each of these units is tried: every
+    input is run with the unit's value from every other input. The unit acts as the gate if the
+    decision depends on the other input through the gate alone: there is one decision for each
+    combination of features and each bit of the gate, and with the input's own bit it is the model's
+    own decision. Units of one hook and position with the same gate, or its complement, are also
+    exchanged together, and such a group has its own line: copies compensate for each other, so each
+    of them may seem unused.
 
-    What it does not say: a unit that acts as a gate on these inputs may do otherwise on others. On
-    a HookedMLP `identify_circuit` also says how the gates make up the whole network.
+    The result does not say what happens on other inputs: there a unit may act differently. For a
+    HookedMLP, `identify_circuit` also says how the gates make up the whole network.
 
-    Chance: of 30 untrained models, with features that mean nothing, no unit acts as a gate where a
-    p-value of 0.01 is possible (8 or 40 inputs). On four inputs alone none is, and 16 % of the
-    units of a network 2-16-1 do, 5 % of a transformer's neurons: `python benchmarks/find_gates.py`.
+    Chance: in 30 untrained models, with meaningless features, no unit acts as a gate if a p-value
+    of 0.01 is possible (8 or 40 inputs). With only four inputs it is not possible, and 16 % of the
+    units of a 2-16-1 network act as a gate, and 5 % of a transformer's neurons: `python
+    benchmarks/find_gates.py`.
 
     Args:
         model: a HookedMLP, any HookedRootModule after setup(), or a TransformerBridge; in eval
             mode.
-        inputs: what the model is run on, a tensor [input, ...]. Equal ones are one input. By
+        inputs: what the model is run on, a tensor [input, ...]. Equal inputs count as one. By
             default all rows of a HookedMLP.
         features: name -> one bit per input, as `scan_gates` takes them. By default the bits of a
             HookedMLP's inputs.
-        hooks: where to look: hook names, sites, or several of them; units go by the labels of
-            their sites. By default the hidden units of a HookedMLP.
-        decide: outputs -> 1, 0, or -1 where undecided, per input. By default a HookedMLP's own
-            rule.
-        output: which decision of a HookedMLP with several.
+        hooks: where to look: a hook name, a site, or several of them; units are named by the labels
+            of their sites. By default the hidden units of a HookedMLP.
+        decide: outputs -> 1, 0, or -1 if undecided, per input. By default a HookedMLP's own rule.
+        output: the number of the decision of a HookedMLP with several decisions.
         model_kwargs: keyword inputs of the model's forward; a tensor has one entry per input.
-        max_p: cuts of a larger p-value are not candidates. Where the inputs allow no p-value so
-            small, as the four rows of a network do, every perfect cut is one.
+        max_p: cuts with a larger p-value are not candidates. If the inputs do not allow such a
+            small p-value, as with the four rows of a network, every perfect cut is a candidate.
         min_accuracy: the share of the runs that must end as the gate says.
-        n_pairs: how many ordered pairs of different inputs are run. By default all where there are
-            at most 2,000, else 2,000 drawn by the seed, as evenly as can be over the combinations
-            of features that base and source have, so that also a rare one is a source. A candidate
-            whose runs do not try it is not said to be used or unused: "too few pairs".
-        n_permutations: of the scan.
-        seed: of the scan's permutations, of the pairs drawn, and of the control.
-        max_batch_bytes: what one forward may take.
-        progress: bars, if the work takes over half a second.
+        n_pairs: how many ordered pairs of different inputs are run. By default all of them if there
+            are at most 2,000, else 2,000 drawn with the seed, as evenly as possible over the
+            combinations of features of base and source, so that rare combinations are sources, too.
+            If the runs do not really test a candidate, its verdict is "too few pairs".
+        n_permutations: how many permutations the scan tries.
+        seed: the seed of the scan's permutations, of the drawn pairs, and of the control.
+        max_batch_bytes: how much memory one forward may take.
+        progress: show bars if the work takes over half a second.
 
     Raises:
-        XorMiError: as `scan_gates`; what has no default on a model that is no HookedMLP; too many
-            candidates.
+        XorMiError: what `scan_gates` refuses; on a model other than a HookedMLP, missing inputs,
+            features, hooks or decide; too many candidates.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> found = find_gates(textbook_xor())
@@ -208,7 +209,7 @@ def _hooks(model: HookedModel, hooks: Sites | None) -> tuple[SiteSet, ...]:
 
 
 def _labels(model: HookedModel) -> dict[Site, Site]:
-    """Sites of a HookedMLP as they are called there, such as h0.1."""
+    """The sites of a HookedMLP with their names in it, such as h0.1."""
     if not isinstance(model, HookedMLP):
         return {}
     kinds: tuple[SiteKind, ...] = ("input", "unit", "logit", "edge")
@@ -250,7 +251,7 @@ class _Trial:
         return {name for name, seen in cache.items() if not seen.is_floating_point()}
 
     def breaks(self, plan: Plan, own: Int[Tensor, " input"]) -> Bool[Tensor, " subset"]:
-        """Whether a decision changes when a set of atoms is at its mean, set by set."""
+        """Whether a decision changes when a set of atoms is set to its mean, set by set."""
         subsets = subsets_of(plan.atoms)
         everyone = torch.arange(len(self.samples), device=self.samples.different.device)
         return (self._after(subsets, everyone, to_mean) != own).any(1)
@@ -280,7 +281,7 @@ class _Trial:
 
 
 def _from_source(source: Tensor, name: str, seen: Tensor, numbers: Tensor) -> Tensor:
-    """The replacement of base inputs by what their sources have, as `intervene` takes it."""
+    """The replacement of the bases' values by those of their sources, as `intervene` takes it."""
     del name
     return seen[source[numbers]]
 
@@ -301,11 +302,11 @@ class _Group(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Judge:
-    """The trial, and what a verdict goes by.
+    """The trial, and what a verdict depends on.
 
     Attributes:
-        own: what the model decides by itself.
-        labels: what sites are called.
+        own: what the model decides without an intervention.
+        labels: the names of sites.
     """
 
     trial: _Trial
@@ -315,7 +316,7 @@ class _Judge:
     labels: Mapping[Site, Site]
 
     def named(self, site: Site) -> Site:
-        """The site by the caller's label, else by the model's, else as it is."""
+        """The site with the caller's label, else with the model's label, else unchanged."""
         return site if site.label else self.labels.get(site, site)
 
     def units(self, units: Sequence[Site], cuts: Sequence[UnitGate]) -> list[FoundGate]:
@@ -362,7 +363,7 @@ class _Judge:
         p_value: float | None,
         decisions: Int[Tensor, " run"],
     ) -> FoundGate:
-        """A unit or group and a gate, held against the decisions after its interchanges."""
+        """The line of a unit or group and a gate, from the decisions after its interchanges."""
         samples, runs = self.trial.samples, self.trial.runs
         bits = torch.tensor([table[int(row, 2)] == "1" for row in samples.rows])
         result = interchanged(
@@ -390,7 +391,7 @@ class _Judge:
             n_runs=len(runs.base),
             n_other_bit=result.n_other_bit,
             n_flips=result.n_flips,
-            # all that was run may agree where nothing was tried
+            # all runs may agree although nothing was tested
             interchange_accuracy=math.nan if verdict == TOO_FEW else result.accuracy,
             control_accuracy=math.nan if verdict == TOO_FEW else result.control,
             decided_at_0=at_0,
@@ -400,7 +401,7 @@ class _Judge:
 
 
 def _written(table: str, features: Sequence[str]) -> tuple[str, str]:
-    """The name and the formula of a gate; its table where too many rows are unseen."""
+    """The name and the formula of a gate; its table if too many rows are unseen."""
     function = shortest(table)
     if function is None:
         return table, table
@@ -408,9 +409,9 @@ def _written(table: str, features: Sequence[str]) -> tuple[str, str]:
 
 
 def _groups(cuts: Sequence[UnitGate], acting: Sequence[FoundGate]) -> list[_Group]:
-    """Candidates of one hook and position with the same gate up to complement, two or more.
+    """Two or more candidates of one hook and position with the same gate up to complement.
 
-    Every unit is in one group at most: by the gate that it acts as, else by its widest cut.
+    Every unit is in at most one group: by the gate that it acts as, or else by its widest cut.
     """
     acts_as = {one.sites[0]: one.table for one in acting}
     cut_of: dict[Site, UnitGate] = {}
@@ -440,7 +441,7 @@ def _zero_first(table: str) -> str:
 
 
 def _decided(samples: Samples, own: Int[Tensor, " input"]) -> ModelDecisions:
-    """The function of the features that the model decides, as far as it is one."""
+    """The function of the features that the model decides, as far as there is one."""
     most = majority(samples.combination, own)
     table, gate, formula = _written_decisions(samples, most)
     return ModelDecisions(
@@ -456,7 +457,7 @@ def _written_decisions(
 ) -> tuple[str, str, str]:
     """What is decided on each combination: table, gate and formula.
 
-    The table stands for all three where a combination that is seen has no decision: a name would
+    If a combination that occurs has no decision, all three are the table, because a name would
     complete it.
     """
     decided = zip(samples.rows_seen, decisions.tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""what a scan hands back: the cuts of every unit, the scores, and how often chance does as well."""
+"""what a scan returns: the cuts of every unit, the scores, and how often chance does as well."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from numbers import Real
 import pandas as pd
 
 from xor_mi.errors import XorMiError, shown
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, count_text
 from xor_mi.gate_scan._cuts import SHOWN, UnitGate
 from xor_mi.gate_scan._gates import function_over, index_text, table_of
 from xor_mi.kinds import Target
@@ -15,7 +15,7 @@ from xor_mi.kinds import Target
 __all__ = ["GateScan", "polarities", "require_p"]
 
 LARGEST_P = 0.01
-"""Units of a larger p-value are not listed unless asked for."""
+"""By default, cuts with a larger p-value are not listed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,16 +28,15 @@ class GateScan(Finding):
         n_samples: how many inputs were given.
         n_distinct: how many of them are different. Only these count; copies are not new evidence.
         n_units: how many units were read.
-        n_permutations: how often the combinations were dealt out to the different inputs anew.
-        is_every_permutation: whether these are all the ways there are; then p-values are exact.
-        smallest_p: the smallest p-value that a cut can have at all with these inputs and features.
-            It is 1 where every input has a combination of its own: any unit then separates
-            something.
+        n_permutations: how often the combinations were permuted over the different inputs.
+        is_every_permutation: whether these are all permutations; then p-values are exact.
+        smallest_p: the smallest p-value that a cut can have with these inputs and features. It is 1
+            if every input has its own combination, because any unit then separates something.
         control_rate: the mean fraction of all units that separate any gate by chance.
         control_interval: the middle 95 % of that fraction (percentiles: units of one model are not
             independent draws).
         unit_gates: every cut of every unit, hook by hook, from the lowest cut to the highest.
-        left_out: hook name -> why it was not read, where every hook was asked for.
+        left_out: hook name -> why it was not read, if every hook was to be read.
     """
 
     features: tuple[str, ...]
@@ -123,23 +122,23 @@ class GateScan(Finding):
         return frame[frame["polarity"].isin(wanted)].reset_index(drop=True)
 
     def scores(self, *, max_p: float = 1.0, best_only: bool = False) -> pd.DataFrame:
-        """How well each unit tells each gate, also where no cut is perfect.
+        """How well each unit tells each gate, also if no cut is perfect.
 
-        One line per unit and gate, of a gate and its complement the one that is 1 above the cut.
-        Columns hook, index, site, gate, formula, table, then auc (how often the unit is larger
-        where the gate is 1, equal counts half), balanced_accuracy (the mean of the shares that the
-        best cut has right of the ones and of the zeros), threshold (that cut), p_auc and
-        p_balanced (how often chance has so much of any gate, in this unit alone), and is_best (the
-        unit's gate of the highest balanced accuracy; of equal ones that of the larger AUC, then of
-        the shorter formula). Of more than 8 combinations only gates of one or two features.
+        There is one line per unit and gate; of a gate and its complement, only the one that is 1
+        above the cut. Columns hook, index, site, gate, formula, table, then auc (how often the unit
+        is larger where the gate is 1; equal values count half), balanced_accuracy (the mean of the
+        share of the ones and the share of the zeros that the best cut gets right), threshold (that
+        cut), p_auc and p_balanced (how often chance reaches as much for any gate, in this unit
+        alone), and is_best (whether it is the unit's gate with the highest balanced accuracy; among
+        equal ones the larger AUC, then the shorter formula). If there are more than 8 combinations,
+        only gates of one or two features are scored.
 
         Args:
             max_p: the largest p_balanced.
             best_only: only the best gate of each unit.
 
         Raises:
-            XorMiError: a scan that was told to score nothing, or a largest p-value that is no
-                number.
+            XorMiError: a scan with scores=False, or a largest p-value that is not a number.
         """
         require_p(max_p)
         if self._scores is None:
@@ -151,7 +150,7 @@ class GateScan(Finding):
         return frame[is_asked].reset_index(drop=True)
 
     def _shown(self) -> tuple[str, pd.DataFrame]:
-        # those that separate something, and without one what there is
+        # those that separate something, or, if none does, the others
         found = self.separating()
         table = found if len(found) else self.frame()
         return str(self), table[["site", *SHOWN]]
@@ -162,15 +161,18 @@ class GateScan(Finding):
         low, high = self.control_interval
         left_out = ""
         if self.left_out:
-            left_out = f" {len(self.left_out)} hooks were not read, or in part: see .left_out."
-        tried = f"all {self.n_permutations}" if self.is_every_permutation else self.n_permutations
+            hooks = count_text(len(self.left_out), "hook")
+            was = "was" if len(self.left_out) == 1 else "were"
+            left_out = f" {hooks} {was} not read, or only in part: see .left_out."
+        tried = f"{'all ' if self.is_every_permutation else ''}{self.n_permutations:,}"
         return (
-            f"{n_separating} of {self.n_units} units separate a gate of {', '.join(self.features)} "
-            f"at p <= {LARGEST_P:g} on {self.n_distinct} different inputs ({self.n_samples} given; "
-            f"no p-value can be below {self.smallest_p:.3g}). "
-            f"Any gate at any p: {any_gate / self.n_units:.2%} of units; with the features dealt "
-            f"out anew {self.control_rate:.2%} (95 % of {tried} ways: {low:.2%} to {high:.2%})."
-            f"{left_out}{self._too_few()}"
+            f"{n_separating:,} of {count_text(self.n_units, 'unit')} "
+            f"{'separates' if n_separating == 1 else 'separate'} a gate of "
+            f"{', '.join(self.features)} at p <= {LARGEST_P:g} on {self.n_distinct:,} different "
+            f"inputs ({self.n_samples:,} given; no p-value can be below {self.smallest_p:.3g}). "
+            f"Any gate at any p: {any_gate / self.n_units:.2%} of units; with the features "
+            f"permuted {self.control_rate:.2%} (95 % of {tried} permutations: {low:.2%} to "
+            f"{high:.2%}).{left_out}{self._too_few()}"
         )
 
     def _too_few(self) -> str:
@@ -204,6 +206,6 @@ def polarities(gate: Target, features: Sequence[str], rows_seen: Sequence[str]) 
 
 def require_p(max_p: float) -> None:
     """Refuse what no p-value can be compared with."""
-    # a bool is a number to Python, and NaN is on no side of any other
+    # a bool is a number to Python, and NaN is neither above nor below any number
     if isinstance(max_p, bool) or not isinstance(max_p, Real) or max_p != max_p:
         raise XorMiError(f"max_p is {shown(max_p)}; give a number from 0 to 1")

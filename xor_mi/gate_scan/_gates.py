@@ -1,4 +1,4 @@
-"""the bits of a gate on the combinations seen -> its table, and the shortest name of it."""
+"""the bits of a gate on the combinations seen -> its table, and its shortest name."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ NUMBERED = re.compile(r"x\d+", re.IGNORECASE)
 """x0, x1, ...: a feature by its number."""
 
 LETTER = re.compile(r"(?:NOT)?[a-dx-z]", re.IGNORECASE)
-"""What stands for x0, x1, ... in a formula where inputs have no names of their own."""
+"""What stands for x0, x1, ... in a formula if inputs have no names."""
 
 OF_GATES = (
     *("AND", "OR", "XOR", "NOT", "NAND", "NOR", "XNOR", "NIMP", "IMPLIES", "TRUE", "FALSE"),
@@ -26,7 +26,7 @@ OF_GATES = (
 """Words of a formula, or of a gate's name, that are not features."""
 
 MAX_COMPLETIONS = 2**6
-"""A table that can be completed in more ways than this stands for itself, without a gate name."""
+"""A table that can be completed in more ways than this gets no gate name; the table is shown."""
 
 
 def table_of(bits: Mapping[str, bool | int]) -> str:
@@ -40,7 +40,7 @@ def table_of(bits: Mapping[str, bool | int]) -> str:
 def shortest(table: str) -> BooleanFunction | None:
     """The completion of a table with the shortest formula; None if there are too many to try.
 
-    Among equally short ones one without ^ is taken.
+    Among equally short ones, one without ^ is chosen.
     """
     n_unseen = table.count("-")
     if 2**n_unseen > MAX_COMPLETIONS:
@@ -55,8 +55,8 @@ def shortest(table: str) -> BooleanFunction | None:
 def function_over(gate: Target, features: Sequence[str]) -> BooleanFunction:
     """A gate's name, a formula over the features' names or x0, x1, ..., or a function.
 
-    A feature's name is that feature, whatever else it might mean in a formula; x0, x1, ... are the
-    features in order.
+    A feature's name always means that feature, even if it has another meaning in formulas; x0, x1,
+    ... are the features in order.
 
     Raises:
         XorMiError: a gate that cannot be read, or of another number of inputs.
@@ -67,27 +67,29 @@ def function_over(gate: Target, features: Sequence[str]) -> BooleanFunction:
     if not isinstance(gate, str):
         return BooleanFunction.of(gate, len(features))
     numbers = {name: f"x{number}" for number, name in enumerate(features)}
-    # a single word that is nothing is a gate's name, written wrong
+    # an unknown single word is treated as a misspelled gate name
     is_formula = len(WORD.findall(gate)) > 1
 
     def numbered(word: str) -> str:
         if word in numbers:
             return numbers[word]
-        # elsewhere a and b are other names of x0 and x1; features have their own
+        # in other formulas a and b mean x0 and x1, but features have their own names
         is_known = NUMBERED.fullmatch(word) or word.upper() in OF_GATES
         if LETTER.fullmatch(word) or (is_formula and not is_known):
             raise unknown("feature", word, features, where="the features are")
         return word
 
-    # the longest first, so that no name is taken for the beginning of another
+    # the longest first, so that no name is mistaken for the beginning of another
     names = "|".join(map(re.escape, sorted(features, key=len, reverse=True)))
     word = re.compile(rf"(?<!\w)(?:{names})(?!\w)|{WORD.pattern}")
     return BooleanFunction.of(word.sub(lambda match: numbered(match[0]), gate), len(features))
 
 
 def gate_said(gate: str, formula: str) -> str:
-    """A gate in a sentence: by its name, or where that speaks of x0, x1, ... by its formula over
-    the features' names.
+    """A gate in a sentence.
+
+    It is named by its name, or, if that contains x0, x1, ..., by its formula over the features'
+    names.
 
     >>> gate_said("OR", "a | b"), gate_said("x1>x0", "b & ~a")
     ('OR', 'b & ~a')
@@ -97,7 +99,7 @@ def gate_said(gate: str, formula: str) -> str:
 
 
 def index_text(index: Sequence[object]) -> str:
-    """An index of an activation as text; of several units the last entry is a list.
+    """An index of an activation as text; for several units the last entry is a list.
 
     >>> index_text((2, 5)), index_text((2, (0, 1)))
     ('2, 5', '2, [0, 1]')
@@ -106,6 +108,6 @@ def index_text(index: Sequence[object]) -> str:
 
 
 def _length(function: BooleanFunction) -> tuple[int, int, bool, str]:
-    """Inputs written, then signs, then whether it needs ^; the text itself settles the rest."""
+    """A key: inputs written, then signs, then whether it needs ^; the text itself settles ties."""
     formula = function.formula
     return formula.count("x"), len(formula), "^" in formula, formula

@@ -1,4 +1,4 @@
-"""a model, its inputs and their features -> the scan: the call itself, and what it takes."""
+"""a model, its inputs and their features -> the scan: the call itself, and its limits."""
 
 from collections.abc import Sequence
 
@@ -37,11 +37,11 @@ from xor_mi.progress import progress_bar
 __all__ = ["scan_gates", "scan_samples"]
 
 MOST_WORK = 10**11
-"""Units times inputs times gates times permutations: more scores than this are refused."""
+"""More scores (units times inputs times gates times permutations) than this are refused."""
 
 
 BYTES_OF_A_BLOCK = 2**26
-"""What the arithmetic on some of the units may take at once."""
+"""How many bytes the arithmetic on some of the units may need at once."""
 
 
 @torch.no_grad()
@@ -62,36 +62,37 @@ def scan_gates(
 
     A permutation control says how often chance does as well.
 
-    Let the inputs vary in more than the features: where the features alone decide the input, every
-    unit separates something, and no p-value is below 1.
+    The inputs should vary in more than the features: if the features alone determine the input,
+    every unit separates something, and no p-value is below 1.
 
     Args:
         model: a HookedMLP, any HookedRootModule after setup(), or a TransformerBridge; in eval
             mode.
-        inputs: what the model is run on, a tensor [sample, ...]. Equal ones are one input. By
+        inputs: what the model is run on, a tensor [sample, ...]. Equal inputs count as one. By
             default all rows of a HookedMLP.
         features: a mapping, name -> one bit per sample, as a list, array or tensor, or a table with
-            a column each; 1 to 6 features, two or more combinations. Equal inputs have equal
-            features. By default the bits of a HookedMLP's inputs.
-        sites: a hook name, a `Site` (of a site with an index only the units there), or several of
+            a column for each; 1 to 6 features, two or more combinations. Equal inputs must have
+            equal features. By default the bits of a HookedMLP's inputs.
+        sites: a hook name, a `Site` (if it has an index, only the units there), or several of
             them. None means every hook that can be read; `GateScan.left_out` names the others. A
-            hook point of two names counts once.
+            hook point with two names counts once.
         model_kwargs: keyword inputs of the model's forward; a tensor has one entry per sample.
-        n_permutations: how often the combinations are dealt out to the different inputs anew. The
-            p-value of a cut is (1 + how often the unit then has one at least as wide) / (1 + this);
-            it is per unit, not corrected for the number of units. Where there are at most 1,000
-            ways, or no more than asked for, each is tried once, and the p-value is their share.
-        seed: of the permutations. p-values depend on it and on the order of the samples; gates and
-            margins do not.
-        scores: whether `GateScan.scores` is worked out too, which takes most of the time.
-        max_batch_bytes: what one forward may take, as in `patch_sweep`.
-        progress: bars, if the work takes over half a second.
+        n_permutations: how often the combinations are permuted over the different inputs. The
+            p-value of a cut is (1 + how often the unit then has a cut at least as wide) / (1 +
+            this); it is per unit, not corrected for the number of units. If there are at most 1,000
+            permutations, or not more than asked for, each is tried once, and the p-value is the
+            share of those with such a cut.
+        seed: the seed of the permutations. p-values depend on it and on the order of the samples;
+            gates and margins do not.
+        scores: whether `GateScan.scores` is computed, too, which takes most of the time.
+        max_batch_bytes: how much memory one forward may take, as in `patch_sweep`.
+        progress: show bars if the work takes over half a second.
 
     Raises:
-        XorMiError: features that are not bits, too many, of another length, or not decided by the
-            input; a hook that is unknown, switched off, silent, fires twice, carries no tensor or
-            has no batch axis; activations that are complex or not finite; train mode; too much to
-            hold or to score.
+        XorMiError: features that are not bits, that are too many, that have another length, or that
+            differ for equal inputs; a hook that is unknown, switched off or silent, that fires
+            twice, does not carry a tensor or has no batch axis; activations that are complex or not
+            finite; train mode; too much to hold or to score.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> noise = 0.1 * torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
@@ -119,7 +120,7 @@ def scan_samples(
     max_batch_bytes: int | None,
     progress: bool,
 ) -> GateScan:
-    """`scan_gates` of inputs that are read."""
+    """`scan_gates` for samples that were read already."""
     examples = samples.different
     is_every = sites is None
     asked = {} if sites is None else _sites_by_hook(model, sites)
@@ -187,7 +188,7 @@ def scan_samples(
 def _readable_hooks(
     model: HookedModel, probed: Probed
 ) -> tuple[dict[str, list[Site]], dict[str, str]]:
-    """Every hook that can be read, whole, and why the others cannot."""
+    """Every hook that can be read, and why the others cannot."""
     names = one_name_each(model)
     reasons = {name: why_not_writable(model, probed, name) for name in names}
     left_out = {name: why_not for name, why_not in reasons.items() if why_not}
@@ -203,9 +204,9 @@ def _readable_hooks(
 def _finite_units(
     planned: Sequence[Units], kept: Sequence[Tensor], left_out: dict[str, str]
 ) -> tuple[list[Units], list[Tensor]]:
-    """The units that are finite on every input; hooks that have others are noted in `left_out`.
+    """The units that are finite on every input; hooks with other units are noted in `left_out`.
 
-    Attention scores are minus infinity wherever a position may not look.
+    Attention scores are minus infinity wherever a position must not attend.
     """
     finite_units: list[Units] = []
     finite_values: list[Tensor] = []
@@ -222,9 +223,9 @@ def _finite_units(
 def _sites_by_hook(model: HookedModel, sites: Sites) -> dict[str, list[Site]]:
     """Hook name -> the sites asked for there, in order."""
     by_hook: dict[str, list[Site]] = {}
-    # two names of one hook point are one hook, called as it is named first
+    # two names of one hook point are one hook, with the name that comes first
     name_of: dict[int, str] = {}
-    hooks = model.hook_dict  # once: a bridge makes it anew every time
+    hooks = model.hook_dict  # read once, because a bridge makes it anew every time
     for together in site_sets(model, sites):
         for site in together:
             name = name_of.setdefault(id(hooks[site.hook_name]), site.hook_name)
@@ -235,12 +236,12 @@ def _sites_by_hook(model: HookedModel, sites: Sites) -> dict[str, list[Site]]:
 
 
 def _require_bounded(dealt: Dealt, n_units: int, n_gates: int) -> None:
-    """Refuse, before it is begun, what would take too much memory or time."""
+    """Refuse what would take too much memory or time, before it begins."""
     n_inputs = sum(dealt.sizes)
     less = "give fewer inputs, or sites with an index"
     per_unit = bytes_of_a_unit(n_inputs, len(dealt.rows), n_gates)
     require_memory(per_unit, what=f"one unit on {n_inputs:,} inputs", do="give fewer inputs")
-    # a line of the answer takes about as much as 100 numbers
+    # a line of the answer takes about as much memory as 100 numbers
     require_memory(
         n_units * (800 + 48 * n_gates), what=f"the answer for {n_units:,} units", do=less
     )
@@ -254,6 +255,6 @@ def _require_bounded(dealt: Dealt, n_units: int, n_gates: int) -> None:
 
 
 def bytes_of_a_unit(n_inputs: int, n_combinations: int, n_gates: int) -> int:
-    """What the arithmetic on one unit holds at once."""
+    """How many bytes the arithmetic on one unit holds at once."""
     n_numbers = 8 + (2 * n_combinations + 2 * n_gates if n_gates else 0)
     return 8 * n_numbers * n_inputs

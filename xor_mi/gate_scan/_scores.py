@@ -1,4 +1,4 @@
-"""the units of a block -> how well each tells each gate, where no cut need be perfect."""
+"""the units of a block -> how well each tells each gate, even if no cut is perfect."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ from xor_mi.graph import Site
 __all__ = ["Gates", "Scorer", "Scores", "UnitScores", "scored_gates"]
 
 TIED_SHARES = 1e-9
-"""Two shares closer than this are equal: parts of 1, whatever the units' scale."""
+"""Two shares closer than this are equal; they are between 0 and 1 whatever the units' scale."""
 
 
 EVERY_GATE_UP_TO = 8
-"""Of more combinations than this, only gates of one or two of the features are scored."""
+"""If there are more combinations than this, only gates of one or two features are scored."""
 
 
 class Gates(NamedTuple):
-    """The gates that are scored, of a gate and its complement one.
+    """The gates that are scored; of a gate and its complement, only one.
 
     Attributes:
         bits: whether a gate is 1 on a combination, [gate, combination].
@@ -39,7 +39,7 @@ class Gates(NamedTuple):
 
 
 def scored_gates(rows: Sequence[str], sizes: Sequence[int]) -> Gates:
-    """Every gate of the combinations seen, or where these are many those of one or two features."""
+    """Every gate of the combinations seen, or, if there are many, those of one or two features."""
     if len(rows) <= EVERY_GATE_UP_TO:
         tables = [(0, *bits) for bits in product((0, 1), repeat=len(rows) - 1)]
     else:
@@ -49,9 +49,9 @@ def scored_gates(rows: Sequence[str], sizes: Sequence[int]) -> Gates:
 
 
 def _of_two_features(rows: Sequence[str]) -> Iterator[tuple[int, ...]]:
-    """The 16 gates of every two features, on all combinations seen."""
+    """The 16 gates of every pair of features, on all combinations seen."""
     for a, b in combinations(range(len(rows[0])), 2):
-        # where in a gate's table each combination stands
+        # the place of each combination in a gate's table
         places = [2 * int(row[a]) + int(row[b]) for row in rows]
         for bits in product((0, 1), repeat=4):
             yield tuple(bits[place] for place in places)
@@ -87,7 +87,7 @@ class Scorer:
         place = torch.arange(len(ordered))[:, None].expand_as(ordered)
         first = torch.where(is_first, place, 0).cummax(0).values
         last = torch.where(self._is_last, place, len(ordered)).flip(0).cummin(0).values.flip(0)
-        # how many values are below, and half of those that are equal
+        # how many values are below, plus half of those that are equal
         self._rank = torch.empty_like(ordered).scatter_(
             0, self._order, (first + last + 1).double() / 2
         )
@@ -95,7 +95,7 @@ class Scorer:
         sizes = torch.tensor(gates.sizes, dtype=torch.float64)
         self._bits = bits
         self._n_ones, self._n_zeros = (bits @ sizes)[:, None], ((1 - bits) @ sizes)[:, None]
-        # adds a share of the ones, and takes away a share of the zeros
+        # adds a share for each one, and subtracts a share for each zero
         self._shares = bits / self._n_ones - (1 - bits) / self._n_zeros
         self._names = torch.arange(len(sizes)).repeat_interleave(torch.tensor(gates.sizes))
         auc, ahead = self._auc(torch.cat(dealt.samples)), self._ahead(torch.cat(dealt.samples))
@@ -121,7 +121,7 @@ class Scorer:
     def _ahead(self, order: Tensor) -> Tensor:
         """The share of the ones up to a cut, minus that of the zeros, [gate, cut, unit].
 
-        0 where equal values do not let one cut.
+        0 if equal values make a cut impossible.
         """
         names = torch.empty_like(order)
         names[order] = self._names
@@ -131,7 +131,7 @@ class Scorer:
         return torch.tensordot(self._shares, n_below, dims=1)
 
     def _thresholds(self, ahead: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
-        """The middle of the lowest best cut, [gate, unit]; NaN where none is better than none."""
+        """The middle of the lowest best cut, [gate, unit]; NaN if no cut is better than none."""
         best = torch.where(self._is_complement, highest, -lowest)
         signed = torch.where(self._is_complement[:, None], ahead, -ahead)
         is_best = (signed >= best[:, None] - TIED_SHARES) & (signed > TIED_SHARES)
@@ -141,7 +141,7 @@ class Scorer:
         return torch.where(is_best.any(1), middle + self._block.lowest, torch.nan)
 
     def count(self, order: Tensor) -> None:
-        """Look at one way to deal the combinations out."""
+        """Try one permutation of the combinations."""
         auc, ahead = self._auc(order), self._ahead(order)
         best_auc = torch.maximum(auc, 1 - auc).amax(0)
         best = 0.5 + ahead.abs().amax((0, 1)) / 2
@@ -149,7 +149,7 @@ class Scorer:
         self._n_balanced += best >= self._balanced - TIED_SHARES
 
     def scores(self) -> UnitScores:
-        """What all deals have said."""
+        """The scores, with p-values from all permutations."""
         return UnitScores(
             sites=[
                 Site(self._block.hook, index, label)
@@ -206,7 +206,7 @@ class Scores:
 
 
 class _Written(NamedTuple):
-    """A gate as text: where no function of the features fits, its table stands for all three."""
+    """A gate as text; if no function of the features has been named, all three are its table."""
 
     table: str
     name: str
@@ -217,7 +217,7 @@ def _written(bits: np.ndarray, features: Sequence[str], rows: Sequence[str]) -> 
     """The texts of a gate.
 
     Args:
-        bits: its bit on every combination of the features that was seen.
+        bits: its bit on every combination of the features that occurs.
         rows: these combinations.
     """
     table = table_of(dict(zip(rows, bits.tolist(), strict=True)))
@@ -228,7 +228,7 @@ def _written(bits: np.ndarray, features: Sequence[str], rows: Sequence[str]) -> 
 
 
 def _is_best(balanced: np.ndarray, auc: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """One gate of each unit, [unit, gate]: by balanced accuracy, then AUC, then a short formula."""
+    """The best gate of each unit, [unit, gate], by balanced accuracy, then AUC, then length."""
     is_left = np.ones(balanced.shape, dtype=bool)
     for scores in (balanced, auc, -lengths.astype(float)):
         of_those_left = np.where(is_left, scores, -np.inf)

@@ -1,8 +1,8 @@
-"""the candidate units -> the smallest sets that the decisions need, and that are enough for them.
+"""the candidate units -> the minimal sets that the decisions need, and that are enough for them.
 
-A unit is ablated by its mean over the inputs; one of whole numbers has none and is left out. A set
-is necessary where ablating exactly it breaks a decision, and sufficient where ablating all other
-candidates breaks none; listed are those of which no part is one too.
+A unit is ablated by its mean over the inputs; a unit with whole numbers has no mean of its type and
+is left out. A set is necessary if ablating exactly this set changes a decision, and sufficient if
+ablating all other candidates changes no decision. Only minimal sets are listed.
 """
 
 from collections.abc import Collection, Sequence
@@ -18,16 +18,16 @@ from xor_mi.graph import Site
 __all__ = ["MinimalSets", "minimal_sets", "plan_of", "to_mean"]
 
 MOST_UNITS = 12
-"""Of more candidates than this not every subset is tried, but sets of whole groups."""
+"""If there are more candidates than this, only sets of whole groups are tried."""
 
 MOST_RUNS = 2**18
-"""Subsets times inputs: as many runs as are made at most."""
+"""The largest number of runs (subsets times inputs)."""
 
 MOST_NAMED = 5
-"""So many candidates that are left out are named."""
+"""At most so many candidates that are left out are named."""
 
-WITHOUT_MEAN = "whole numbers, which have no mean of their kind"
-"""Why candidates are left out."""
+WITHOUT_MEAN = "whole numbers, which have no mean of their type"
+"""The reason why candidates are left out."""
 
 Atom = tuple[Site, ...]
 """Units that are ablated together or not at all."""
@@ -46,7 +46,7 @@ class MinimalSets(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is put together to sets; no atoms where there are too many.
+    """The atoms that sets are made of; none if there are too many.
 
     Attributes:
         note: what the atoms are, or why there are none.
@@ -59,11 +59,11 @@ class Plan(NamedTuple):
 def plan_of(
     units: Sequence[Site], groups: Sequence[Atom], n_inputs: int, without_mean: Collection[str] = ()
 ) -> Plan:
-    """Single units where every subset of them can be tried, else groups of copies, else none.
+    """Single units if every subset of them can be tried, else groups of copies, else nothing.
 
     Args:
-        groups: sites that belong together; none is in two of them.
-        without_mean: hooks of whole numbers, which have no mean of their kind; their units are left
+        groups: sites that belong together; no site is in two of them.
+        without_mean: hooks of whole numbers, which have no mean of their type; their units are left
             out, and the note says so.
     """
     if not units:
@@ -73,7 +73,7 @@ def plan_of(
     of_averaged = [group for group in groups if group[0].hook_name not in without_mean]
     left_out = list(dict.fromkeys([one.name for one in units if one not in averaged]))
     if not averaged:
-        return Plan((), f"the candidates are of hooks of {WITHOUT_MEAN}, so no set was tried")
+        return Plan((), f"the candidates are at hooks of {WITHOUT_MEAN}, so no set was tried")
     plan = _plan_of(averaged, of_averaged, n_inputs)
     if not left_out:
         return plan
@@ -84,7 +84,7 @@ def plan_of(
 
 
 def _plan_of(units: Sequence[Site], groups: Sequence[Atom], n_inputs: int) -> Plan:
-    """What is put together to sets, of units that have a mean."""
+    """The atoms that sets are made of, for units that have a mean."""
     if _is_few(len(units), n_inputs):
         return Plan(tuple((unit,) for unit in units), "every subset of the candidates was tried")
     grouped = set(chain.from_iterable(groups))
@@ -108,28 +108,28 @@ def _is_few(n_atoms: int, n_inputs: int) -> bool:
 
 
 def subsets_of(atoms: Sequence[Atom]) -> list[tuple[Site, ...]]:
-    """Every set of atoms but the empty one; number n of them has atom k where bit k of n + 1 is."""
+    """Every set of atoms except the empty one; set number n has atom k if bit k of n + 1 is 1."""
     return [_sites_in(atoms, number) for number in range(1, 2 ** len(atoms))]
 
 
 def _sites_in(atoms: Sequence[Atom], number: int) -> tuple[Site, ...]:
-    """The sites of the atoms in a set, which has atom k where bit k of its number is."""
+    """The sites of the atoms in a set, which has atom k if bit k of its number is 1."""
     together = [atom for k, atom in enumerate(atoms) if number >> k & 1]
     return tuple(chain.from_iterable(together))
 
 
 def minimal_sets(plan: Plan, breaks: Bool[Tensor, " subset"]) -> MinimalSets:
-    """Which sets break a decision when ablated -> the smallest necessary and sufficient ones.
+    """Which sets change a decision when ablated -> the minimal necessary and sufficient sets.
 
     Args:
-        breaks: of every subset, in the order of `subsets_of`.
+        breaks: whether each subset does, in the order of `subsets_of`.
     """
     if not plan.atoms:
         return MinimalSets((), (), plan.note)
-    # the empty set, which leaves the model as it is, breaks nothing
+    # the empty set, which does not change the model, breaks nothing
     is_broken = np.concatenate([[False], breaks.numpy()])
     n_atoms = len(plan.atoms)
-    # a set is kept where all the others are ablated: the complement has the numbers backwards
+    # a set is kept if all others are ablated: complements have the numbers in reverse order
     return MinimalSets(
         necessary=tuple([_sites_in(plan.atoms, one) for one in _minimal(is_broken, n_atoms)]),
         sufficient=tuple(
@@ -140,7 +140,7 @@ def minimal_sets(plan: Plan, breaks: Bool[Tensor, " subset"]) -> MinimalSets:
 
 
 def _minimal(has: np.ndarray, n_atoms: int) -> list[int]:
-    """The sets that have a property, by their numbers, of which no part has it."""
+    """The numbers of the sets that have a property, but of which no part has it."""
     numbers = np.arange(len(has))
     # whether a set or a part of it has the property
     within = has.copy()
@@ -155,7 +155,7 @@ def _minimal(has: np.ndarray, n_atoms: int) -> list[int]:
 
 
 def to_mean(name: str, seen: Tensor, numbers: Tensor) -> Tensor:
-    """The replacement of base inputs by the mean over all inputs, as `intervene` takes it."""
+    """The replacement of the bases' values by the mean over all inputs, as `intervene` takes it."""
     del name
     mean = seen.double().mean(0)
     return mean.to(seen.dtype).expand(len(numbers), *mean.shape)

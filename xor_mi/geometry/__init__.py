@@ -1,13 +1,13 @@
-"""a network -> the space of its inputs, divided: paths, affine pieces, the decision boundary.
+"""a network -> how it divides the space of its inputs: paths, affine pieces, the decision boundary.
 
 Between and beyond the corners the inputs are real numbers, whatever levels stand for the bits. A
 network of piecewise linear activations (relu, leaky_relu, relu6, hardtanh, hardsigmoid, identity,
 heaviside, sign) is affine on convex pieces, so kinks, crossings and boundaries follow in closed
 form, in float64. For smooth activations (all others) they are bracketed by enclosures (interval
-arithmetic) and then found by `scipy.optimize.elementwise.find_root`. Any number of inputs along a
-path; two inputs where a plane is divided.
+arithmetic) and then found by `scipy.optimize.elementwise.find_root`. A path may have any number of
+inputs; a plane needs a network with two inputs.
 
-Where the largest output decides (argmax), the boundary is where two outputs are equal. Direct
+If the largest output decides (argmax), the boundary is where two outputs are equal. Direct
 connections from the inputs to the outputs are part of every piece.
 """
 

@@ -1,9 +1,9 @@
 """smooth activations: the decision along a line, by enclosures and bracketing root finding.
 
 On a stretch of the line every layer's values are enclosed by interval arithmetic. A stretch whose
-output is enclosed on one side of the threshold is decided as a whole; the others are halved until
+output is enclosed on one side of the threshold has one decision; other stretches are halved until
 they are shorter than `CHANGE_RESOLUTION`. So a change is missed only if the decision changes back
-within that length (relative to t where |t| is above a unit of t), and each one that is seen is then
+within that length (relative to t if |t| is above a unit of t). Each change that is seen is then
 located to about 1e-12 of t by Chandrupatla's method. Enclosures are rounded as float64 rounds, not
 outward.
 """
@@ -26,14 +26,14 @@ CHANGE_RESOLUTION = 1e-9
 """Two changes nearer to each other than this are not told apart, in units of t."""
 
 ROOT_TOLERANCE = 1e-12
-"""How near a change is located, against its t."""
+"""How closely a change is located, relative to its t."""
 
 SCORE_NOISE = 2.0**-46
 """How far rounding of a score may move its change, in units of t."""
 
 MAX_STRETCHES = 1_000_000
-"""Undecided stretches held at once: an output that lies on the threshold along a whole stretch
-would have ever more.
+"""At most so many undecided stretches are held at once: an output that lies on the threshold along
+a whole stretch would give ever more of them.
 """
 
 _TURNING_POINTS: dict[str, tuple[float, ...]] = {
@@ -44,10 +44,11 @@ _TURNING_POINTS: dict[str, tuple[float, ...]] = {
     "gelu_tanh": (-0.7524614220710163,),
     # where x sigmoid(x) is least: x = -(1 + W(1/e)) with Lambert's W
     "silu": (-1.278464542761074,),
-    # PyTorch's is x itself above 20, where it falls by 2e-9 at once: both sides of that step
+    # PyTorch's softplus is x itself above 20, where it falls by 2e-9 at once: both sides of that
+    # step
     "softplus": (20.0, float(np.nextafter(20.0, 21.0))),
 }
-"""Where an activation that is not monotone turns; all others never fall."""
+"""Where an activation that is not monotone has turning points; all other activations never fall."""
 
 
 def scores_at(
@@ -58,7 +59,7 @@ def scores_at(
 ) -> Float[ndarray, "*batch decision"]:
     """The scores that follow from pre-activations of linear layer `layer`, minus the cut.
 
-    In float64; see `_is_decided_by_readout` for what they are of a sigmoid or tanh.
+    They are in float64; see `_is_decided_by_readout` for a sigmoid or tanh output.
 
     Args:
         inputs: the network's inputs, for direct connections.
@@ -76,9 +77,10 @@ def scores_at(
 
 
 def _is_decided_by_readout(model: HookedMLP) -> bool:
-    """Whether the largest output is that of the largest readout, also where rounding hides it.
+    """Whether the largest readout is compared instead of the largest output, which rounding may
+    hide.
 
-    A sigmoid of 40 and one of 50 are both 1 in float64.
+    In float64, the sigmoid of 40 and the sigmoid of 50 are both 1.
     """
     return model.rule.name == "argmax" and model.cfg.out_act_fn in ("identity", *MONOTONE)
 
@@ -93,7 +95,7 @@ def enclosed(
     """Bounds of pre-activations of linear layer `layer` -> bounds of the scores, minus the cut."""
     cfg, weights = model.cfg, model.float64_layers()
     rivals = rivals_of(model).reshape(-1, cfg.d_out)
-    # the difference of two readouts is bounded as one sum: what they share cancels
+    # the difference of two readouts is bounded as one sum, because what they share cancels
     are_compared = layer < cfg.n_layers and _is_decided_by_readout(model)
     between = pre
     for number in range(layer, cfg.n_layers + 1):
@@ -116,8 +118,10 @@ def enclosed(
 def _through(
     between: Interval, weight: Float[ndarray, "d_out width"], bias: Float[ndarray, " d_out"]
 ) -> Interval:
-    """After a linear layer: a positive weight is lowest at the low end of what it reads, a negative
-    one at the high end.
+    """Bounds after a linear layer.
+
+    The term of a positive weight is lowest at the low end of what it reads, and that of a negative
+    weight at the high end.
     """
     low, high = between
     positive, negative = np.maximum(weight, 0).T, np.minimum(weight, 0).T
@@ -125,13 +129,13 @@ def _through(
 
 
 def _beside(between: Interval, inputs: Interval) -> Interval:
-    """Hidden values, and after them the network's inputs."""
+    """The hidden values, followed by the network's inputs."""
     low, high = (np.concatenate(ends, axis=1) for ends in zip(between, inputs, strict=True))
     return low, high
 
 
 def _activated(model: HookedMLP, layer: int, between: Interval) -> Interval:
-    """After an activation: it is extreme at an end of the interval, or where it turns inside."""
+    """Bounds after an activation, which is extreme at an end or at a turning point."""
     low, high = between
     turns = _TURNING_POINTS.get(model.cfg.act_name(layer), ())
     points = [low, *(np.clip(turn, low, high) for turn in turns), high]
@@ -141,10 +145,10 @@ def _activated(model: HookedMLP, layer: int, between: Interval) -> Interval:
 
 @dataclass(frozen=True, eq=False)
 class _Stretches:
-    """Stretches low < t < high of the line `case` on which one decision (`output`) is looked at.
+    """Stretches low < t < high of the line `case`, each for one decision (`output`).
 
-    `state` is 1 where its score is above the cut all along, 0 where it is below, -1 where that is
-    not settled.
+    `state` is 1 where its score is above the cut everywhere, 0 where it is below everywhere, and -1
+    where this is not settled.
     """
 
     case: Int[ndarray, " stretch"]
@@ -157,7 +161,7 @@ class _Stretches:
         return len(self.case)
 
     def those(self, which: Bool[ndarray, " stretch"] | Int[ndarray, " chosen"]) -> "_Stretches":
-        """Some of the stretches, in the order asked for."""
+        """The stretches with these numbers, in the given order."""
         return _Stretches(
             case=self.case[which],
             output=self.output[which],
@@ -194,11 +198,11 @@ def bracketed_changes(
 ) -> Changes:
     """Where decisions change on lines of pre-activations of linear layer `layer`.
 
-    Looked for between the first and the last of the edges given.
+    The search goes from the first to the last of the given edges.
 
     Args:
         inputs: the network's inputs on the same lines, for direct connections.
-        unit: what is a small t here; `CHANGE_RESOLUTION` is in these units.
+        unit: the unit of t in which `CHANGE_RESOLUTION` is given.
 
     Raises:
         XorMiError: an output that stays on the threshold along a whole stretch.
@@ -212,7 +216,8 @@ def bracketed_changes(
         high=edges[number + 1],
         state=np.full(len(case), -1),
     )
-    # Begun with no stretch at all, so that there is something to join where none is settled.
+    # It begins with an empty set of stretches, so that there is something to join if none is
+    # settled.
     settled = [open_stretches.those(np.zeros(0, dtype=int))]
     bar = progress_bar(doing="bracketing decision changes", unit="round", progress=progress)
     with bar:
@@ -239,12 +244,12 @@ def bracketed_changes(
 def _settle(
     model: HookedMLP, layer: int, pre: Lines, inputs: Lines, stretches: _Stretches
 ) -> _Stretches:
-    """Stretches -> the same with their state, as far as enclosures settle it."""
+    """The stretches with their states, as far as enclosures settle them."""
     case, low, high = stretches.case, stretches.low, stretches.high
     lowest, highest = enclosed(
         model, layer, pre.those(case).between(low, high), inputs.those(case).between(low, high)
     )
-    # Of all decisions [stretch, decision] each stretch looks at one.
+    # Each stretch needs one of all decisions [stretch, decision].
     own = np.arange(len(case)), stretches.output
     return replace(stretches, state=np.select([lowest[own] > 0, highest[own] < 0], [1, 0], -1))
 
@@ -262,7 +267,7 @@ def _joined(stretches: list[_Stretches]) -> _Stretches:
 def _between(
     model: HookedMLP, layer: int, pre: Lines, inputs: Lines, settled: _Stretches, unit: float
 ) -> Changes:
-    """Where one decision is settled differently on two neighbours: the change is between them."""
+    """The gaps between neighbours that settle one decision differently: a change is there."""
     before = settled.those(np.arange(len(settled) - 1))
     after = settled.those(np.arange(1, len(settled)))
     same_line = (after.case == before.case) & (after.output == before.output)
@@ -301,16 +306,16 @@ def roots(
 ) -> Float[ndarray, " case"]:
     """Where each line's score equals the cut, to about `ROOT_TOLERANCE` of t.
 
-    It is looked for between two points on which the score lies on different sides.
+    It is searched for between two points at which the score lies on different sides.
 
     Args:
-        tolerance: how near it is located where t is small.
+        tolerance: how closely it is located if t is small.
     """
     if not len(low):
         return low
 
     def distance(t: ndarray, case: ndarray) -> ndarray:
-        # SciPy hands on only the cases that have not converged, so their numbers come along.
+        # SciPy passes only the cases that have not converged, so their numbers are passed, too.
         scores = scores_at(model, layer, pre.those(case).at(t), inputs.those(case).at(t))
         return scores[np.arange(len(case)), output[case]]
 

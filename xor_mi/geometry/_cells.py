@@ -1,10 +1,10 @@
 """a network of two inputs -> the convex pieces of the plane on which it is one affine map.
 
-Its units are piecewise linear.
+The network's units must be piecewise linear.
 
-The square is cut by the lines on which each unit of the first layer is at a kink, each piece by the
-lines of the second layer as they run in that piece, and so on. In the manner of Humayun et al.,
-SplineCam (2023, arXiv 2302.12828), with polygons small enough to be held whole.
+The square is cut along the lines on which a unit of the first layer is at a kink, then each piece
+along the lines of the second layer in that piece, and so on. The method is that of Humayun et al.,
+SplineCam (2023, arXiv 2302.12828), with few enough polygons to hold all of them.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from xor_mi.errors import XorMiError, require_kind, require_memory
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, number_text
 from xor_mi.geometry._count import most_pieces, pieces_of_all_at_least
 from xor_mi.geometry._pieces import (
     FULL,
@@ -40,31 +40,31 @@ MAX_REGIONS = 20_000
 """More convex pieces than this are refused."""
 
 BYTES_OF_A_MAP = 96
-"""A unit's map on a piece is three numbers, held four times over while it is computed."""
+"""Memory of a unit's map on a piece: three numbers, of which four copies exist at once."""
 
 BESIDE_THE_LEVELS = 0.5
-"""How far the plane goes beyond the two input levels, against their distance from each other."""
+"""How far the plane goes beyond the two input levels, as a fraction of their distance."""
 
 THINNEST = 64 * EPSILON
-"""A part of the plane as thin as this, against the rectangle's sides, is rounding."""
+"""A part of the plane that is thinner than this, relative to the rectangle's sides, is rounding."""
 
 ON_AN_EDGE = 1e-13
-"""A point this near to an edge, against the rectangle's sides, is on it."""
+"""A point this near to an edge, relative to the rectangle's sides, is on it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
     """A convex piece of the plane on which outputs = weight @ input + bias.
 
-    (Before a smooth activation of the output.)
+    With a smooth output activation this holds for the values before that activation.
 
     Attributes:
         vertices: the corners, counter-clockwise.
-        on: the units that are past their first kink inside, hidden and output: above zero, or above
+        on: the hidden units and outputs that are past their first kink inside: above zero, or above
             -1 for hardtanh and -3 for hardsigmoid. Identity units have no such state.
         bounds: (low, high) of x0 and of x1 of the rectangle that it is a piece of.
-        full: those of them that are past their second kink too, and grow no more: above 6 for
-            relu6, 1 for hardtanh, 3 for hardsigmoid.
+        full: those of them that are past their second kink, too, and do not grow further: above 6
+            for relu6, 1 for hardtanh, 3 for hardsigmoid.
     """
 
     vertices: Float[Tensor, "n 2"] = field(repr=False)
@@ -74,10 +74,16 @@ class Region:
     bounds: tuple[tuple[float, float], tuple[float, float]]
     full: frozenset[Unit] = frozenset()
 
+    def __str__(self) -> str:
+        units = sorted(self.on, key=lambda unit: (unit.is_output, unit.layer, unit.index))
+        on = state_text(units, self.full) if units else "no unit"
+        x0, x1 = (number_text(number) for number in self.center.tolist())
+        return f"a region of area {number_text(self.area)} around ({x0}, {x1}), with {on} on"
+
     @property
     def area(self) -> float:
         """The area, in units of x0 times x1."""
-        # from a corner on, because far from 0 the products would cancel
+        # relative to a corner, because far from 0 the products would cancel
         x, y = (self.vertices - self.vertices[0]).T
         # the shoelace formula
         return (0.5 * (x * y.roll(-1) - y * x.roll(-1)).sum()).item()
@@ -90,23 +96,26 @@ class Region:
     def contains(
         self, points: Float[Tensor, "*batch 2"], *, tolerance: float = ON_AN_EDGE
     ) -> Bool[Tensor, "*batch"]:
-        """Which points lie inside or, within the tolerance, on an edge.
+        """Which points lie inside, or on an edge within the tolerance.
 
         Every point of the rectangle is in a region, and only points on an edge are in several.
 
         Args:
-            tolerance: against the sides of the rectangle that was cut; 0 leaves out points that
-                rounding puts beside all regions.
+            tolerance: relative to the sides of the rectangle that was cut; 0 leaves out points that
+                rounding puts outside all regions.
 
         Raises:
-            XorMiError: no tensor of points of two inputs, or a tolerance that is not a number.
+            XorMiError: not a tensor of points with two inputs, or a tolerance that is not a number.
         """
         require_kind("points", points, Tensor, give="a tensor [..., 2] of inputs")
         if not points.ndim or points.shape[-1] != 2:
-            raise XorMiError(f"points of shape {list(points.shape)} given; their last axis is 2")
+            raise XorMiError(
+                f"points have the shape {list(points.shape)}; give points whose last axis is 2"
+            )
         require_kind("tolerance", tolerance, Real, give="a part of a side, such as 1e-13")
         sides = torch.tensor([high - low for low, high in self.bounds], dtype=torch.float64)
-        # by powers of two, which round nothing, to sides of about 1: products of tiny sides are 0
+        # scaled to sides of about 1, because products of tiny sides are 0; powers of two round
+        # nothing
         powers = -sides.frexp().exponent
         sides = sides.ldexp(powers)
         edges = (self.vertices.roll(-1, 0) - self.vertices).ldexp(powers)
@@ -119,9 +128,9 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Regions(Finding):
-    """All regions of a rectangle of the plane, which they fill without overlap.
+    """All regions of a rectangle of the plane. They fill it without overlap.
 
-    Iterate over them, or index them.
+    They can be iterated over and indexed.
 
     Attributes:
         bounds: (low, high) of x0 and of x1.
@@ -180,17 +189,18 @@ def regions(model: HookedMLP, *, bounds: Bounds | None = None, progress: bool = 
     The cuts are right up to float64 rounding.
 
     Args:
-        bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default half the
-            distance between the input levels more on each side: (-0.5, 1.5) for 0 and 1.
-        progress: a bar, if the work takes over half a second.
+        bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default the plane
+            goes half the distance between the input levels beyond them: (-0.5, 1.5) for 0 and 1.
+        progress: show a bar if the work takes over half a second.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> [(region.area, region.weight.tolist()) for region in regions(textbook_xor())]
     [(0.5, [[0.0, 0.0]]), (1.5, [[1.0, 1.0]]), (2.0, [[-1.0, -1.0]])]
 
     Raises:
-        XorMiError: other than two inputs, hidden units that are not piecewise linear, empty bounds,
-            more than `MAX_REGIONS` pieces or maps than there is memory for.
+        XorMiError: a network without exactly two inputs, hidden units that are not piecewise
+            linear, empty bounds, more than `MAX_REGIONS` pieces, or more maps than there is memory
+            for.
     """
     require_plain_mlp(model, "cutting the plane into regions")
     if not has_pieces(model):
@@ -218,7 +228,7 @@ def as_bounds(
 
 
 def default_bounds(model: HookedMLP) -> tuple[float, float]:
-    """(low, high) of both inputs: the two levels, and half their distance more on each side."""
+    """(low, high) of both inputs: half the distance of the two levels beyond each of them."""
     of_zero, of_one = model.cfg.input_levels
     way = of_one - of_zero
     ends = of_zero - BESIDE_THE_LEVELS * way, of_one + BESIDE_THE_LEVELS * way
@@ -231,11 +241,11 @@ def as_box(model: HookedMLP, bounds: Bounds | None) -> Float[ndarray, "2 2"]:
     None stands for `default_bounds`.
 
     Raises:
-        XorMiError: other than two inputs, or bounds with nothing between them.
+        XorMiError: a network without exactly two inputs, or bounds with nothing between them.
     """
     if model.cfg.d_in != 2:
         raise XorMiError(
-            f"a plane is divided for 2 inputs; this network has {model.cfg.d_in}: "
+            f"the input plane needs a network with 2 inputs; this one has {model.cfg.d_in}: "
             "use path(model, start, end)"
         )
     bounds = default_bounds(model) if bounds is None else bounds
@@ -254,15 +264,15 @@ def as_box(model: HookedMLP, bounds: Bounds | None) -> Float[ndarray, "2 2"]:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A rectangle of inputs as the square from about -1 to 1 in which it is cut.
+    """A rectangle of inputs, mapped to the square from about -1 to 1 in which it is cut.
 
-    There every tolerance has one size, wherever the rectangle lies and however large it is.
+    In the square every tolerance has one size, wherever the rectangle lies and however large it is.
 
     Attributes:
         box: [[low0, high0], [low1, high1]].
-        center: where (0, 0) of the square is.
-        scale: how long 1 in the square is along x0 and x1. A power of two, so that nothing is
-            rounded.
+        center: the input at (0, 0) of the square.
+        scale: the length in x0 and in x1 of a length of 1 in the square; powers of two, so that
+            nothing is rounded.
     """
 
     box: Float[ndarray, "2 2"]
@@ -271,7 +281,7 @@ class Frame:
 
     @classmethod
     def of(cls, box: Float[ndarray, "2 2"]) -> "Frame":
-        """The one of a rectangle."""
+        """The frame of a rectangle."""
         half = np.maximum(box[:, 1] / 2 - box[:, 0] / 2, np.finfo(float).tiny)
         center = box[:, 0] / 2 + box[:, 1] / 2
         return cls(box=box, center=center, scale=2.0 ** np.ceil(np.log2(half)))
@@ -297,10 +307,10 @@ class Cell:
     Attributes:
         corners: counter-clockwise.
         affine: the map, as its weights along the square's two axes and its value at (0, 0) there.
-        error: how far off rounding may have put each number of the map.
-        bias: what the map is where both inputs are 0.
-        states: of the units passed, layer by layer, see `PiecewiseLinearUnit`; a smooth output has
-            none.
+        error: the largest rounding error of each number of the map.
+        bias: the map's value where both inputs are 0.
+        states: the states of the units of the layers so far, see `PiecewiseLinearUnit`; a smooth
+            output has none.
     """
 
     corners: Float[ndarray, "corner 2"]
@@ -314,7 +324,7 @@ class Cell:
         return points @ self.affine[:, :2].T + self.affine[:, 2]
 
     def beside(self, inputs: "Cell") -> "Cell":
-        """The map, and after it the inputs: what a readout with direct connections reads."""
+        """The map, followed by the inputs: what a readout with direct connections reads."""
         return replace(
             self,
             affine=np.concatenate([self.affine, inputs.affine]),
@@ -343,7 +353,7 @@ class Cell:
     def halves(self, number: int, kink: float = 0.0) -> "list[Cell]":
         """The two parts on which value `number` of the map is below and above a kink.
 
-        The cell itself where the line between them only touches it.
+        The cell itself if the line between the parts only touches it.
         """
         distance = self.corners @ self.affine[number, :2] + (self.affine[number, 2] - kink)
         distance[np.abs(distance) <= self.tolerance(kink)[number]] = 0.0
@@ -351,7 +361,7 @@ class Cell:
         if distance.min() >= 0 or distance.max() <= 0:
             return [self]
         sides = [_side(self.corners, sign * distance) for sign in (-1, 1)]
-        # where lines are nearly parallel, rounding moves the corner in which they meet further
+        # if lines are nearly parallel, rounding moves the corner in which they meet further
         if any(_is_thin(corners) for corners in sides):
             return [self]
         return [replace(self, corners=corners) for corners in sides]
@@ -360,7 +370,7 @@ class Cell:
 def through(
     cells: list[Cell], weight: Float[ndarray, "d_out width"], bias: Float[ndarray, " d_out"]
 ) -> list[Cell]:
-    """Cells after a linear layer, all at once."""
+    """The cells after a linear layer, all at once."""
     size = np.abs(weight)
     affine, bias_alone = np.stack([cell.affine for cell in cells]), np.array([0.0, 0.0, 1.0])
     terms = size @ np.abs(affine) + np.abs(bias)[:, None] * bias_alone
@@ -375,7 +385,7 @@ def through(
 
 
 def activated(cells: list[Cell], unit: PiecewiseLinearUnit) -> list[Cell]:
-    """After a piecewise linear activation, in cells that no unit's line cuts."""
+    """The cells, which no unit's line cuts, after a piecewise linear activation."""
     affine = np.stack([cell.affine for cell in cells])
     middles = np.array([[*cell.corners.sum(0) / len(cell.corners), 1.0] for cell in cells])
     states = unit.states((affine @ middles[..., None])[..., 0])
@@ -394,10 +404,10 @@ def activated(cells: list[Cell], unit: PiecewiseLinearUnit) -> list[Cell]:
 
 
 def _first_cell(model: HookedMLP, frame: Frame) -> tuple[Cell, Cell]:
-    """The whole rectangle with the inputs as its map, and with the first layer's.
+    """The whole rectangle with the inputs as its map, and with the first layer's sums as its map.
 
-    What the first layer adds up in the middle is computed in whole fractions: far from 0 its terms
-    are far larger than it is.
+    The first layer's sums at the centre are computed in exact fractions, because far from 0 their
+    terms are much larger than the sums.
     """
     (left, right), (low, high) = frame.sides
     inputs = Cell(
@@ -440,7 +450,7 @@ def cut_plane(model: HookedMLP, frame: Frame, *, progress: bool = True) -> list[
         if layer > 0:
             cells = through(cells, weight.numpy(), bias.numpy())
         if cfg.act_name(layer) not in PIECEWISE_LINEAR:
-            continue  # a smooth output: its own value is not affine, the readout is
+            continue  # the value of a smooth output is not affine, but the readout is
         unit = PiecewiseLinearUnit.of(model, layer)
         cells = _cut_by_all(cells, unit.kinks, layer, progress)
         cells = activated(cells, unit)
@@ -462,7 +472,7 @@ def _cut_by_all(
     bar = progress_bar(
         numbers, doing=f"cutting along layer {layer}", unit="unit", progress=progress
     )
-    # what does not cut a cell does not cut a part of it either
+    # a line that does not cut a cell does not cut a part of it either
     parts = [(cell, cell.cut_by(kinks)) for cell in cells]
     _require_few(parts, kinks)
     for number in bar:
@@ -483,10 +493,10 @@ def _cut_by_all(
 def _require_few(
     parts: list[tuple[Cell, Bool[ndarray, "kink width"]]], kinks: tuple[float, ...]
 ) -> None:
-    """Refuse too many pieces before they are cut, counted by where the lines cross.
+    """Refuse too many pieces before they are cut; they are counted by where the lines cross.
 
     Args:
-        parts: cells, each with what cuts it.
+        parts: cells, each with the lines that cut it.
     """
     if sum(most_pieces(int(cutting.sum())) for _, cutting in parts) <= MAX_REGIONS:
         return
@@ -505,7 +515,7 @@ def _require_few(
 
 def _too_many() -> XorMiError:
     return XorMiError(
-        f"the plane falls into more than {MAX_REGIONS} pieces; "
+        f"the plane has more than {MAX_REGIONS:,} pieces; "
         "narrow the bounds or study a smaller network"
     )
 
@@ -530,8 +540,8 @@ def _side(
     for start, end, at_start, at_end in edges:
         if at_start >= 0:
             side.append(start)
-        # The distance runs straight from start to end. From the nearer one, so that the same place
-        # comes out whichever way an edge is walked.
+        # The distance is linear from start to end. It is measured from the nearer one, so that the
+        # place is the same in whichever direction an edge is followed.
         if at_start * at_end < 0 and abs(at_start) <= abs(at_end):
             side.append(start + (end - start) * (at_start / (at_start - at_end)))
         elif at_start * at_end < 0:
@@ -540,7 +550,7 @@ def _side(
 
 
 def _is_thin(corners: Float[ndarray, "corner 2"]) -> bool:
-    """Whether rounding alone may have made a convex polygon: it has no width to speak of."""
+    """Whether rounding alone may have made a convex polygon, because its width is next to zero."""
     x, y = (corners - corners[0]).T
     area = 0.5 * (x[:-1] * y[1:] - x[1:] * y[:-1]).sum()
     longest = max(np.ptp(x), np.ptp(y))
@@ -548,7 +558,7 @@ def _is_thin(corners: Float[ndarray, "corner 2"]) -> bool:
 
 
 def _as_region(cell: Cell, frame: Frame, units: list[Unit]) -> Region:
-    """A cell of `cut_plane` as a person is given it; units are the hidden ones and the outputs."""
+    """A cell of `cut_plane` as a `Region`; units are the hidden units and the outputs."""
     # not strict: a smooth output has no state
     states = dict(zip(units, cell.states, strict=False))
     return Region(

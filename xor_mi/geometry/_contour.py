@@ -1,11 +1,11 @@
 """a network of two inputs -> the segments along which its decision changes.
 
-Piecewise linear hidden units: in closed form. The plane is cut into the pieces on which the network
-is affine, each piece along the threshold, and the boundary is every edge between two pieces that
-are decided differently (so the jumps of heaviside units and the rims of undecided areas belong to
-it). Smooth hidden units: marching squares (Lorensen and Cline 1987, in two dimensions) on a grid
-whose crossings are bracketed and found on the grid lines; each segment is a chord of the boundary
-between two of its points.
+With piecewise linear hidden units it is in closed form. The plane is cut into the pieces on which
+the network is affine, and each piece along the threshold. The boundary is every edge between two
+pieces that are decided differently (so the jumps of heaviside units and the rims of undecided areas
+belong to it). With smooth hidden units, marching squares (Lorensen and Cline 1987, in two
+dimensions) run on a grid, and the crossings are bracketed and found on the grid lines; each segment
+is a chord between two points of the boundary.
 """
 
 from collections import Counter, defaultdict
@@ -37,13 +37,13 @@ from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.progress import progress_bar
 
 SAME_POINT = 1e-10
-"""Corners of neighbouring cells nearer than this are one point, in the square of a `Frame`."""
+"""Corners of neighbouring cells that are nearer than this in a `Frame`'s square are one point."""
 
 NODES_AT_ONCE = 1_000_000
 """Values of a layer on so many nodes times units are computed at once; a grid is cut in strips."""
 
 MAX_DECIDED = 2 * MAX_REGIONS
-"""More pieces with one decision each than this are refused: one cut halves a region at most."""
+"""More pieces with one decision each than this are refused; a cut at most doubles the regions."""
 
 MAX_NODES = 10**9
 """A grid of more nodes than this is refused."""
@@ -53,16 +53,17 @@ MAX_NODES = 10**9
 class Boundary(Finding):
     """The boundary of one decision: segments [segment, end, (x0, x1)].
 
-    Each runs from left to right (upwards where it is vertical); they are in order of their starts.
+    Each segment goes from left to right (upwards if it is vertical); they are ordered by their
+    starts.
 
     Attributes:
-        output: which decision it is; that of an output has the output's number.
+        output: the number of the decision; the decision of an output has the output's number.
         is_piecewise_linear: whether the boundary is made of straight lines, so that every point of
-            every segment is on it (up to float64 rounding). If not, only the ends are, to about
-            1e-12 of a grid step, and a closed boundary that fits between two grid lines is not
-            seen.
-        step: the grid's step along x0 and x1 where the boundary is curved, else None.
-        score: what is decided by, such as "y0", or "y1 - y0" for argmax over two outputs.
+            every segment is on it (up to float64 rounding). If not, only the ends are on it, to
+            about 1e-12 of a grid step, and a closed boundary that fits between two grid lines is
+            missed.
+        step: the grid's step along x0 and x1 if the boundary is curved, else None.
+        score: what the decision is made by, such as "y0", or "y1 - y0" for argmax over two outputs.
         levels: the numbers that stand for bit 0 and bit 1.
     """
 
@@ -75,7 +76,7 @@ class Boundary(Finding):
 
     def __str__(self) -> str:
         if not len(self.segments):
-            return f"the decision by {self.score} changes nowhere in this rectangle"
+            return f"the decision by {self.score} does not change anywhere in this rectangle"
         several = "straight segments" if self.is_piecewise_linear else "chords of a curve"
         return (
             f"the decision by {self.score} changes along {len(self.segments)} {several}, "
@@ -114,23 +115,25 @@ def boundary(
 ) -> Boundary:
     """Where one decision changes inside a rectangle of the plane.
 
-    By a threshold each output is a decision, by argmax over two outputs there is one, and its
-    boundary is where the two are equal; by argmax over more, decision k is whether output k wins.
+    With a threshold each output is a decision. With argmax over two outputs there is one decision,
+    and its boundary is where the two outputs are equal; with argmax over more, decision k is
+    whether output k wins.
 
     Args:
-        bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default half the
-            distance between the input levels more on each side: (-0.5, 1.5) for 0 and 1.
-        n_points: grid lines each way, for hidden units that are not piecewise linear; not used
-            otherwise.
-        progress: a bar, if the work takes over half a second.
+        bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default the plane
+            goes half the distance between the input levels beyond them: (-0.5, 1.5) for 0 and 1.
+        n_points: grid lines in each direction, used only for hidden units that are not piecewise
+            linear.
+        progress: show a bar if the work takes over half a second.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> boundary(textbook_xor(), bounds=(0, 1)).segments.tolist()
     [[[0.0, 0.5], [0.5, 0.0]], [[0.5, 1.0], [1.0, 0.5]]]
 
     Raises:
-        XorMiError: other than two inputs, no such output, empty bounds, fewer than 2 grid lines or
-            more than `MAX_NODES` nodes of the grid, or more pieces than `regions` allows.
+        XorMiError: a network without exactly two inputs, no such output, empty bounds, fewer than 2
+            grid lines, more than `MAX_NODES` nodes of the grid, or more pieces than `regions`
+            allows.
     """
     require_plain_mlp(model, "the decision boundary")
     box = as_box(model, bounds)
@@ -155,7 +158,7 @@ def boundary(
 
 
 def _ordered(segments: Float[ndarray, "segment 2 2"]) -> Float[Tensor, "segment 2 2"]:
-    """The same segments with their ends, and themselves, in one order."""
+    """The same segments in a fixed order, each with its ends in a fixed order."""
     directed = [sorted(map(tuple, ends)) for ends in segments.tolist()]
     return torch.tensor(sorted(directed), dtype=torch.float64).reshape(-1, 2, 2)
 
@@ -165,9 +168,9 @@ def _ordered(segments: Float[ndarray, "segment 2 2"]) -> Float[Tensor, "segment 
 
 @dataclass(frozen=True, eq=False)
 class _DecidedCell:
-    """A convex polygon all of which is decided alike.
+    """A convex polygon with one decision.
 
-    1, 0, or -1 where the output is the threshold itself. Corners are those of a `Cell`.
+    It is 1, 0, or -1 if the output is the threshold itself. Corners are those of a `Cell`.
     """
 
     corners: Float[ndarray, "corner 2"]
@@ -178,7 +181,7 @@ def _decided_cells(
     model: HookedMLP, frame: Frame, output: int, progress: bool
 ) -> list[_DecidedCell]:
     """The plane as polygons with one decision each."""
-    # A smooth output is not affine: there the readout is held against a moved threshold.
+    # A smooth output is not affine, so the readout is compared with a moved threshold.
     follows_output = model.cfg.out_act_fn in PIECEWISE_LINEAR
     cut = model.rule.cut if follows_output else readout_cut(model)
     rivals = rivals_of(model)[output]  # [rival, d_out]
@@ -195,14 +198,14 @@ def _decided_cells(
         decided += [_DecidedCell(part.corners, _decision_in(part)) for part in parts]
         if len(decided) > MAX_DECIDED:
             raise XorMiError(
-                f"the plane falls into more than {MAX_DECIDED} pieces with one decision each; "
+                f"the plane has more than {MAX_DECIDED:,} pieces with one decision each; "
                 "narrow the bounds or study a smaller network"
             )
     return decided
 
 
 def _decision_in(part: Cell) -> int:
-    """What is decided in a cell on which each rival is on one side of the cut, or flat on it."""
+    """The decision in a cell on which each rival is on one side of the cut, or equals it."""
     is_flat = np.abs(part.values(part.corners)).max(0) <= part.tolerance()
     sign = np.where(is_flat, 0, np.where(part.values(part.corners.mean(0)) > 0, 1, -1)).min()
     return UNDECIDED if sign == 0 else int(sign > 0)
@@ -211,14 +214,14 @@ def _decision_in(part: Cell) -> int:
 def _between_cells(cells: list[_DecidedCell], progress: bool) -> Float[ndarray, "segment 2 2"]:
     """The edges between polygons of different decisions."""
     corners = np.concatenate([cell.corners for cell in cells])
-    # Corners that are the same point get the number of the first of them, then one number each.
+    # Corners that are the same point get the number of the first of them, and are then renumbered.
     nearby = KDTree(corners).query_ball_point(corners, SAME_POINT)
     first = np.array([min(numbers) for numbers in nearby])
     distinct, number_of = np.unique(first, return_inverse=True)
     points = corners[distinct]
     tree = KDTree(points)
     # Each piece of an edge, between two neighbouring points. A cell lies to the left of its edges:
-    # how often each decision is on the left of the way from a to b, less how often on the right.
+    # how often each decision is on the left of the step from a to b, minus how often on the right.
     sides: dict[tuple[int, int], Counter[int]] = defaultdict(Counter)
     n_passed = 0
     for cell in progress_bar(cells, doing="comparing regions", unit="region", progress=progress):
@@ -227,8 +230,8 @@ def _between_cells(cells: list[_DecidedCell], progress: bool) -> Float[ndarray, 
         for here, there in zip(numbers, [*numbers[1:], numbers[0]], strict=True):
             for a, b in pairwise(_on_segment(points, tree, here, there)):
                 sides[min(a, b), max(a, b)][cell.decision] += 1 if a < b else -1
-    # On the rim of the box there is one side only. A cell too thin to be seen has an edge on both
-    # sides of one way, and so counts for nothing.
+    # On the rim of the box there is only one side. A cell that is too thin has an edge on both
+    # sides of one step, and so does not count.
     segments = [
         (points[a], points[b])
         for (a, b), counts in sides.items()
@@ -240,12 +243,12 @@ def _between_cells(cells: list[_DecidedCell], progress: bool) -> Float[ndarray, 
 def _on_segment(
     points: Float[ndarray, "point 2"], tree: KDTree, here: int, there: int
 ) -> list[int]:
-    """The points that lie on the way from one to another, both included, in order.
+    """The points on the segment from one point to another, both included, in order.
 
-    There may be some between them, because neighbours' edges may end within this one.
+    There may be points between them, because neighbours' edges may end inside this one.
 
     Args:
-        tree: of the points.
+        tree: a search tree of the points.
     """
     way = points[there] - points[here]
     length = np.hypot(way[0], way[1])
@@ -270,7 +273,7 @@ class _Crossed:
 
     Attributes:
         start: (i, j) of the node where each step starts.
-        axis: whether it runs along x0 or x1.
+        axis: whether the step is along x0 or x1.
         is_above: whether its start is above the cut.
     """
 
@@ -297,7 +300,7 @@ def _marched(
     for number, at in zip(squares[n_crossings == 4], first[n_crossings == 4], strict=True):
         i, j = divmod(int(number), n_points)
         bottom, right, top, left = crossings[crossing[at : at + 4]]
-        # A saddle: the value in the middle says which corners hang together.
+        # A saddle: the value in the middle says which corners are connected.
         middle = np.array([[x0[i] + x0[i + 1], x1[j] + x1[j + 1]]]) / 2
         if _is_above(model, output, middle)[0] == crossed.is_above[crossing[at]]:
             chords.append(np.array([[bottom, right], [top, left]]))
@@ -322,7 +325,7 @@ def _crossed_steps(
     for at in bar:
         nodes = np.stack(np.meshgrid(x0[at : at + n_lines], x1, indexing="ij"), -1)
         own = _is_above(model, output, nodes)
-        # with the line before, so that the steps between two strips are seen
+        # together with the last line of the strip before, so that the steps between strips are seen
         above, shift = np.concatenate([last, own]), at - len(last)
         along_x0 = np.argwhere(above[:-1] != above[1:])
         along_x1 = np.argwhere(own[:, :-1] != own[:, 1:])
@@ -339,10 +342,10 @@ def _crossed_steps(
 def _around_squares(
     crossed: _Crossed, n_points: int
 ) -> tuple[Int[ndarray, " rim"], Int[ndarray, " rim"]]:
-    """The squares of the grid that each crossing is on the rim of, and which crossing it is.
+    """The squares of the grid that have each crossing on their rim, and which crossing it is.
 
-    In order of the squares, and in each: bottom, right, top, left. A square is numbered by the node
-    where it starts.
+    They are in order of the squares, and within each: bottom, right, top, left. A square has the
+    number of the node where it starts.
     """
     i, j = crossed.start.T
     along_x1 = crossed.axis == 1

@@ -1,7 +1,7 @@
 """convex polygons and the lines that cross them -> how many pieces they are cut into, at least.
 
-Counted from where the lines cross one another, without cutting: so that too many are refused before
-the work is begun.
+They are counted from where the lines cross one another, without cutting, so that too many are
+refused before the work begins.
 """
 
 from collections.abc import Sequence
@@ -11,28 +11,28 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 SAME_PLACE = 1e-9
-"""Crossings nearer to each other than this, or to an edge, count as one, or not at all; the square
-that is cut goes from -1 to 1.
+"""Crossings that are nearer to each other than this count as one, and crossings this near to an
+edge do not count; the square that is cut goes from -1 to 1.
 """
 
 LEAST_ANGLE = 1e-6
 """Lines that cross at a smaller angle count as parallel."""
 
 LINES_AT_ONCE = 64
-"""So many lines are held against all before them together."""
+"""So many lines are compared with all earlier lines at once."""
 
 
 def pieces_at_least(
     corners: Float[ndarray, "corner 2"], lines: Float[ndarray, "line 3"], *, enough: int
 ) -> int:
-    """How many pieces lines cut a convex polygon into; where lines nearly coincide, fewer.
+    """How many pieces lines cut a convex polygon into, or fewer if lines nearly coincide.
 
-    A line adds one piece, and one more for each place inside where it crosses lines before it.
+    A line adds one piece, and one more for each place inside where it crosses earlier lines.
 
     Args:
         corners: counter-clockwise.
         lines: (a, b, c) of a x + b y + c = 0.
-        enough: once there are more than this, it is not counted on.
+        enough: counting stops as soon as there are more than this.
     """
     size = np.hypot(lines[:, 0], lines[:, 1])
     lines = lines[size > 0] / size[size > 0, None]
@@ -59,7 +59,7 @@ def pieces_of_all_at_least(
 ) -> int:
     """The same for several polygons, each cut by its own lines."""
     n_pieces = len(polygons)
-    # where most lines are, most pieces are
+    # the polygons with most lines come first, because they have most pieces
     order = sorted(range(len(polygons)), key=lambda k: -len(lines[k]))
     for k in order:
         if n_pieces > enough or not len(lines[k]):
@@ -74,7 +74,7 @@ def most_pieces(n_lines: int) -> int:
 
 
 def _directions(lines: Float[ndarray, "line 3"]) -> Float[ndarray, "line 2"]:
-    """Which way each line is walked, for lines of a normal of length 1."""
+    """The direction in which each line is followed, for lines with a normal of length 1."""
     return np.stack([-lines[:, 1], lines[:, 0]], axis=1)
 
 
@@ -86,14 +86,14 @@ def _chords(
     """Where each line enters the polygon, and how long it is inside."""
     after = np.roll(distance, -1, axis=0)
     is_met = (distance > 0) != (after > 0)
-    # of each edge, up to where the line meets it
+    # the fraction of each edge up to where the line meets it
     share = np.where(is_met, distance, 0) / np.where(is_met, distance - after, 1)
     edges = np.roll(corners, -1, axis=0) - corners
     places = corners[:, None] + share[..., None] * edges[:, None]  # [corner, line, axis]
     along = (places * _directions(lines)).sum(-1)
     lowest = np.where(is_met, along, np.inf).min(0)
     highest = np.where(is_met, along, -np.inf).max(0)
-    # the foot of the square's middle on each line, and on from there
+    # from the point of each line that is nearest to the square's centre
     starts = -lines[:, 2:] * lines[:, :2] + lowest[:, None] * _directions(lines)
     return starts, highest - lowest
 
@@ -105,10 +105,10 @@ def _added(
     is_new: Bool[ndarray, " line"],
     own: slice,
 ) -> ndarray:
-    """How many pieces each of some lines adds to what those before it have made.
+    """How many pieces each of some lines adds to those of the earlier lines.
 
     Args:
-        is_new: whether a line is another one than those before it; of `own` it is found here.
+        is_new: whether a line differs from all earlier lines; for `own` this is found here.
     """
     until = min(own.stop, len(lines))
     before, numbers = lines[:until], np.arange(own.start, until)

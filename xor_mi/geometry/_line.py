@@ -1,6 +1,6 @@
-"""model + two inputs -> what happens on the straight way from one to the other.
+"""model + two inputs -> what happens on the straight line from one to the other.
 
-The input modified gradually.
+The input changes gradually.
 """
 
 from collections.abc import Sequence
@@ -35,10 +35,10 @@ from xor_mi.truth import as_row
 from xor_mi.values import forward_float64, own_score_scale
 
 N_BRACKETS = 64
-"""Smooth units: the path is searched for changes in so many equal parts to begin with."""
+"""With smooth units, the search for changes begins with so many equal parts of the path."""
 
 MAX_NAMED = 6
-"""A sentence names so many changes, kinks or numbers at most."""
+"""A sentence names at most so many changes, kinks or numbers."""
 
 VALUES_HELD = 4
 """How many numbers a path holds at once for each point and unit."""
@@ -46,10 +46,10 @@ VALUES_HELD = 4
 
 @dataclass(frozen=True)
 class Kink:
-    """A place on the way where units turn on or off, or become full or cease to be.
+    """A place on the path where units turn on or off, or become full or stop being full.
 
-    t runs from 0 (start) to 1 (end); `input` is the input there. A unit is full where it grows no
-    more, see `Region`; `full` are those of the units that become full or cease to be.
+    t goes from 0 (start) to 1 (end); `input` is the input there. A unit is full where it does not
+    grow further, see `Region`; `full` has those of the units that become full or stop being full.
     """
 
     t: float
@@ -57,12 +57,18 @@ class Kink:
     units: tuple[Unit, ...]
     full: tuple[Unit, ...] = ()
 
+    def __str__(self) -> str:
+        names = ", ".join(unit.name for unit in self.units)
+        bend = "bends" if len(self.units) == 1 else "bend"
+        return f"{names} {bend} at t = {number_text(self.t, scale=1.0)}"
+
 
 @dataclass(frozen=True)
 class DecisionChange:
-    """A place on the way where one decision is different before and after.
+    """A place on the path where one decision is different before and after.
 
-    Decisions are 1, 0, or -1 for undecided; `output` says which one it is, as in `Boundary`.
+    Decisions are 1, 0, or -1 for undecided; `output` is the number of the decision, as in
+    `Boundary`.
     """
 
     t: float
@@ -71,9 +77,20 @@ class DecisionChange:
     before: int
     after: int
 
+    def __str__(self) -> str:
+        return f"y{self.output} changes {self.step} at t = {self.place}"
+
+    @property
+    def step(self) -> str:
+        """The two decisions as text, such as '0 -> 1'."""
+        before, after = [
+            "undecided" if decision < 0 else str(decision) for decision in (self.before, self.after)
+        ]
+        return f"{before} -> {after}"
+
     @property
     def place(self) -> str:
-        """t as it is written, which says where only rounding takes it off an end."""
+        """t as text, with a remark if only rounding separates it from an end."""
         off_the_end = min(self.t, 1 - self.t)
         why = " (by rounding)" if 0 < off_the_end < ROUNDING else ""
         return f"{number_text(self.t, scale=1.0)}{why}"
@@ -81,22 +98,22 @@ class DecisionChange:
 
 @dataclass(frozen=True, eq=False)
 class InputPath(Finding):
-    """A network along the straight way from one input to another.
+    """A network along the straight line from one input to another.
 
     Attributes:
         t: where it was evaluated, from 0 to 1: an even grid, and every kink and change.
         inputs, outputs: the input and the output at each t.
-        scores, score_names: what each decision is made by at each t, and what that is. By a
-            threshold these are the outputs, "y0"; by argmax over two outputs "y1 - y0".
+        scores, score_names: the score of each decision at each t, and its name. With a threshold
+            these are the outputs, such as "y0"; with argmax over two outputs "y1 - y0".
         units, values: every unit (inputs, hidden units, outputs), and its value after its
             activation at each t.
         kinks: where units turn on or off (or full), in order; empty for smooth activations, which
             have none.
         changes: where decisions change, in order.
-        threshold: what the scores are decided at; 0 by argmax.
-        tolerance: 0 where kinks and changes are in closed form (up to float64 rounding); else how
-            close two changes may be and be missed.
-        scale: the size of what the scores are made of; 0 where that is not known.
+        threshold: the number that scores are compared with; 0 with argmax.
+        tolerance: 0 if kinks and changes are in closed form (up to float64 rounding); else two
+            changes that are nearer to each other than this may be missed.
+        scale: the size of the terms that the scores are sums of; 0 if it is not known.
     """
 
     start: tuple[float, ...]
@@ -129,21 +146,17 @@ class InputPath(Finding):
         return "; ".join(said)
 
     def _of_change(self, change: DecisionChange) -> str:
-        """'0 -> 1 at 0.25', of several decisions with its output."""
-        before, after = [
-            "undecided" if decision < 0 else str(decision)
-            for decision in (change.before, change.after)
-        ]
+        """'0 -> 1 at 0.25'; with several decisions also the output."""
         of_output = f"y{change.output} " if len(self.score_names) > 1 else ""
-        return f"{of_output}{before} -> {after} at {change.place}"
+        return f"{of_output}{change.step} at {change.place}"
 
     def frame(self) -> pd.DataFrame:
-        """One line per t: t, x0, x1, ..., y0, y1, ..., and scores that are not outputs by name."""
+        """One line per t: t, x0, x1, ..., y0, y1, ..., and by name each score not an output."""
         columns = {"t": self.t.tolist()}
         columns |= {f"x{i}": column.tolist() for i, column in enumerate(self.inputs.T)}
         columns |= {f"y{k}": column.tolist() for k, column in enumerate(self.outputs.T)}
         scores = zip(self.score_names, self.scores.T.tolist(), strict=True)
-        # a score that is an output has its name, and is there already
+        # a score that is an output has the output's name, and is there already
         return pd.DataFrame(columns | dict(scores))
 
 
@@ -166,18 +179,18 @@ def _counted(texts: Sequence[str], one: str, several: str) -> str:
 def path(
     model: HookedMLP, start: Row, end: Row, *, n_points: int = 101, progress: bool = True
 ) -> InputPath:
-    """Walk straight from one input to another.
+    """Follow the straight line from one input to another.
 
-    Reports where units turn on or off, where a decision changes, and the values in between.
+    It reports where units turn on or off, where a decision changes, and the values in between.
 
-    Kinks and changes are in closed form for piecewise linear units; `tolerance` says how near
-    together changes may be for the others.
+    Kinks and changes are in closed form for piecewise linear units. For other units, changes that
+    are nearer to each other than `tolerance` may be missed.
 
     Args:
         start, end: inputs as bits in a text ('01'), or as the real numbers that the network takes,
             one per input; any number of inputs.
-        n_points: how many evenly spaced points are evaluated besides.
-        progress: a bar, if the work takes over half a second.
+        n_points: how many evenly spaced points are evaluated in addition.
+        progress: show a bar if the work takes over half a second.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> walk = path(textbook_xor(), "00", "11")
@@ -187,9 +200,9 @@ def path(
     [(0.25, 0, 1), (0.75, 1, 0)]
 
     Raises:
-        XorMiError: ends that are not inputs of this network or are the same, fewer than 2 points or
-            more of them, or of pieces, than there is memory for, hooks, train mode, weights that
-            are not finite.
+        XorMiError: ends that are not inputs of this network or are the same, fewer than 2 points,
+            more points or pieces than there is memory for, hooks, train mode, weights that are not
+            finite.
     """
     require_plain_mlp(model, "a path")
     first, last = (_as_point(model, point) for point in (start, end))
@@ -216,7 +229,7 @@ def path(
         edges = np.linspace(0, 1, N_BRACKETS + 1)
         changes = bracketed_changes(model, 0, pre, inputs_on_line, edges, progress=progress)
         turns, tolerance = [], CHANGE_RESOLUTION
-    # Kinks and changes are points of their own, wherever they lie between those of the grid.
+    # Kinks and changes are additional points between those of the grid.
     special = {*(t for t, _, _ in turns), *changes.t.tolist()}
     every_t = sorted(special.union(np.linspace(0, 1, n_points).tolist()))
     grid = torch.tensor(every_t, dtype=torch.float64)
@@ -253,7 +266,7 @@ def _rounding_on_line(
     origin: Float[ndarray, " d_in"],
     step: Float[ndarray, " d_in"],
 ) -> Lines:
-    """How far off the first layer's pre-activations may be along a path."""
+    """The largest rounding errors of the first layer's pre-activations along a path."""
     size, n_terms = np.abs(weight), weight.shape[1] + 1
     at_start = rounding_of_sum(size @ np.abs(origin) + np.abs(bias), n_terms)
     # the step is itself a difference, which was rounded
@@ -264,9 +277,9 @@ def _rounding_on_line(
 def _turns(
     model: HookedMLP, pieces: Pieces
 ) -> list[tuple[float, tuple[Unit, ...], tuple[Unit, ...]]]:
-    """Between which neighbouring pieces of one line which units change their state.
+    """Which units change their state between which neighbouring pieces of one line.
 
-    Each with those of them that become full or cease to be.
+    Each comes with those of the units that become full or stop being full.
     """
     units = list(chain.from_iterable(layers_of(model.layer_sizes)[1:]))
     turns = []

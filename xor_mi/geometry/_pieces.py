@@ -1,9 +1,9 @@
 """pre-activations that are affine in one number t -> the network's pieces and decisions in t.
 
 The one computation behind a path through the inputs (t is the position on it) and behind the slack
-of a weight (t is the change of it): what enters a layer is offset + slope t, and every unit of a
-piecewise linear activation cuts the line where its own value is at one of its kinks. Many lines
-("cases") run at once.
+of a weight (t is the change of it): what enters a layer is offset + slope t, and every unit with a
+piecewise linear activation cuts the line where its value is at one of its kinks. Many lines
+("cases") are processed at once.
 """
 
 from collections.abc import Collection, Iterable
@@ -35,25 +35,25 @@ PIECEWISE_LINEAR = (
 """Activations of one, two or three affine pieces, which meet (or jump) at their kinks."""
 
 MONOTONE = ("sigmoid", "tanh")
-"""Output activations that can be undone: comparing the readout with a moved threshold is enough."""
+"""Output activations that can be undone, by comparing the readout with a moved threshold."""
 
 VALUES_HELD = 8
-"""Of a value on a piece so many numbers are held at once: offset, slope, errors, their parts."""
+"""So many numbers are held at once for a value on a piece: offset, slope, errors, their parts."""
 
 FULL = 2
-"""The state of a unit that is past its second kink, where it grows no more."""
+"""The state of a unit that is past its second kink, where it does not grow further."""
 
 
 @dataclass(frozen=True)
 class PiecewiseLinearUnit:
-    """What a unit of a piecewise linear activation gives: slope * pre-activation + constant.
+    """The value of a unit with a piecewise linear activation: slope * pre-activation + constant.
 
     Its state says on which piece it is: 0 for off, 1 for on (past its first kink), 2 for full (past
     its second). A unit without a kink is always in state 0.
 
     Attributes:
         kinks: the pre-activations between its pieces, in order.
-        slopes, constants: of each piece, one more than there are kinks.
+        slopes, constants: those of each piece; there is one piece more than there are kinks.
         kink_is_above: whether a pre-activation exactly on a kink is on the piece above it.
     """
 
@@ -127,7 +127,7 @@ class Lines:
         return len(self.offset)
 
     def those(self, cases: Int[ndarray, " chosen"]) -> "Lines":
-        """Some of the lines, in the order asked for."""
+        """The lines with these numbers, in the given order."""
         return Lines(self.offset[cases], self.slope[cases])
 
     def at(self, t: Float[ndarray, " case"]) -> Float[ndarray, "case width"]:
@@ -150,7 +150,7 @@ class Pieces:
     far, [piece, unit]; see `PiecewiseLinearUnit`.
 
     Attributes:
-        low_error, high_error, offset_error, slope_error: how far off rounding may have put each.
+        low_error, high_error, offset_error, slope_error: the largest rounding error of each.
     """
 
     case: Int[ndarray, " piece"]
@@ -166,7 +166,7 @@ class Pieces:
 
     @property
     def middle(self) -> Float[ndarray, " piece"]:
-        """A point inside each piece, finite also where the piece is not."""
+        """A point inside each piece; it is finite even if the piece is not."""
         low, high = (np.where(np.isfinite(end), end, 0) for end in (self.low, self.high))
         room = 1 + np.abs(low) + np.abs(high)
         has_no_low, has_no_high = np.isinf(self.low), np.isinf(self.high)
@@ -204,9 +204,10 @@ class Pieces:
     def _cuts(
         self, kinks: tuple[float, ...]
     ) -> tuple[Float[ndarray, "piece cut"], Float[ndarray, "piece cut"]]:
-        """Where values are at a kink, in order, and how far off each place may be.
+        """Where values are at a kink, in order, and the largest error of each place.
 
-        A value that is at no kink inside cuts at the piece's end: the part behind it has no length.
+        A value that is not at a kink inside cuts at the piece's end, which adds a part of no
+        length.
         """
         low, high = self.low[:, None], self.high[:, None]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -223,7 +224,7 @@ class Pieces:
         return cuts[rows, order], errors[rows, order]
 
     def activated(self, unit: PiecewiseLinearUnit) -> "Pieces":
-        """After a piecewise linear activation; its units cut the line first."""
+        """The pieces after a piecewise linear activation; its units cut the line first."""
         cut = self.split(unit.kinks) if unit.kinks else self
         states = unit.states(cut.offset + cut.slope * cut.middle[:, None])
         factor = unit.factors(states)
@@ -241,7 +242,7 @@ class Pieces:
     def through(
         self, weight: Float[ndarray, "d_out width"], bias: Float[ndarray, " d_out"]
     ) -> "Pieces":
-        """After a linear layer."""
+        """The pieces after a linear layer."""
         size, n_terms = np.abs(weight.T), weight.shape[1] + 1
         terms = np.abs(self.offset) @ size + np.abs(bias)
         offset_error = self.offset_error @ size + rounding_of_sum(terms, n_terms)
@@ -256,9 +257,9 @@ class Pieces:
         )
 
     def beside(self, inputs: Lines) -> "Pieces":
-        """The values and then the network's inputs: what a readout with direct weights reads."""
+        """The values followed by the network's inputs: what a readout with direct weights reads."""
         own = inputs.those(self.case)
-        # a start is given, a way is the difference of two inputs
+        # a start is exact, a direction is the rounded difference of two inputs
         no_error, error = np.zeros_like(own.offset), EPSILON * np.abs(own.slope)
         return replace(
             self,
@@ -272,9 +273,9 @@ class Pieces:
 def _without_slivers(
     edges: Float[ndarray, " edge"], errors: Float[ndarray, " edge"]
 ) -> tuple[Float[ndarray, " edge"], Float[ndarray, " edge"]]:
-    """Neighbouring cuts that may be the same place are put where the surest of them is.
+    """Neighbouring cuts that may be the same place are moved to the most accurate one.
 
-    The two ends, which other pieces share, stay where they are.
+    The two ends, which other pieces share, are not moved.
     """
     edges, errors = edges.copy(), errors.copy()
     last = len(edges) - 1
@@ -286,14 +287,14 @@ def _without_slivers(
         is_surer = k == last or (surest > 0 and errors[k] < errors[surest])
         if is_surer and first_of_group > 0:
             surest = k
-        # of a group that reaches from one end to the other the last end is not part
+        # a group that reaches from one end to the other does not include the last end
         group = slice(first_of_group, k + 1 if k < last or first_of_group > 0 else k)
         edges[group], errors[group] = edges[surest], errors[surest]
     return edges, errors
 
 
 def is_piecewise_linear(model: HookedMLP, layer: int = 0) -> bool:
-    """Whether all that follows linear layer `layer` can be followed in closed form."""
+    """Whether everything after linear layer `layer` can be followed in closed form."""
     is_smooth_inside = any(name not in PIECEWISE_LINEAR for name in model.cfg.act_fns[layer:])
     return not is_smooth_inside and model.cfg.out_act_fn in (*PIECEWISE_LINEAR, *MONOTONE)
 
@@ -301,8 +302,8 @@ def is_piecewise_linear(model: HookedMLP, layer: int = 0) -> bool:
 def readout_cut(model: HookedMLP) -> float:
     """The value of the readout above which an output is decided 1.
 
-    For the rule "threshold" and an output activation that is the identity, sigmoid or tanh. For
-    "argmax" it is what the difference of two readouts is held against: 0.
+    It is for the rule "threshold" and an output activation that is the identity, sigmoid or tanh.
+    For "argmax" it is what the difference of two readouts is compared with: 0.
     """
     threshold, act_fn = model.rule.cut, model.cfg.out_act_fn
     if model.rule.name == "argmax" or act_fn not in MONOTONE:
@@ -326,16 +327,16 @@ def follow(
     high: float = inf,
     progress: bool = False,
 ) -> Pieces:
-    """Pre-activations of linear layer `layer` -> the pieces of what decides.
+    """Pre-activations of linear layer `layer` -> the pieces of the scores.
 
     The values are those of `rivals_of`, [piece, decision * rival], each minus its cut, and the
-    pieces are cut at the crossings too. A decision is 1 where all of its own are above zero, 0
-    where one is below; else it is undecided. Needs `is_piecewise_linear(model, layer)`.
+    pieces are cut at the crossings too. A decision is 1 if all of its values are above zero, 0 if
+    one is below; else it is undecided. It needs `is_piecewise_linear(model, layer)`.
 
     Args:
         inputs: the network's inputs on the same lines, for direct connections.
-        error: how far off rounding may have put the offsets and slopes of `pre`.
-        progress: a bar, if the work takes over half a second.
+        error: the largest rounding errors of the offsets and slopes of `pre`.
+        progress: show a bar if the work takes over half a second.
 
     Raises:
         XorMiError: more pieces of so wide layers than there is memory for.
@@ -358,7 +359,7 @@ def follow(
     bar = progress_bar(later, doing="following the line", unit="layer", progress=progress)
     for number, (weight, bias) in bar:
         unit = PiecewiseLinearUnit.of(model, number - 1)
-        # of every value its cuts, and where they are, in order
+        # for every value its cuts, and where they are, in order
         _require_room(pieces, pieces.offset.shape[1] * len(unit.kinks))
         pieces = pieces.activated(unit)
         _require_room(pieces, len(weight))
@@ -383,7 +384,7 @@ def follow(
 
 
 def _require_room(pieces: Pieces, n_values: int) -> None:
-    """Refuse so many values on every piece, before they are made."""
+    """Refuse more values on the pieces than there is memory for, before they are computed."""
     n_pieces = len(pieces.case)
     require_memory(
         8 * VALUES_HELD * n_pieces * n_values,
@@ -396,10 +397,10 @@ def _require_room(pieces: Pieces, n_values: int) -> None:
 class Changes:
     """Where a decision changes along a line.
 
-    Arrays of one length, in order of case, decision (`output`) and t.
+    It has arrays of one length, in order of case, decision (`output`) and t.
 
-    `before` and `after` are decisions: 0, 1, or -1 for undecided. `error` is how far off rounding
-    may have put t.
+    `before` and `after` are decisions: 0, 1, or -1 for undecided. `error` is the largest rounding
+    error of t.
     """
 
     case: Int[ndarray, " change"]
@@ -419,8 +420,8 @@ def decision_changes(
     """The ends between neighbouring pieces of one case whose decisions differ.
 
     Args:
-        at_zero: what is decided at t = 0 itself. Where both sides of it are decided otherwise, and
-            alike, that is a change too.
+        at_zero: what is decided at t = 0 itself. If both sides of it have the same decision and t =
+            0 another, that is a change, too.
     """
     values = pieces.offset + pieces.slope * pieces.middle[:, None]
     sign = sign_of_decisions(values, model.cfg.n_decisions)

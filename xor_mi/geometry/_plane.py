@@ -1,8 +1,8 @@
-"""a network of two inputs -> the plane it divides.
+"""a network of two inputs -> the plane of its inputs.
 
 Between and beyond the four corners the inputs are real numbers: the network's output is a surface
-over the plane, its decision boundary the line where that surface meets the threshold, and each unit
-of the first layer turns on along a straight line.
+over the plane, its decision boundary is the line where that surface meets the threshold, and each
+unit of the first layer turns on along a straight line.
 """
 
 from dataclasses import dataclass, field
@@ -35,16 +35,16 @@ VALUES_AT_ONCE = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class InputPlane(Finding):
-    """What one decision is made by, over a rectangle's grid: outputs[i, j] is at (x0[i], x1[j]).
+    """The score of one decision over a rectangle's grid: outputs[i, j] is at (x0[i], x1[j]).
 
-    By a threshold this is an output, by argmax over two outputs their difference.
+    With a threshold the score is an output, with argmax over two outputs their difference.
 
     Attributes:
         lines: unit -> the two ends of the line w.x + b = 0 inside the rectangle; units whose line
-            passes outside have none.
-        threshold: what is decided at; 0 by argmax.
-        output: which decision it is; that of an output has the output's number.
-        score: what is decided by, such as "y0", or "y1 - y0" for argmax over two outputs.
+            is outside are not included.
+        threshold: the number that scores are compared with; 0 with argmax.
+        output: the number of the decision; the decision of an output has the output's number.
+        score: what the decision is made by, such as "y0", or "y1 - y0" for argmax over two outputs.
         levels: the numbers that stand for bit 0 and bit 1.
     """
 
@@ -89,17 +89,17 @@ def input_plane(
 ) -> InputPlane:
     """Evaluate a two-input network on a grid.
 
-    Finds the line as well along which each first-layer unit turns on.
+    It also finds the line along which each first-layer unit turns on.
 
     Args:
-        bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default half the
-            distance between the input levels more on each side: (-0.5, 1.5) for 0 and 1.
-        n_points: grid points a side.
-        progress: a bar, if the work takes over half a second.
+        bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default the plane
+            goes half the distance between the input levels beyond them: (-0.5, 1.5) for 0 and 1.
+        n_points: grid points per side.
+        progress: show a bar if the work takes over half a second.
 
     Raises:
-        XorMiError: other than two inputs, empty bounds, fewer than 2 points or more than there is
-            memory for, no such output, train mode, weights that are not finite.
+        XorMiError: a network without exactly two inputs, empty bounds, fewer than 2 points or more
+            than there is memory for, no such output, train mode, weights that are not finite.
     """
     require_plain_mlp(model, "the input plane")
     box = as_box(model, bounds)
@@ -161,7 +161,8 @@ def _unit_lines(model: HookedMLP, box: Float[ndarray, "2 2"]) -> dict[Unit, tupl
 def _clipped_line(
     w0: float, w1: float, bias: float, box: list[list[float]], is_above: Bool[ndarray, "4"]
 ) -> tuple[Point, Point]:
-    """The ends of a line that goes through no corner: on the sides whose corners it parts.
+    """The ends of a line that goes through no corner: they are on the sides whose corners it
+    separates.
 
     Args:
         is_above: on which side of the line each corner is, counter-clockwise.
@@ -190,8 +191,8 @@ def _exact_line(
 ) -> tuple[Point, Point] | None:
     """The two ends of the line w0 x0 + w1 x1 + b = 0 on the sides of the rectangle, or None.
 
-    Weights and sides are float64 numbers, so fractions say exactly which sides are met, and that a
-    line goes through a corner.
+    Weights and sides are float64 numbers, so fractions say exactly which sides are met, and whether
+    a line goes through a corner.
     """
     slopes, constant = (Fraction(w0), Fraction(w1)), Fraction(bias)
     sides = [[Fraction(end) for end in ends] for ends in box]

@@ -1,9 +1,10 @@
-"""sums of float64 numbers -> how far off rounding may have put them.
+"""sums of float64 numbers -> their largest rounding errors.
 
-Two numbers are held to be equal in this room where their difference is no larger than the rounding
-of the sums that they come from. That bound is computed with the sums, from the weights and from how
-large the values get that are added up: it knows no fixed size, and no corner's or point's own
-coordinates. So a network whose weights are all a million times smaller is divided alike.
+Two numbers count as equal in this room if their difference is not larger than the rounding of the
+sums that they come from. That bound is computed together with the sums, from the weights and the
+sizes of the values that are added up. It has no fixed size, and does not depend on the coordinates
+of a corner or point. So a network whose weights are all a million times smaller is divided in the
+same way.
 """
 
 import numpy as np
@@ -16,18 +17,18 @@ from xor_mi.model import STEPS, HookedMLP
 from xor_mi.values import LayerValues
 
 EPSILON = float(np.finfo(float).eps)
-"""The distance from 1 to the next float64; one operation rounds by half of it at most."""
+"""The distance from 1 to the next float64; one operation rounds by at most half of it."""
 
 
 def rounding_of_sum(terms: Float[ndarray, "*shape"], n_terms: int) -> Float[ndarray, "*shape"]:
-    """How far off a sum of products may be, in whatever order it is added up.
+    """The largest error of a sum of products, in whatever order it is added up.
 
     Each product and each addition rounds by half of `EPSILON`, relative to numbers that are at most
     as large as all terms together.
 
     Args:
-        terms: the sizes of the terms, added up.
-        n_terms: how many there are.
+        terms: the sum of the sizes of the terms.
+        n_terms: how many terms there are.
     """
     return EPSILON * (n_terms + 1) * terms
 
@@ -35,18 +36,18 @@ def rounding_of_sum(terms: Float[ndarray, "*shape"], n_terms: int) -> Float[ndar
 def without_rounding(
     sums: Float[ndarray, "*shape"], error: Float[ndarray, "*shape"]
 ) -> Float[ndarray, "*shape"]:
-    """Sums, with zero where one is no larger than what it may be off by."""
+    """The sums, with zero for each sum that is not larger than its error."""
     return np.where(np.abs(sums) <= error, 0.0, sums)
 
 
 def rounding_on_rows(
     model: HookedMLP, layers: list[LayerValues]
 ) -> list[tuple[Float[ndarray, "row _"], Float[ndarray, "row _"]]]:
-    """How far off the values that `forward_float64` gives may be, layer by layer.
+    """The largest errors of the values that `forward_float64` gives, layer by layer.
 
-    Each time of what the layer reads and of what it adds up.
+    There are two arrays per layer: for what the layer reads, and for what it adds up.
 
-    A value within rounding of a step counts as one on it, so steps hand no rounding on.
+    A value within rounding of a step counts as on the step, so a step does not pass errors on.
     """
     errors = []
     n_inputs = model.cfg.d_in
@@ -65,7 +66,7 @@ def rounding_on_rows(
 def rounding_of_scores(
     model: HookedMLP, layers: list[LayerValues]
 ) -> Float[ndarray, "row decision"]:
-    """How far off what decides may be on each row, as `rule.scores` gives it."""
+    """The largest error of the scores on each row, as `rule.scores` gives them."""
     _, sums = rounding_on_rows(model, layers)[-1]
     outputs = _handed_on(model, model.cfg.n_layers, layers[-1], sums)
     if model.rule.name == "threshold":
@@ -77,7 +78,7 @@ def rounding_of_scores(
 def _handed_on(
     model: HookedMLP, number: int, layer: LayerValues, error: Float[ndarray, "row d_out"]
 ) -> Float[ndarray, "row d_out"]:
-    """How far off activations may be whose pre-activations are off by up to `error`."""
+    """The largest errors of activations whose pre-activations have errors of up to `error`."""
     if model.cfg.act_name(number) in STEPS:
         return np.zeros_like(error)
     off_by = [

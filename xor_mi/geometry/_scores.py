@@ -1,7 +1,7 @@
 """what a decision is made by: combinations of outputs that must all be above the cut.
 
-By a threshold each output decides alone. By argmax a decision is 1 where its output is above every
-rival: one difference of two outputs, or one for each of several others.
+With a threshold each output decides alone. With argmax a decision is 1 if its output is above every
+rival: this is one difference of two outputs, or one for each of several others.
 """
 
 import numpy as np
@@ -45,7 +45,7 @@ def sign_of_decisions(
 
 
 def score_names(model: HookedMLP) -> tuple[str, ...]:
-    """What each decision is made by, in words: "y0", "y1 - y0", or "y0 - best other"."""
+    """The name of each decision's score: "y0", "y1 - y0", or "y0 - best other"."""
     outputs = range(model.cfg.d_out)
     if model.rule.name == "threshold":
         return tuple(f"y{k}" for k in outputs)

@@ -1,6 +1,7 @@
 """a Boolean function -> how many hidden units it needs, with a network that has them and the proof.
 
-One hidden layer; a row is decided 1 where the output is above 0, and no row lies on the threshold.
+Networks have one hidden layer; a row is decided 1 if the output is above 0, and no row lies on the
+threshold.
 """
 
 from xor_mi.least_units._atlas import ATLAS_COLUMNS as ATLAS_COLUMNS

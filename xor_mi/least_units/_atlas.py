@@ -13,16 +13,16 @@ from xor_mi.saving import ATLAS_MARK
 from xor_mi.truth import BooleanFunction, npn_class
 
 AtlasUnit = Literal["relu", "threshold"]
-"""The kinds of hidden unit that the atlas is of."""
+"""The kinds of hidden unit that the atlas has."""
 
 MOST_INPUTS = 4
-"""The atlas has the functions of one input up to so many."""
+"""The atlas has the functions of one input up to so many inputs."""
 
 ONE_MORE = "_one_more"
-"""Ends the names of columns on networks of one unit more than the least number."""
+"""The end of the names of columns about networks with one unit more than the least number."""
 
 TRAINED = ("n_solved", "success", "success_low", "success_high")
-"""What the atlas says of networks of one width."""
+"""The columns about trained networks of one width."""
 
 ATLAS_COLUMNS = (
     *("n_inputs", "table", "function", "n_functions", "n_essential"),
@@ -35,10 +35,10 @@ ATLAS_COLUMNS = (
 """The columns of the atlas, in their order."""
 
 SHARES = tuple(name for name in ATLAS_COLUMNS if name.startswith("success"))
-"""Those that are not whole numbers and no text."""
+"""The columns that are neither whole numbers nor text."""
 
 EXACT_COLUMNS = ATLAS_COLUMNS[: ATLAS_COLUMNS.index("n_networks") + 1]
-"""Those that every machine finds alike; training rounds."""
+"""The columns that are equal on every machine; training depends on rounding."""
 
 ATLAS = TableKind(
     name="atlas of least widths",
@@ -65,37 +65,35 @@ DATA = Path(__file__).parent / "data" / "atlas.parquet"
 def atlas(target: Target | None = None, *, n_inputs: int | None = None) -> pd.DataFrame:
     """How many hidden units every function of up to four inputs needs: one line per class.
 
-    Functions that come out of each other when inputs are permuted or negated, or the output is,
+    Functions that become each other when inputs are permuted or negated, or the output is negated,
     need the same number of units; such a class (an NPN class, `truth.npn_class`) has one line.
-    There are 2, 4, 14 and 222 classes of one to four inputs. The table is stored; it was found by
-    `least_hidden_units`, `gate_sets` and `train_population`, and is found anew by
-    `python -m xor_mi.least_units._build`.
+    There are 2, 4, 14 and 222 classes for one to four inputs. The table is stored; it was computed
+    by `least_hidden_units`, `gate_sets` and `train_population`, and `python -m
+    xor_mi.least_units._build` computes it again.
 
     Columns:
-        n_inputs: number of inputs, those too that the function does not depend on.
-        table: truth table of the class's representative, row by row.
-        function: the representative's name or formula.
-        n_functions: functions in the class.
-        n_essential: inputs that the function depends on.
-        threshold, threshold_direct, relu, relu_direct: least number of hidden units of the kind,
-            without direct connections from the inputs to the output and with; each is proved.
-        n_gate_sets: sets of so many threshold units as `threshold` says that compute the function,
-            without direct connections, as `gate_sets` counts them, and 1, the empty one, for a
-            constant; n_families: their families.
-        n_networks: ReLU networks trained on the representative, at each of two widths: the least
-            one (`relu`, or 1 where that is 0), and one unit more, whose columns end in _one_more.
-            Inputs are 0 and 1: another function of the class may be found more or less often.
+        n_inputs: number of inputs, including those that the function does not depend on. table:
+        truth table of the class's representative, row by row. function: the representative's name
+        or formula. n_functions: functions in the class. n_essential: inputs that the function
+        depends on. threshold, threshold_direct, relu, relu_direct: least number of hidden units of
+        that kind, without and with direct connections from the inputs to the output; each is
+        proved. n_gate_sets: how many sets of `threshold` many threshold units compute the function
+        without direct connections, as `gate_sets` counts them; a constant has 1, the empty set.
+        n_families: the number of their families. n_networks: ReLU networks trained on the
+        representative, at each of two widths: the least one (`relu`, or 1 if that is 0), and one
+        unit more, whose columns end in _one_more. Inputs are 0 and 1; another function of the class
+        may be learned more or less often.
         n_solved, success, success_low, success_high: how many of them decide every row as the
-            function, their share, and its 95 % Clopper-Pearson interval.
+            function does, their share, and its 95 % Clopper-Pearson interval.
 
     Args:
-        target: a function whose class alone is wanted; its line has the representative's table.
-        n_inputs: as other functions take it beside a target; without a target, the number of inputs
-            of the classes that are wanted.
+        target: return only the class of this function; its line has the representative's table.
+        n_inputs: with a target, the number of inputs of a target that is given as text; without a
+            target, return only the classes with so many inputs.
 
     Raises:
-        XorMiError: a function of more than four inputs or of several outputs, no function; a stored
-            table that is damaged.
+        XorMiError: a function with more than four inputs or several outputs, a target that is not a
+            function, or a stored table that is damaged.
 
     >>> atlas("x0 == x1")[["table", "threshold", "threshold_direct", "relu", "n_gate_sets"]]
       table  threshold  threshold_direct  relu  n_gate_sets
@@ -114,18 +112,19 @@ def atlas(target: Target | None = None, *, n_inputs: int | None = None) -> pd.Da
             n_inputs,
             MOST_INPUTS,
             what="inputs",
-            do=f"the atlas has functions of 1 to {MOST_INPUTS}; least_hidden_units takes more",
+            do=f"the atlas has functions of 1 to {MOST_INPUTS} inputs; least_hidden_units takes "
+            "more",
         )
         lines = lines[lines["n_inputs"] == n_inputs]
-    # another one at every call: changing it changes no later answer
+    # a new table at every call, so that changing it changes no later answer
     return lines.reset_index(drop=True)
 
 
 def _representative(function: BooleanFunction) -> BooleanFunction:
-    """The function that stands for the class of another one.
+    """The representative of a function's class.
 
     Raises:
-        XorMiError: one that the atlas does not have.
+        XorMiError: a function that the atlas does not have.
     """
     if function.n_outputs != 1:
         raise XorMiError(
@@ -149,7 +148,7 @@ def _stored() -> pd.DataFrame:
     """The stored table, checked.
 
     Raises:
-        XorMiError: it is not there, or damaged.
+        XorMiError: the file does not exist, or is damaged.
     """
     return read_atlas(DATA)
 
@@ -158,7 +157,7 @@ def read_atlas(file: Path) -> pd.DataFrame:
     """The table in a file.
 
     Raises:
-        XorMiError: it is not there, damaged, or not all functions are in it.
+        XorMiError: the file does not exist, is damaged, or lacks some functions.
     """
     lines = read_file(file, list(ATLAS_COLUMNS), kind=ATLAS).to_pandas()
     counted = lines.groupby("n_inputs")["n_functions"].sum().to_dict()

@@ -1,6 +1,6 @@
 """all functions of up to four inputs -> the atlas: `python -m xor_mi.least_units._build [--check]`.
 
-Proves the least numbers of every class, counts its sets of gates, trains the networks, and only
+It proves the least numbers of every class, counts the sets of gates, trains the networks, and only
 then writes. `--check` writes nothing and says which lines of the stored table a rebuild would
 change. It needs numba (the extra `fast`) and z3 (the extra `proof`).
 """
@@ -36,11 +36,11 @@ from xor_mi.training import TrainConfig, train_population
 from xor_mi.truth import BooleanFunction, NPNClass, npn_classes
 
 N_NETWORKS = 2000
-"""Networks that are trained on each class at each width."""
+"""How many networks are trained on each class at each width."""
 SEED = 0
-"""Of the first of them."""
+"""The seed of the first network."""
 CONFIG = TrainConfig()
-"""How they are trained."""
+"""How the networks are trained."""
 NETWORKS: dict[str, tuple[AtlasUnit, bool]] = {
     "threshold": ("threshold", False),
     "threshold_direct": ("threshold", True),
@@ -79,21 +79,21 @@ def line_of(entry: NPNClass, *, n_networks: int = N_NETWORKS) -> Mapping[str, ob
 
 
 def least_number(function: BooleanFunction, unit: AtlasUnit, *, direct: bool) -> int:
-    """The least number of units: no fewer compute the function, and so many do.
+    """The least number of units that compute the function.
 
     Raises:
-        XorMiError: it could not be settled.
+        XorMiError: the least number could not be settled.
     """
     found = least_hidden_units(function, unit, direct=direct, progress=False)
     if found.number is None:
-        raise XorMiError(f"it is not settled how many units a function needs: {found}")
+        raise XorMiError(f"it could not be settled how many units a function needs: {found}")
     return found.number
 
 
 def counted_sets(function: BooleanFunction, n_units: int) -> dict[str, int]:
-    """The sets of so many threshold units that compute a function, and their families.
+    """How many sets of so many threshold units compute a function, and how many families they have.
 
-    A constant has the empty set, which is a family of its own.
+    A constant has one set, the empty one, and one family.
     """
     if n_units == 0:
         return {"n_gate_sets": 1, "n_families": 1}
@@ -104,7 +104,7 @@ def counted_sets(function: BooleanFunction, n_units: int) -> dict[str, int]:
 def trained(
     function: BooleanFunction, width: int, *, n_networks: int, suffix: str = ""
 ) -> dict[str, float]:
-    """How many of so many networks of a width come to decide every row as the function."""
+    """How many of so many networks of a width learn to decide every row as the function does."""
     population = train_population(
         function,
         n_networks,
@@ -122,10 +122,10 @@ def trained(
 
 
 def built() -> pd.DataFrame:
-    """The atlas, found anew.
+    """The atlas, computed anew.
 
     Raises:
-        XorMiError: as `line_of`.
+        XorMiError: what `line_of` refuses.
     """
     require_extras()
     entries = [entry for n_inputs in range(1, MOST_INPUTS + 1) for entry in npn_classes(n_inputs)]
@@ -134,10 +134,10 @@ def built() -> pd.DataFrame:
 
 
 def require_extras() -> None:
-    """Refuse to begin without what is needed.
+    """Refuse to begin if a package is missing.
 
     Raises:
-        XorMiError: naming what is not installed.
+        XorMiError: a package is not installed; the message names it.
     """
     missing = [name for name in ("z3", "numba") if find_spec(name) is None]
     if missing:
@@ -147,7 +147,7 @@ def require_extras() -> None:
 
 
 def about() -> dict[str, object]:
-    """What is stored beside the table: what made it."""
+    """What is stored with the table: how it was made."""
     return {
         "versions": {**versions_here("numba"), "z3-solver": version("z3-solver")},
         "n_networks": N_NETWORKS,
@@ -157,7 +157,7 @@ def about() -> dict[str, object]:
 
 
 def changed(lines: pd.DataFrame, stored: pd.DataFrame) -> list[str]:
-    """What in a rebuilt atlas is not as stored, where no rounding comes in: a line each."""
+    """Differences between a rebuilt and the stored atlas that are not rounding, one a line."""
     both = lines[list(EXACT_COLUMNS)].merge(
         stored[list(EXACT_COLUMNS)],
         how="outer",
@@ -180,14 +180,14 @@ def changed(lines: pd.DataFrame, stored: pd.DataFrame) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Rebuild and write, or check; the exit status is 1 where a check finds something changed.
+    """Rebuild and write, or check; the exit status is 1 if a check finds a difference.
 
     Raises:
-        XorMiError: what is needed is not installed, or the file cannot be written.
+        XorMiError: a package is not installed, or the file cannot be written.
     """
     parser = argparse.ArgumentParser(
         "python -m xor_mi.least_units._build",
-        description="Find the atlas of least widths anew: about four minutes on one core.",
+        description="Compute the atlas of least widths again: about four minutes on one core.",
     )
     parser.add_argument(
         "--out", type=Path, default=DATA, help="the file; by default inside the package"
@@ -200,11 +200,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     out = as_path("--out", options.out)
-    # what can be refused is refused before the work
+    # what must be refused is refused before the work
     if options.check:
         stored = read_atlas(out)
         differences = changed(built(), stored)
-        print("\n".join(differences) or "nothing changed but what training rounds")
+        print(
+            "\n".join(differences)
+            or "nothing changed, except columns that depend on rounding in training"
+        )
         return int(bool(differences))
     require_own_file(out, ATLAS.mark, overwrite=options.force)
     require_writable(out.parent, {}, overwrite=True)

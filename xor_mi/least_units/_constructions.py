@@ -1,11 +1,11 @@
 """a function -> networks that certainly compute it, made by hand: a bound on the units it needs.
 
-Two ways, output by output, and the smaller one is taken. *Along a line*: where a function of the
-inputs is decided by weights . inputs alone, it changes k times along that line. A step at every
-change is enough (the staircase), a ReLU at every bend of a zigzag, from four changes on one fewer,
-where one ReLU looks the other way; beside direct connections the line itself falls, and half the
-steps lift it again. *By products*: one unit for each product of a short sum of products, of the
-function or of its complement.
+There are two ways, and for each output the smaller network is used. *Along a line*: if a function
+depends on weights . inputs alone, it changes k times along that line. One step at every change is
+enough (the staircase), or one ReLU at every bend of a zigzag; from four changes on, one ReLU fewer
+is enough, if one ReLU faces the other way. With direct connections the line itself falls, and half
+as many steps lift it again. *By products*: one unit for each product of a short sum of products of
+the function or of its complement.
 """
 
 from itertools import product
@@ -20,13 +20,13 @@ from xor_mi.truth import BooleanFunction
 from xor_mi.truth._two_level import MAX_TWO_LEVEL_INPUTS, shortest_sum
 
 MOST_INPUTS_ALL_LINES = 6
-"""Up to so many inputs all lines with weights -1, 0 and 1 are tried."""
+"""For up to so many inputs, all lines with weights -1, 0 and 1 are tried."""
 
 
 def built(function: BooleanFunction, form: Form, *, direct: bool) -> Layer:
-    """The smallest layer that is made by hand; of several outputs, their units together.
+    """The smallest layer made by hand; for several outputs, their units together.
 
-    A unit that two outputs need is there once.
+    A unit that two outputs need is used for both.
     """
     own_form: Form = "step" if form in ("step", "clip") else "relu"
     parts = [_smallest(one, own_form, direct=direct) for one in function.outputs]
@@ -44,13 +44,13 @@ def _smallest(function: BooleanFunction, form: Form, *, direct: bool) -> Layer:
 
 
 Runs = tuple[Int[ndarray, " input"], int, Float[ndarray, " change"], float]
-"""The weights of a line, the bit at its beginning, where it changes, and where the line ends."""
+"""The weights of a line, the bit at its beginning, the places where it changes, and its end."""
 
 
 def _best_line(rows: Int[ndarray, "row input"], bits: Int[ndarray, " row"]) -> Runs:
-    """The line along which the function changes least often; each row alone has one."""
+    """The line along which the function changes least often."""
     n_inputs = rows.shape[1]
-    # by the number of the row: every row has a place of its own
+    # the line by the number of the row, on which every row has its own place
     lines = [1 << np.arange(n_inputs)[::-1], np.ones(n_inputs, dtype=np.int64)]
     if n_inputs <= MOST_INPUTS_ALL_LINES:
         lines += [np.array(line) for line in product((-1, 0, 1), repeat=n_inputs)]
@@ -61,9 +61,9 @@ def _best_line(rows: Int[ndarray, "row input"], bits: Int[ndarray, " row"]) -> R
 def _runs(
     line: Int[ndarray, " input"], rows: Int[ndarray, "row input"], bits: Int[ndarray, " row"]
 ) -> Runs | None:
-    """Where the function changes along a line; None where one place has both bits."""
+    """Where the function changes along a line; None if one place has both bits."""
     places = rows @ line
-    # at one place the rows decided 0 first, so that a place with both bits is a change of its own
+    # at each place rows decided 0 come first, so that a place with both bits has a change in it
     order = np.lexsort((bits, places))
     along, decided = places[order], bits[order]
     changes = np.flatnonzero(np.diff(decided))
@@ -81,15 +81,15 @@ def _along_a_line(
     form: Form,
     direct: bool,
 ) -> Layer:
-    """Units that all look along one line, and an output that changes where it should.
+    """Units that all read along one line, and an output that changes where it should.
 
-    Everything is written for a function that begins with 1, and turned round if it does not.
+    Everything is written for a function that begins with 1, and negated if it begins with 0.
     """
     if form == "step":
         ahead, at, heights, slope, start = (
             _sawtooth(changes, end) if direct else _staircase(changes)
         )
-        # the input of a step is the distance from the change, at least 1 as it is doubled
+        # the input of a step is twice the distance from the change, so it is at least 1
         ahead = 2 * ahead
     else:
         ahead, at, heights, slope, start = _zigzag(changes, direct=direct)
@@ -107,37 +107,39 @@ def _along_a_line(
 Profile = tuple[
     Float[ndarray, " unit"], Float[ndarray, " unit"], Float[ndarray, " unit"], float, float
 ]
-"""Of each unit the way it looks (1 or -1), its place and its height; the slope of the line itself,
-and what comes out at place 0 without any unit.
+"""For each unit its direction (1 or -1), its place and its height; then the slope of the line
+itself, and the output at place 0 without any unit.
 """
 
 
 def _staircase(changes: Float[ndarray, " change"]) -> Profile:
-    """1, then down and up by 2 at every change."""
+    """The output begins at 1, and goes down and up by 2 at the changes."""
     heights = np.array([-2.0 if k % 2 == 0 else 2.0 for k in range(len(changes))])
     return np.ones(len(changes)), changes, heights, 0.0, 1.0
 
 
 def _sawtooth(changes: Float[ndarray, " change"], end: float) -> Profile:
-    """Falls through zero at the first, third, ... change; steps lift it at those between."""
+    """The output falls through zero at changes 1, 3, ...; steps lift it at those between."""
     if not len(changes):
         return np.ones(0), changes, np.ones(0), 0.0, 1.0
     falls = changes[0::2]
     lifts = changes[1::2]
-    # after the last lift it stays above zero to the end of the line, or falls through it once more
+    # after the last step it stays above zero to the end of the line, or falls through zero once
+    # more
     next_falls = np.append(falls[1:], end + 1)[: len(lifts)]
     return np.ones(len(lifts)), lifts, next_falls - falls[: len(lifts)], -1.0, float(falls[0])
 
 
 def _zigzag(changes: Float[ndarray, " change"], *, direct: bool) -> Profile:
-    """A line of straight pieces, each of which goes through zero at one change."""
+    """The output consists of straight pieces, each of which goes through zero at one change."""
     n = len(changes)
     if n == 0:
         return np.ones(0), changes, np.ones(0), 0.0, 1.0
     slopes = np.array([-1.0 if k % 2 == 0 else 1.0 for k in range(n)])
     is_turned = not direct and n >= 4
     if is_turned:
-        # the third bend looks back: its height is minus the slope of the first piece
+        # the unit of the third bend faces backwards: its height is minus the slope of the first
+        # piece
         slopes[0] = -2.0
     bends = slopes[:-1] * changes[:-1] - slopes[1:] * changes[1:]
     bends = bends / (slopes[:-1] - slopes[1:])
@@ -149,19 +151,19 @@ def _zigzag(changes: Float[ndarray, " change"], *, direct: bool) -> Profile:
         ahead[2] = -1.0
         start = float(-heights[2] * (bends[2] - changes[0]))
         return ahead, bends, heights, 0.0, start
-    # constant up to half a place before the first change
+    # the output is constant up to half a place before the first change
     bends = np.append(changes[0] - 0.5, bends)
     heights = np.append(slopes[0], heights)
     return np.append(1.0, ahead), bends, heights, 0.0, 0.5
 
 
 def _by_products(n_inputs: int, bits: Int[ndarray, " row"], form: Form, direct: bool) -> Layer:
-    """One unit for each product: 1 where all its literals hold, and below zero elsewhere."""
+    """One unit for each product: its sum is 1 where all literals hold, and below zero elsewhere."""
     covers = [(wanted, _products(n_inputs, bits == wanted)) for wanted in (1, 0)]
     wanted, products = min(covers, key=lambda cover: len(cover[1]))
     literals = np.array(products, dtype=np.float64).reshape(-1, n_inputs)
     biases = 1.0 - (literals > 0).sum(axis=1)
-    # a step asks for 1 from zero on either side
+    # the sum of a step must be at least 1 from zero on both sides
     scale, shift = (2.0, -1.0) if form == "step" else (1.0, 0.0)
     sign = 1.0 if wanted else -1.0
     return Layer(
@@ -175,11 +177,11 @@ def _by_products(n_inputs: int, bits: Int[ndarray, " row"], form: Form, direct: 
 
 
 Cover = list[Int[ndarray, " input"]]
-"""Products: of each input 1 where it must be 1, -1 where it must be 0, 0 where it may be either."""
+"""Products: for each input 1 if it must be 1, -1 if it must be 0, and 0 if it may be either."""
 
 
 def _products(n_inputs: int, is_wanted: Bool[ndarray, " row"]) -> Cover:
-    """Few products that together hold on the wanted rows alone."""
+    """A few products that together hold on exactly the wanted rows."""
     as_it_comes = _greedy_cover(n_inputs, is_wanted)
     if n_inputs > MAX_TWO_LEVEL_INPUTS:
         return as_it_comes
@@ -194,8 +196,9 @@ def _products(n_inputs: int, is_wanted: Bool[ndarray, " row"]) -> Cover:
 
 
 def _greedy_cover(n_inputs: int, is_wanted: Bool[ndarray, " row"]) -> Cover:
-    """Row after row the product that holds there, as large as it can be made."""
-    # a product holds on a part of the cube: the bit of each input that it reads, and all of others
+    """For one row after another, a product that holds there, made as large as possible."""
+    # a product holds on a part of the cube: one bit for each input that it reads, both for the
+    # others
     cube = is_wanted.reshape((2,) * n_inputs)
     left = cube.copy()
     products: Cover = []
@@ -214,7 +217,7 @@ def _greedy_cover(n_inputs: int, is_wanted: Bool[ndarray, " row"]) -> Cover:
 
 
 def _together(parts: list[Layer], function: BooleanFunction, *, direct: bool) -> Layer:
-    """The units of all outputs in one layer, each once."""
+    """The units of all outputs in one layer, without duplicates."""
     units: dict[tuple[float, ...], int] = {}
     places = []
     for part in parts:

@@ -1,10 +1,10 @@
 """what each gate tells apart -> every set of so many gates that tells everything apart.
 
-Found by branching: of what is not told apart yet, the thing that fewest gates tell is
-taken, and each of these gates is tried in turn; a gate that has been tried is not tried again
-beside the later ones, so that every set is met once. The last two gates of a set are found in one
-step for all gates at once. A branch ends where even the best gate, as often as there are gates
-left, cannot tell what is left.
+The sets are found by branching. The next thing to tell apart is the one that the fewest gates tell
+apart, and each of these gates is tried in turn. A gate that has been tried is not combined with the
+later ones, so that every set is found once. The last two gates of a set are found in one step for
+all gates at once. A branch ends if even as many gates as are left, each as good as the best one,
+cannot tell the rest apart.
 """
 
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ from numpy import ndarray
 from xor_mi.progress import progress_bar
 
 BITS = 64
-"""What is told apart is kept in words of so many bits."""
+"""What gates tell apart is stored in words of so many bits."""
 
 GATES_AT_ONCE = 512
-"""So many gates are held against all partners in one step."""
+"""So many gates are combined with all partners in one step."""
 
 Splits = UInt64[ndarray, "gate word"]
-"""Bit p of a gate's words is on where the gate tells the two sides of thing p apart."""
+"""Bit p of a gate's words is 1 if the gate tells the two sides of thing p apart."""
 
 
 def as_words(tells_apart: Bool[ndarray, "gate thing"]) -> Splits:
-    """One truth value per gate and thing -> words, in each of which the rarest things come first.
+    """One truth value per gate and thing -> words in which the rarest things come first.
 
-    The first thing that is left is then the one that fewest gates tell apart.
+    So the first thing that is left is the one that the fewest gates tell apart.
     """
     n_gates, n_things = tells_apart.shape
     n_words = max(1, -(-n_things // BITS))
@@ -50,10 +50,10 @@ def covering_sets(
     """Sets of so many different gates that tell all things apart, in lots.
 
     Args:
-        splits: as `as_words` writes them.
+        splits: what `as_words` returns.
         n_things: how many bits of the words are in use.
-        images: what each gate becomes under changes of the inputs that change nothing. Where these
-            make the work shorter, of every set at least one image is given; else every set is.
+        images: what each gate becomes under the symmetries of the inputs. If these make the work
+            shorter, at least one image of every set is yielded; else every set is.
     """
     left = _all_things(n_things, splits.shape[1])
     allowed = np.ones(len(splits), dtype=bool)
@@ -61,7 +61,7 @@ def covering_sets(
         yield _last_units(splits, left, allowed, n_units)
         return
     steps = _first_gates(splits, left, allowed, images)
-    bar = progress_bar(steps, doing="looking for sets of gates", unit="gate", progress=progress)
+    bar = progress_bar(steps, doing="searching for sets of gates", unit="gate", progress=progress)
     for gate, tried in bar:
         allowed[gate] = False
         for others in _sets_beside(splits, left & ~splits[gate], allowed.copy(), n_units - 1):
@@ -75,15 +75,16 @@ def _first_gates(
     allowed: Bool[ndarray, " gate"],
     images: Int[ndarray, "move gate"],
 ) -> list[tuple[int, Int[ndarray, " settled"]]]:
-    """The gates one of which is in every set, and for each the gates that are settled with it.
+    """Gates of which every set has one, and for each the gates that are settled with it.
 
-    Those that tell the first thing apart; or one gate of every orbit, where these are fewer.
+    They are the gates that tell the first thing apart, or one gate of every orbit if these are
+    fewer.
     """
     candidates = _candidates(splits, left, allowed)
     orbits, sizes = np.unique(images.min(axis=0), return_counts=True)
     if len(candidates) <= len(orbits):
         return [(int(gate), np.array([gate])) for gate in candidates]
-    # the largest orbits first: what is settled is out of the way of all that follow
+    # the largest orbits first: gates that are settled need not be tried with later ones
     largest_first = orbits[np.argsort(-sizes, kind="stable")]
     return [(int(gate), np.unique(images[:, gate])) for gate in largest_first]
 
@@ -91,7 +92,7 @@ def _first_gates(
 def _sets_beside(
     splits: Splits, left: UInt64[ndarray, " word"], allowed: Bool[ndarray, " gate"], n_units: int
 ) -> Iterator[Int[ndarray, "set unit"]]:
-    """The sets of so many allowed gates that tell apart what is left. `allowed` is used up."""
+    """The sets of so many allowed gates that tell apart what is left. It changes `allowed`."""
     most = _count(splits[allowed] & left).max(initial=0)
     if int(np.bitwise_count(left).sum()) > n_units * most:
         return
@@ -112,7 +113,7 @@ def _last_units(
         return np.flatnonzero(allowed & ~_any_bit(left & ~splits))[:, None]
     candidates = _candidates(splits, left, allowed)
     partners = np.flatnonzero(allowed)
-    # a gate before this one in the list has been tried with all its partners
+    # every earlier gate in the list has been tried with all its partners
     place = np.full(len(splits), len(splits))
     place[candidates] = np.arange(len(candidates))
     still_left = left & ~splits[candidates]
@@ -131,7 +132,7 @@ def _last_units(
 def _candidates(
     splits: Splits, left: UInt64[ndarray, " word"], allowed: Bool[ndarray, " gate"]
 ) -> Int[ndarray, " candidate"]:
-    """The allowed gates that tell apart the first thing left; all of them where nothing is left."""
+    """The allowed gates that tell apart the first thing left; all of them if nothing is left."""
     words = np.flatnonzero(left)
     if not len(words):
         return np.flatnonzero(allowed)
@@ -146,7 +147,7 @@ def _with_first(gate: int, others: Int[ndarray, "set unit"]) -> Int[ndarray, "se
 
 
 def _all_things(n_things: int, n_words: int) -> UInt64[ndarray, " word"]:
-    """Words in which the bits of all things are on."""
+    """Words in which the bits of all things are 1."""
     bits = np.arange(n_words * BITS).reshape(n_words, BITS) < n_things
     powers = np.uint64(1) << np.arange(BITS, dtype=np.uint64)
     return (bits * powers).sum(axis=1, dtype=np.uint64)
@@ -157,5 +158,5 @@ def _any_bit(words: UInt64[ndarray, "*lead word"]) -> Bool[ndarray, "*lead"]:
 
 
 def _count(words: UInt64[ndarray, "*lead word"]) -> Int[ndarray, "*lead"]:
-    """How many bits are on."""
+    """How many bits are 1."""
     return np.bitwise_count(words).sum(axis=-1, dtype=np.int64)

@@ -1,11 +1,12 @@
-"""sets of gates -> can a threshold of the gates and of the inputs be every output.
+"""sets of gates -> can every output be a threshold of the gates and the inputs?
 
-Where the inputs reach the outputs too, two rows need no gate to tell them apart. What needs one is
+If the inputs reach the outputs, too, no gate is needed to tell two rows apart. A gate is needed for
 a conflict: two rows decided 1 and two decided 0 with the same sum of inputs, which no threshold of
-the inputs separates. A gate breaks it where its own two sums differ. Sets that break every conflict
-are then decided one by one: whole weights that separate the rows, or whole numbers of times that
-rows with a 1 and rows with a 0 are taken so that both sums are the same. Either is checked in whole
-numbers, so neither the search for weights nor the linear program is believed.
+the inputs separates. A gate breaks a conflict if its own two sums differ. Sets that break every
+conflict are then decided one by one. Either there are integer weights that separate the rows, or
+there are integer multiplicities of the rows with 1 and of the rows with 0 for which both sums are
+equal. Both are checked in whole numbers, so the result does not rely on the search for weights or
+the linear program.
 """
 
 from itertools import combinations
@@ -17,10 +18,10 @@ from numpy import ndarray
 from xor_mi.truth import BooleanFunction, truth_rows
 
 STEPS = 300
-"""The perceptron rule is tried for so many steps; it settles most sets that can be settled so."""
+"""The perceptron rule is tried for so many steps; it finds most weights that there are."""
 
 SETS_AT_ONCE = 1 << 14
-"""So many sets are looked at in one step."""
+"""So many sets are processed in one step."""
 
 WEIGHT_SCALE = 2**20
 """Weights of the linear program, which leave a distance of 1 on either side, are rounded to whole
@@ -28,8 +29,8 @@ numbers after they are multiplied by this.
 """
 
 LARGEST_TOTAL = 5000
-"""How often rows may be taken in all until their sums agree. With up to four inputs and four gates
-it is 9 determinants of 0/1 matrices of 9 rows at most, each below 145.
+"""The largest sum of the multiplicities of rows. With up to four inputs and four gates it is at
+most the sum of 9 determinants of 0/1 matrices with 9 rows, each below 145.
 """
 
 
@@ -47,7 +48,7 @@ def _conflicts(
 ) -> list[tuple[int, int, int, int]]:
     """Two rows with a 1 and two with a 0 that have the same sum, by their numbers.
 
-    No row is taken twice: twice a corner of a cube is the sum of no two other corners.
+    No row occurs twice: twice a corner of a cube is not the sum of two other corners.
     """
     rows = np.array(truth_rows(function.n_inputs))
     zeros_of_sum: dict[bytes, list[tuple[int, int]]] = {}
@@ -77,9 +78,9 @@ def have_direct_readout(
 def _signed_points(
     sets: Int[ndarray, "set unit"], table: tuple[int, ...], bits: UInt8[ndarray, "gate row"]
 ) -> Int[ndarray, "set row coordinate"]:
-    """Per set and row the inputs, the gates and a 1, all with a minus where the output is 0.
+    """Per set and row the inputs, the gates and a 1, all negated where the output is 0.
 
-    Weights are what is wanted where they give something positive on every row.
+    Weights separate the rows if they give a positive number on every row.
     """
     n_rows = bits.shape[1]
     rows = np.array(truth_rows(n_rows.bit_length() - 1))
@@ -91,7 +92,7 @@ def _signed_points(
 
 
 def _are_separated(points: Int[ndarray, "set row coordinate"]) -> Bool[ndarray, " set"]:
-    """Whether there are weights that give something positive on every row, set by set."""
+    """Whether there are weights that give a positive number on every row, set by set."""
     separated = np.zeros(len(points), dtype=bool)
     weights = np.zeros((len(points), points.shape[2]), dtype=np.int64)
     open_sets = np.arange(len(points))
@@ -103,7 +104,7 @@ def _are_separated(points: Int[ndarray, "set row coordinate"]) -> Bool[ndarray, 
         open_sets = open_sets[is_wrong]
         if not len(open_sets):
             return separated
-        # the perceptron rule: the row that is furthest off is added to the weights
+        # the perceptron rule: the row that is furthest on the wrong side is added to the weights
         weights[open_sets] += points[open_sets, worst[is_wrong]]
     for number in open_sets:
         separated[number] = _is_separated(points[number])
@@ -126,7 +127,7 @@ def _is_separated(points: Int[ndarray, "row coordinate"]) -> bool:
         whole = np.rint(program.x * WEIGHT_SCALE).astype(np.int64)
         if (points @ whole > 0).all():
             return True
-    # shares of rows, together 1, at which everything cancels
+    # shares of rows that add up to 1 and at which everything cancels
     with_total = np.concatenate([points.T, np.ones((1, n_rows))])
     balance = linprog(
         np.zeros(n_rows), A_eq=with_total, b_eq=np.eye(n_coordinates + 1)[-1], method="highs"
@@ -134,6 +135,6 @@ def _is_separated(points: Int[ndarray, "row coordinate"]) -> bool:
     shares = np.zeros(n_rows) if balance.x is None else balance.x
     times = np.rint(shares * np.arange(1, LARGEST_TOTAL)[:, None]).astype(np.int64)
     cancels = (times >= 0).all(axis=1) & times.any(axis=1) & ((times @ points) == 0).all(axis=1)
-    # neither is believed unchecked, and one of the two always passes
+    # both are checked in whole numbers, and one of the two always passes
     assert cancels.any()
     return False

@@ -1,11 +1,11 @@
 """sets of gates -> families of sets, as `identify_circuit` tells networks apart.
 
-A family is the same for all orders of the inputs and for complements of gates, and has the outputs
-in it, each a threshold function of the gates. Where gates produce fewer patterns than there are,
-several threshold functions are the output on all rows and differ on patterns that no row produces.
-`identify_circuit` reads an output on those patterns as well, since an interchange can produce them,
-and tells such networks apart; so one set of gates may be of several families, and is counted in
-each. A gate that no output reads is left out of the text, as it is there.
+A family is the same for all orders of the inputs and for complements of gates. It includes the
+outputs, each a threshold function of the gates. If the gates do not produce every pattern of bits,
+several threshold functions may agree with the output on all rows and differ on patterns that no row
+produces. `identify_circuit` reads an output on those patterns as well, because an interchange can
+produce them, and tells such networks apart. So one set of gates may belong to several families, and
+is counted in each. A gate that no output reads is left out of the text, as `identify_circuit` does.
 """
 
 from collections import Counter
@@ -27,18 +27,18 @@ from xor_mi.least_units._symmetries import as_numbers, as_sets
 from xor_mi.truth import BooleanFunction, name_of_bits, threshold_tables
 
 SETS_AT_ONCE = 1 << 12
-"""The outputs of so many sets are found in one step."""
+"""The outputs of so many sets are computed in one step."""
 
 MOST_READINGS = 1_000_000
-"""More sets with their outputs are not put into families: it would take minutes."""
+"""More sets with outputs than this are not sorted into families: it would take minutes."""
 
 
 class GateFamily(NamedTuple):
-    """One family, by its first member.
+    """One family, represented by its first member.
 
     Attributes:
         gates: the numbers of the gates that are read, ascending.
-        readouts: per output its packed table over these; nothing with direct connections.
+        readouts: per output its packed table over these; empty with direct connections.
     """
 
     gates: tuple[int, ...]
@@ -48,7 +48,7 @@ class GateFamily(NamedTuple):
 def families_of_gates(
     sets: Int[ndarray, "set unit"], images: Int[ndarray, "order gate"]
 ) -> dict[GateFamily, int]:
-    """Sets of gates by family, whatever the outputs are -> how many sets are of each.
+    """Sets of gates -> the families of their gates alone, and how many sets belong to each.
 
     Args:
         images: what each gate becomes, for every order of the inputs that changes no output.
@@ -66,7 +66,7 @@ def families_of_circuits(
     function: BooleanFunction,
     bits: UInt8[ndarray, "gate row"],
 ) -> dict[GateFamily, int]:
-    """Sets of gates and what the outputs are of them, by family -> how many sets are of each.
+    """Sets of gates -> the families with the outputs, and how many sets belong to each.
 
     Raises:
         XorMiError: more than `MOST_READINGS` choices of outputs.
@@ -84,7 +84,7 @@ def families_of_circuits(
         )
         members = zip(part.tolist(), counts[start:].tolist(), readouts, strict=False)
         for gates, count, of_outputs in members:
-            # a set counts once in a family, however many of its outputs are of it
+            # a set counts once in a family, even if several choices of its outputs belong to it
             found = {_first_member(gates, chosen, becomes) for chosen in product(*of_outputs)}
             families.update(dict.fromkeys(found, count))
     return dict(families)
@@ -112,7 +112,7 @@ def family_text(
 def _up_to_order(
     sets: Int[ndarray, "set unit"], images: Int[ndarray, "order gate"]
 ) -> tuple[Int[ndarray, "family unit"], Int[ndarray, " family"]]:
-    """The first set of each kind, and how many are of the kind."""
+    """The first set of each kind, and how many sets are of that kind."""
     n_gates = images.shape[1]
     first = as_numbers(sets, n_gates)
     for image in images:
@@ -124,7 +124,7 @@ def _up_to_order(
 def _readouts(
     sets: Int[ndarray, "set unit"], function: BooleanFunction, bits: UInt8[ndarray, "gate row"]
 ) -> Iterator[list[list[int]]]:
-    """Per set and output, the packed tables of the threshold functions that are the output."""
+    """Per set and output, the packed tables of the threshold functions that give the output."""
     n_units = sets.shape[1]
     tables = threshold_tables(n_units)
     fits = [readouts_fit(masks, n_units) for masks in pattern_masks(sets, function, bits)]
@@ -135,10 +135,10 @@ def _readouts(
 def _first_member(
     gates: list[int], readouts: tuple[int, ...], becomes: list[list[int]]
 ) -> GateFamily:
-    """The first of what a set with these outputs becomes; gates that no output reads are left out.
+    """The first of all forms of a set with these outputs, without gates that no output reads.
 
     Args:
-        becomes: [order][gate], as `images`.
+        becomes: what each gate becomes, [order][gate], as `images`.
     """
     n_units = len(gates)
     read = sorted(set().union(*(_essential(readout, n_units) for readout in readouts)))

@@ -1,9 +1,10 @@
 """a function and a width -> every set of so many gates that it can be read from, by exhaustion.
 
-A hidden unit that is 0 or 1 is a gate: a threshold function of the inputs. Whether it or its
-complement stands there changes nothing for an output, which turns a sign, so of both only the one
-is looked at that is 0 on the all-zero row; constants do nothing. There are 1, 6, 51 and 940 such
-gates of one to four inputs, and all sets of them are looked through. That none is found is a proof.
+A hidden unit that is 0 or 1 is a gate: a threshold function of the inputs. Replacing a gate by its
+complement makes no difference, because an output can change the sign of its weight. So only the one
+of the two that is 0 on the all-zero row is tried; constants are useless. There are 1, 6, 51 and 940
+such gates for one to four inputs, and all sets of them are tried. If none is found, that is a
+proof.
 """
 
 from collections.abc import Iterator
@@ -33,21 +34,21 @@ from xor_mi.least_units._symmetries import all_images, moved_gates, orders_kept,
 from xor_mi.truth import BooleanFunction, threshold_tables
 
 MAX_INPUTS_OF_GATES = 4
-"""Of five inputs there are 47,285 gates, too many to look through sets of three."""
+"""Five inputs have 47,285 gates, too many to try all sets of three."""
 
 MAX_GATES = 4
-"""Sets of five gates of four inputs are too many to look through."""
+"""There are too many sets of five gates of four inputs to try them all."""
 
 MOST_SETS = 1_000_000
-"""More sets are not listed."""
+"""More sets than this are not listed."""
 
 MOST_DECIDED = 100_000
-"""With direct connections, of more sets it is not decided whether they compute a function; ten
-thousand take a second or two.
+"""With direct connections, at most so many sets are decided one by one; ten thousand take a second
+or two.
 """
 
 DECIDED_AT_FIRST = 256
-"""Where one set is enough, so many are decided in one step."""
+"""If one set is enough, so many are decided in one step."""
 
 
 _Family = tuple[tuple[int, ...], tuple[int, ...]]
@@ -55,14 +56,15 @@ _Family = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class GateSearch(NamedTuple):
-    """The first set of gates that was found, or that there is none.
+    """The first set of gates that was found, or the result that there is none.
 
     Attributes:
-        gates: threshold functions of which every output is one; None where no set has this.
-        n_sets: how many sets of so many gates there are, complements not counted apart. Where
+        gates: threshold functions of the inputs of which every output is a threshold function; None
+            if no set has this property.
+        n_sets: how many sets of so many gates there are, a gate and its complement counted once. If
             `gates` is None, every one of them is excluded.
-        n_examined: how many of them keep apart what the outputs have to tell apart, as far as was
-            looked; these alone had to be decided one by one.
+        n_examined: how many of the sets that were searched tell apart what the outputs must tell
+            apart; only these had to be decided one by one.
     """
 
     gates: tuple[BooleanFunction, ...] | None
@@ -76,12 +78,12 @@ class GateSets(Finding):
 
     Attributes:
         function: what is computed.
-        n_units: gates in a set, all different, none constant, none another's complement.
+        n_units: gates in a set; all are different, none is constant, none is another's complement.
         direct: whether the outputs read the inputs as well.
-        n_sets: how many sets there are, a gate and its complement counted apart: each set stands
-            for 2^n_units.
-        tables: the sets with every gate 0 on the all-zero row, as packed tables, [set, unit]: bit r
-            of a table is the gate on row r.
+        n_sets: how many sets there are if a gate and its complement count as different gates, so
+            that each line of `tables` stands for 2^n_units sets.
+        tables: the sets in which every gate is 0 on the all-zero row, as packed tables, [set,
+            unit]: bit r of a table is the gate on row r.
     """
 
     function: BooleanFunction
@@ -98,15 +100,15 @@ class GateSets(Finding):
 
     @cached_property
     def families(self) -> dict[str, int]:
-        """Family -> how many sets are of it, the most frequent first.
+        """Family -> how many sets belong to it, the most frequent first.
 
         A family is the same for all orders of the inputs and for complements of gates, as
-        `Circuit.family` is, and has the outputs in it. Outputs that differ only on patterns of bits
-        that no row produces are different families, which `identify_circuit` tells apart as well;
-        a set that admits several is counted in each. With direct connections, where there are too
-        many such outputs, a family is that of the gates alone.
+        `Circuit.family` is, and includes the outputs. Outputs that differ only on patterns of bits
+        that no row produces make different families, which `identify_circuit` tells apart as well;
+        a set that allows several is counted in each. With direct connections there are too many
+        such outputs, so a family is that of the gates alone.
 
-        The texts are written when they are first asked for, some five hundred in a second.
+        The texts are computed when they are first read, some five hundred per second.
         """
         _, bits = gates_of(self.function.n_inputs)
         return {
@@ -127,8 +129,8 @@ class GateSets(Finding):
     def frame(self) -> pd.DataFrame:
         """One line per family, the most frequent first.
 
-        Columns family, n_sets (how many sets are of it), share (of all sets, 0 to 1; the shares add
-        up to more than 1 where a set is of several families).
+        Columns family, n_sets (how many sets belong to it), share (of all sets, 0 to 1; the shares
+        add up to more than 1 if a set belongs to several families).
         """
         lines = [
             {"family": text, "n_sets": count, "share": count / self.n_sets}
@@ -149,7 +151,7 @@ class GateSets(Finding):
         return f"{found}, by family: {families}"
 
     def _shown(self) -> tuple[str, pd.DataFrame | None]:
-        """In a notebook, no table of families that take long to write."""
+        """What a notebook shows; without the table if it takes long to compute."""
         return str(self), self.frame() if self.n_families <= ROWS_SHOWN else None
 
 
@@ -163,17 +165,18 @@ def gate_sets(
 ) -> GateSets:
     """Every set of so many threshold units that computes a function, and their families.
 
-    All sets of different gates of the inputs are looked through, so there are no others. Functions
-    of up to three inputs take a moment. Of four inputs, sets as small as can be take one or two
-    seconds, for parity too, which needs four. Larger sets are soon more than a million, and are
-    refused, which may take two minutes. With direct connections sets of two take up to ten seconds.
+    All sets of different gates of the inputs are tried, so there are no others. Functions of up to
+    three inputs take a moment. For four inputs, the smallest sets take one or two seconds, even for
+    parity, which needs four gates. There are soon more than a million larger sets, which are
+    refused after up to two minutes. With direct connections, sets of two take up to ten seconds.
 
     Args:
         target: a gate, a formula or a `BooleanFunction` of one to four inputs, with one or several
             outputs, which share the units.
         n_units: 1 to 4.
         direct: whether the outputs read the inputs as well as the units.
-        n_inputs: of a gate's name or of a formula; by default as many as it names, at least two.
+        n_inputs: the number of inputs of a target that is given as text; by default as many as it
+            names, and at least two.
         progress: show a bar if the work takes over half a second.
 
     >>> found = gate_sets("XOR", 2)
@@ -183,12 +186,13 @@ def gate_sets(
     (0, 8)
 
     Raises:
-        XorMiError: more than four inputs or four units, or more than a million sets, or choices of
-            outputs for them; with direct connections, more than 100,000 to decide one by one.
+        XorMiError: more than four inputs or four units, more than a million sets, or more than a
+            million choices of outputs for them; with direct connections, more than 100,000 sets to
+            decide one by one.
     """
     asked = _Asked.of(target, n_units, direct=direct, n_inputs=n_inputs)
     lots = [lot for lot, _ in _lots_found(asked, progress=progress)]
-    # of fewer gates than units there is not one lot
+    # with fewer gates than units there is no lot at all
     none = np.empty((0, asked.n_units), dtype=np.int64)
     found = all_images(np.concatenate([none, *lots]), asked.images, at_most=MOST_SETS)
     if found is None:
@@ -239,7 +243,7 @@ def a_gate_set(
 
 @cache
 def gates_of(n_inputs: int) -> tuple[UInt32[ndarray, " gate"], UInt8[ndarray, "gate row"]]:
-    """All gates that are 0 on the all-zero row and not constant: packed, ascending; and by row."""
+    """All gates that are 0 on the all-zero row and not constant, packed (ascending) and by row."""
     tables = threshold_tables(n_inputs)
     is_gate = (tables & np.uint32(1) == 0) & (tables != 0)
     packed = tables[is_gate]
@@ -249,13 +253,13 @@ def gates_of(n_inputs: int) -> tuple[UInt32[ndarray, " gate"], UInt8[ndarray, "g
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """What is looked for, checked.
+    """The request, checked.
 
     Attributes:
         gates: packed tables of the gates that a set is made of.
         bits: the same by row.
-        images: what each gate becomes under every change of the inputs that changes no output, or
-            only turns it over.
+        images: what each gate becomes under every change of the inputs that leaves each output
+            unchanged or negates it.
     """
 
     function: BooleanFunction
@@ -274,7 +278,7 @@ class _Asked:
         direct: bool,
         n_inputs: int | None,
     ) -> "_Asked":
-        """What a caller asks for."""
+        """The request with these arguments."""
         function = BooleanFunction.of(target, n_inputs)
         if function.n_inputs > MAX_INPUTS_OF_GATES:
             raise XorMiError(
@@ -283,18 +287,18 @@ class _Asked:
             )
         width = whole_number("n_units", n_units, at_least=1, below=MAX_GATES + 1)
         if not isinstance(direct, bool):
-            raise XorMiError(f"direct must be True or False, not {shown(direct)}")
+            raise XorMiError(f"direct is {shown(direct)}; give True or False")
         gates, bits = gates_of(function.n_inputs)
         images = moved_gates(gates, bits, row_moves(function))
         return cls(function, width, direct, gates, bits, images)
 
     def tells_apart(self) -> Bool[ndarray, "gate thing"]:
-        """What the gates of a set have to tell apart together, and which gate tells which."""
+        """Which gate tells apart which of the things that a set must tell apart."""
         of_function = conflicts_broken if self.direct else pairs_told_apart
         return of_function(self.function, self.bits)
 
     def are_sets(self, sets: Int[ndarray, "set unit"]) -> Bool[ndarray, " set"]:
-        """Which of these sets, which tell all of it apart, every output can be read from."""
+        """From which of these sets, which tell all things apart, every output can be read."""
         decide = have_direct_readout if self.direct else have_readout
         return decide(sets, self.function, self.bits)
 
@@ -302,7 +306,7 @@ class _Asked:
 def _lots_found(
     asked: _Asked, *, progress: bool, stop_at_first: bool = False
 ) -> Iterator[tuple[Int[ndarray, "set unit"], int]]:
-    """The sets of gates, at least one of every kind, in lots; and how many were decided for each.
+    """The sets of gates in lots, at least one of every kind; and how many were decided.
 
     Args:
         stop_at_first: whether the caller stops at the first set, so that no number is too large.
@@ -320,7 +324,7 @@ def _lots_found(
     )
     n_found = n_decided = 0
     for lot in lots:
-        # as few as are needed for the first one, as many as fit for all
+        # small lots if only the first set is wanted, lots as large as possible for all
         per_step = DECIDED_AT_FIRST if stop_at_first else max(1, len(lot))
         for part in np.split(lot, range(per_step, len(lot), per_step)):
             n_decided += len(part)
@@ -334,7 +338,7 @@ def _lots_found(
 
 
 def _too_many(asked: _Asked, *, n_decided: int = 0) -> XorMiError:
-    """Too many sets to list, or to decide one by one."""
+    """The error for too many sets to list, or to decide one by one."""
     gates = count_text(asked.n_units, "gate")
     what = f"more than {MOST_SETS:,} sets of {gates} compute {asked.function.name}"
     if n_decided:

@@ -1,8 +1,8 @@
-"""weights of one hidden layer, in the form of its units -> the network of the units asked for.
+"""weights of one hidden layer, in the form of its units -> the network with the units asked for.
 
 A layer is written for four forms of unit: a step (0 or 1), a ReLU, a leaky ReLU, and a clip, which
-is its input cut off at -1 and at 1. Every kind of unit is one of them up to affine changes of what
-goes in and comes out, which are taken into the weights; a smooth unit comes near to one.
+is its input limited to -1 and 1. Every kind of unit is one of these forms up to affine changes of
+its input and output, which are absorbed into the weights; a smooth unit approximates one.
 """
 
 from dataclasses import dataclass, replace
@@ -18,10 +18,10 @@ from xor_mi.model import HookedMLP
 from xor_mi.truth import BooleanFunction
 
 NEGATIVE_SLOPE = 0.01
-"""Of leaky ReLUs below zero: what PyTorch and HookedMLP take by default."""
+"""The slope of leaky ReLUs below zero, the default of PyTorch and HookedMLP."""
 
 STEEPNESS = (10.0, 100.0, 1_000.0, 10_000.0)
-"""By so much the input of a smooth unit is multiplied, until every row is decided right."""
+"""Factors for the input of a smooth unit, tried until every row is decided right."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,12 @@ class Layer:
     """A network of one hidden layer.
 
     Attributes:
-        form: of its units. The input of a step or a clip made by hand is at least 1 from zero.
-        weights, biases: of the units, [unit, input] and [unit].
-        readout, out_biases: of the outputs, [output, unit] and [output].
-        direct: of the outputs from the inputs, [output, input]; None without direct connections.
+        form: the form of its units. In a layer made by hand, the input of a step or a clip is at
+            least 1 from zero.
+        weights, biases: those of the units, [unit, input] and [unit].
+        readout, out_biases: those of the outputs, [output, unit] and [output].
+        direct: the outputs' weights from the inputs, [output, input]; None without direct
+            connections.
     """
 
     form: Form
@@ -47,15 +49,15 @@ class Layer:
         return len(self.weights)
 
     def beside_direct(self) -> "Layer":
-        """The same with direct connections, whose weights are 0."""
+        """The same layer with direct connections whose weights are 0."""
         n_inputs, n_outputs = self.weights.shape[1], len(self.out_biases)
         return replace(self, direct=np.zeros((n_outputs, n_inputs)))
 
     def of_form(self, form: Form) -> "Layer":
-        """The same function of the inputs by units of another form.
+        """The same function of the inputs, by units of another form.
 
-        From steps to clips, whose inputs stay at least 1 away from zero; from ReLUs to leaky ReLUs,
-        of which it takes two for one, or one beside direct connections.
+        It goes from steps to clips, whose inputs stay at least 1 away from zero, and from ReLUs to
+        leaky ReLUs, which needs two for one, or one with direct connections.
         """
         if (self.form, form) == ("step", "clip"):
             # a step is half of (1 + clip)
@@ -93,9 +95,9 @@ class Layer:
         )
 
     def network(self, function: BooleanFunction, unit: HiddenUnit) -> HookedMLP | None:
-        """The network in float64; None where it does not decide every row as the function.
+        """The network in float64; None if it does not decide every row as the function does.
 
-        Without a unit it has one that nothing reads.
+        A layer without units becomes a network with one unit that nothing reads.
         """
         layer = self if self.n_units else self._with_an_idle_unit()
         if unit.is_exact:
@@ -115,7 +117,7 @@ class Layer:
     def _if_right(
         self, function: BooleanFunction, unit: HiddenUnit, *, steepness: float
     ) -> HookedMLP | None:
-        """The network, where it decides every row right."""
+        """The network, if it decides every row right."""
         network = self._hooked(function, unit, steepness=steepness)
         wanted = np.array(function.tables).T
         is_right = np.array_equal(decisions(network).numpy(), wanted)
@@ -124,7 +126,7 @@ class Layer:
     def _hooked(
         self, function: BooleanFunction, unit: HiddenUnit, *, steepness: float
     ) -> HookedMLP:
-        """The network, with what its units do to the forms taken into the weights."""
+        """The network, with the affine changes from its units to the form put into the weights."""
         # form(z) = gain act_fn(scale z + shift) + offset
         scale, shift, gain, offset = _AFFINE[unit.name]
         scale = scale * steepness
@@ -159,7 +161,7 @@ _AFFINE: dict[str, tuple[float, float, float, float]] = {
     "elu": (1.0, 0.0, 1.0, 0.0),
 }
 """Kind of unit -> (scale, shift, gain, offset): its form at z is gain act_fn(scale z + shift) +
-offset. A smooth one has that in the limit of large scales.
+offset. For a smooth kind this holds in the limit of large scales.
 """
 
 
@@ -167,7 +169,7 @@ def require_right(layer: Layer, function: BooleanFunction, unit: HiddenUnit) -> 
     """The network of a layer that was proved to compute a function.
 
     Raises:
-        XorMiError: in float64 it decides a row otherwise, because its weights are too large.
+        XorMiError: in float64 it decides a row differently, because its weights are too large.
     """
     network = layer.network(function, unit)
     if network is None:

@@ -1,9 +1,10 @@
 """a function and a kind of unit -> the fewest hidden units, a network that has them, the proof.
 
-From below: a constant needs none; a function that is not a threshold function needs more than one
-(beside direct connections more than none); sets of threshold functions are exhausted; a solver
-settles what linear arithmetic can; restrictions of many inputs are looked up. From above: a network
-made by hand, by the solver, or by training. Where the two do not meet, both bounds are said.
+From below: a constant needs no unit; a function that is not a threshold function needs more than
+one (with direct connections more than none); sets of threshold functions are exhausted; a solver
+settles what linear arithmetic can; restrictions of functions with many inputs are looked up. From
+above: a network is made by hand, by the solver, or by training. If the two bounds differ, both are
+given.
 """
 
 from collections.abc import Sequence
@@ -35,25 +36,25 @@ from xor_mi.training import train_population
 from xor_mi.truth import BooleanFunction, ThresholdProof, threshold_proof
 
 MOST_INPUTS = 12
-"""Functions of more inputs are not asked about: their tables are too long."""
+"""Functions with more inputs are refused: their tables are too long."""
 
 MOST_EXHAUSTED = {False: 3, True: 2}
-"""Without and with direct connections: sets of up to so many gates are exhausted in seconds."""
+"""Sets of up to so many gates are exhausted in seconds, without and with direct connections."""
 
 MOST_INPUTS_SOLVED = 8
-"""The solver is not asked about functions of more inputs: it would not come to an end."""
+"""The solver is not used for functions with more inputs: it would not finish."""
 
 N_TRAINED = 500
-"""So many networks are trained at each width where no proof says that there are none."""
+"""So many networks are trained at each width for which nothing is proved."""
 
 N_TRAINED_AT_ONCE = 100
-"""After so many it is looked whether one was found, and whether the time is over."""
+"""After each lot of so many networks, the search ends if one was found or the time is over."""
 
 LONGEST_TIME = 1e6
-"""Seconds that may be given; twelve days."""
+"""The most seconds that may be given: twelve days."""
 
 LONGEST_NAME = 120
-"""Characters of the function's name in a sentence: that of a large table has thousands."""
+"""Characters of the function's name in a sentence; the name of a large table has thousands."""
 
 ProofKind = Literal[
     "by_hand",
@@ -66,26 +67,31 @@ ProofKind = Literal[
     "training",
     "none",
 ]
-"""How it is known what a number of units can do.
+"""How it is known whether a number of units is enough.
 
-by_hand: a network was made. constant: without a unit the output is constant, or with direct
-connections a threshold function. monotone: one unit that never falls decides along a line.
-exhaustion: every set of so many threshold functions was excluded, or one found. solver: z3 over the
-rationals. restriction: a function of four of the inputs needs more. atlas: the stored table says
-so, which z3 proved when it was made. training: a network was found. none: it is not known.
+- by_hand: a network was made by hand.
+- constant: without a unit the output is constant, or with direct connections a threshold function.
+- monotone: one unit that never falls decides along a line.
+- exhaustion: every set of so many threshold functions was excluded, or one was found.
+- solver: z3 proved it, or found weights, over the rationals.
+- restriction: a function of four of the inputs needs more units.
+- atlas: the stored table says it; z3 proved it when the table was made.
+- training: a network was found.
+- none: it is not known.
 """
 
 
 @dataclass(frozen=True)
 class WidthAnswer:
-    """What is known of one number of hidden units.
+    """What is known about one number of hidden units.
 
     Attributes:
         n_units: the number.
-        answer: whether so many compute the function.
+        answer: whether so many units can compute the function: "possible", "impossible" or
+            "unknown".
         kind: how that is known.
         text: the same in words.
-        seconds: what it took to find out.
+        seconds: how long it took to find out.
     """
 
     n_units: int
@@ -93,6 +99,9 @@ class WidthAnswer:
     kind: ProofKind
     text: str
     seconds: float = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.n_units} {self.answer}: {self.text}"
 
     def shown_line(self) -> dict[str, object]:
         """A line of the table."""
@@ -113,10 +122,10 @@ class LeastUnits(Finding):
         function: the function.
         unit: the kind of hidden unit.
         direct: whether the inputs reach the outputs too, past the hidden layer.
-        at_least, at_most: bounds that hold. Where they are one number, that is the answer.
-        network: one of `at_most` hidden units that decides every row as the function.
-            A HookedMLP has a hidden unit: where none is needed, it has one that nothing reads.
-        widths: what is known of each number of units that was looked at.
+        at_least, at_most: bounds that hold. If they are equal, that is the answer.
+        network: a network with `at_most` hidden units that decides every row as the function does.
+            A HookedMLP always has a hidden unit; if none is needed, it has one that nothing reads.
+        widths: what is known about each number of units that was examined.
     """
 
     function: BooleanFunction
@@ -129,12 +138,12 @@ class LeastUnits(Finding):
 
     @property
     def number(self) -> int | None:
-        """The least number of units; None where the bounds differ."""
+        """The least number of units; None if the bounds differ."""
         return self.at_least if self.at_least == self.at_most else None
 
     @property
     def proof(self) -> WidthAnswer | None:
-        """Why one unit less than `at_least` does not do; None where that is zero."""
+        """Why one unit fewer than `at_least` is not enough; None if `at_least` is zero."""
         return next((one for one in self.widths if one.n_units == self.at_least - 1), None)
 
     @cached_property
@@ -142,7 +151,7 @@ class LeastUnits(Finding):
         """Which unit of the network acts as which gate.
 
         Raises:
-            XorMiError: as `identify_circuit`: the network has more units than it reads.
+            XorMiError: what `identify_circuit` refuses, such as a network with too many units.
         """
         return identify_circuit(self.network)
 
@@ -157,7 +166,7 @@ class LeastUnits(Finding):
         }
 
     def frame(self) -> pd.DataFrame:
-        """A line for each number of units that was looked at.
+        """One line for each number of units that was examined.
 
         Columns: n_units, answer (possible, impossible, unknown), kind (how that is known), text,
         seconds.
@@ -168,12 +177,12 @@ class LeastUnits(Finding):
         inputs = count_text(self.function.n_inputs, "input")
         name = f"{cut_short(self.function.name, at_most=LONGEST_NAME)} of {inputs}"
         lines = [f"{name} needs {self._count}"]
-        lines += [f"{one.n_units} {one.answer}: {one.text}" for one in self.widths]
+        lines += map(str, self.widths)
         return "\n  ".join(lines)
 
     @property
     def _count(self) -> str:
-        """So many units, or between which numbers, in words."""
+        """The number of units, or its bounds, in words."""
         what = f"{KINDS[self.unit].label} unit"
         if self.number is None:
             counted = f"at least {self.at_least} and at most {count_text(self.at_most, what)}"
@@ -181,7 +190,7 @@ class LeastUnits(Finding):
             counted = f"no {what}"
         else:
             counted = count_text(self.number, what)
-        return f"{counted} beside direct connections" if self.direct else counted
+        return f"{counted} with direct connections" if self.direct else counted
 
 
 def least_hidden_units(
@@ -195,32 +204,33 @@ def least_hidden_units(
 ) -> LeastUnits:
     """How many hidden units a function needs, in one hidden layer that all its outputs share.
 
-    A row is decided 1 where the output is above 0, and no row lies on the threshold. The number is
-    exact for every function of one output and up to four inputs, of each kind of unit that is made
-    of straight pieces (all but sigmoid, tanh and elu), as long as z3 comes to an end in time;
-    beyond that it may be two bounds, each of which holds.
+    A row is decided 1 if the output is above 0, and no row lies on the threshold. The number is
+    exact for every function with one output and up to four inputs, for each kind of unit that is
+    made of straight pieces (all but sigmoid, tanh and elu), if z3 finishes in time. In other cases
+    the result may be two bounds, each of which holds.
 
-    One unit is settled by the argument that such a unit is monotone along a line; threshold and
-    sign units of up to four inputs by looking through all sets of threshold functions
-    (`gate_sets`); the others, and more inputs, by z3 over the rationals (`pip install
-    'xor-mi[proof]'`; without it the bounds are further apart). Of more than eight inputs the bound
-    from below is that of one unit, or of a restriction to four inputs, and the bound from above a
+    Whether one unit is enough follows from the argument that such a unit is monotone along a line.
+    For threshold and sign units with up to four inputs, all sets of threshold functions are tried
+    (`gate_sets`). Other kinds, and more inputs, are settled by z3 over the rationals (`pip install
+    'xor-mi[proof]'`; without it the bounds are further apart). For more than eight inputs, the
+    lower bound comes from one unit or from a restriction to four inputs, and the upper bound is a
     network made by hand.
 
     Args:
         target: a function of up to 12 inputs, with one output or several.
-        unit: the kind of hidden unit: "threshold" (0 or 1), "sign", "relu", "leaky_relu" (of slope
-            0.01 below zero), "relu6", "hardtanh", "hardsigmoid"; of "sigmoid", "tanh" and "elu",
-            that no solver decides, bounds: as many units as steps or ReLUs need are enough, and
-            fewer are only looked for by training.
+        unit: the kind of hidden unit: "threshold" (0 or 1), "sign", "relu", "leaky_relu" (with
+            slope 0.01 below zero), "relu6", "hardtanh" or "hardsigmoid". For "sigmoid", "tanh" and
+            "elu", which no solver decides, the result is bounds: as many units as steps or ReLUs
+            need are enough, and fewer are only searched for by training.
         direct: whether the inputs reach the outputs too, past the hidden layer.
-        n_inputs: inputs of a target that is a text.
-        max_seconds: z3 may take so long for each number of units from below. What it leaves open
-            is called unknown; then as long in all is looked for a network of a larger number, and
-            as long in all by training, which ends with a lot of 100 networks.
+        n_inputs: the number of inputs of a target that is given as text.
+        max_seconds: how long z3 may take for each number of units, counted upwards. A number that
+            it leaves open is called unknown. Then z3 may take the same time in all to find a
+            network with more units, and training may take the same time in all; it ends with a lot
+            of 100 networks.
 
     Raises:
-        XorMiError: a kind of unit that there is not, or more than 12 inputs.
+        XorMiError: an unknown kind of unit, or more than 12 inputs.
 
     >>> found = least_hidden_units("XOR")
     >>> print(found)
@@ -250,7 +260,7 @@ def _seconds(value: object) -> float:
     Raises:
         XorMiError: anything else.
     """
-    # NumPy's numbers are welcome; True and False are none
+    # NumPy's numbers are accepted; True and False are not numbers
     is_number = isinstance(value, int | float | np.integer | np.floating)
     if is_number and not isinstance(value, bool) and 0 < value <= LONGEST_TIME:
         return float(value)
@@ -261,7 +271,7 @@ def _seconds(value: object) -> float:
 
 
 class _Search:
-    """Bounds that are brought together, from below and from above."""
+    """A search that brings a lower and an upper bound together."""
 
     def __init__(
         self,
@@ -280,12 +290,12 @@ class _Search:
         if direct:
             plain = built(function, kind.form, direct=False)
             layer = min(layer, plain.beside_direct(), key=lambda one: one.n_units)
-        # the layer of `network`; a trained network has none
+        # the layer of `network`; a trained network does not have one
         self.layer: Layer | None = layer
         self._take(layer, "by_hand", "a network made by hand", monotonic() - start)
 
     def result(self) -> LeastUnits:
-        """All that is found out."""
+        """Everything that was found."""
         self.bring_together()
         self._by_a_near_kind()
         self._without_direct()
@@ -301,10 +311,10 @@ class _Search:
         )
 
     def bring_together(self, *, only_below: int | None = None) -> None:
-        """The bounds that lines, restrictions, sets of gates and the solver give.
+        """Find the bounds that lines, restrictions, sets of gates and the solver give.
 
         Args:
-            only_below: nothing is searched where so many units are too few.
+            only_below: do not search if it is proved that so many units are too few.
         """
         self._by_lines()
         self._by_restriction()
@@ -313,11 +323,11 @@ class _Search:
 
     @property
     def how_made(self) -> ProofKind:
-        """How it is known that the network is one."""
+        """How it is known that the network computes the function."""
         return next(one.kind for one in reversed(self.answers) if one.answer == "possible")
 
     def _known(self) -> tuple[WidthAnswer, ...]:
-        """What is known by number of units; the last that was found out about each."""
+        """What is known by number of units; for each the last result."""
         by_width = {one.n_units: one for one in self.answers}
         kept = [one for width, one in by_width.items() if width <= self.at_most]
         return tuple(sorted(kept, key=lambda one: one.n_units))
@@ -334,10 +344,10 @@ class _Search:
     def _below(
         self, kind: ProofKind, text: str, seconds: float, *, n_units: int | None = None
     ) -> None:
-        """So many units are impossible, and so is every smaller number that was open.
+        """Note that so many units are impossible, and so is every smaller number that was open.
 
         Args:
-            n_units: by default as many as are asked about next.
+            n_units: by default the smallest number that is open.
         """
         largest = self.at_least if n_units is None else n_units
         while self.at_least <= largest:
@@ -345,14 +355,14 @@ class _Search:
             self.at_least += 1
 
     def _take(self, layer: Layer, kind: ProofKind, text: str, seconds: float) -> None:
-        """A layer takes the place of the network."""
+        """Let a layer replace the network."""
         self.network = require_right(layer, self.function, self.kind)
         self.layer = layer
         self.at_most = layer.n_units
         self._add(self.at_most, "possible", kind, text, seconds)
 
     def _by_lines(self) -> None:
-        """No unit, and one: what a line can separate."""
+        """Settle no unit and one unit: what a line can separate."""
         start = monotonic()
         proofs = [threshold_proof(one) for one in self.function.outputs]
         impossible = next((one for one in proofs if not one.is_threshold), None)
@@ -371,7 +381,7 @@ class _Search:
             self._take(self._of_one_unit(proofs[0]), "monotone", "a line", 0.0)
 
     def _of_lines(self, proofs: Sequence[ThresholdProof]) -> Layer:
-        """Without a unit: each output a threshold of the inputs."""
+        """Without a unit, each output is a threshold of the inputs."""
         weights, thresholds = _lines_of(proofs)
         n_outputs, n_inputs = weights.shape
         return Layer(
@@ -384,11 +394,11 @@ class _Search:
         )
 
     def _of_one_unit(self, line: ThresholdProof) -> Layer:
-        """One unit that is above zero, or on, on one side of a line."""
+        """One unit is above zero, or on, on one side of a line."""
         if self.kind.form != "leaky_relu":
             return self._of_gates(self.function.outputs)
         weights, thresholds = _lines_of([line])
-        # a leaky ReLU has the sign of what goes in
+        # a leaky ReLU has the sign of its input
         return Layer(
             form="leaky_relu",
             weights=weights,
@@ -398,10 +408,11 @@ class _Search:
         )
 
     def _of_gates(self, gates: tuple[BooleanFunction, ...]) -> Layer:
-        """Threshold units that act as gates, and outputs that read them."""
+        """The layer of threshold units that act as these gates, and of outputs that read them."""
         weights, thresholds = _lines_of([threshold_proof(gate) for gate in gates])
         form = "step" if self.kind.form in ("step", "clip") else "relu"
-        # the sums lie at least a half from the threshold, the input of a step at least 1 from zero
+        # sums are at least a half from the threshold, but a step's input must be at least 1 from
+        # zero
         scale = 2 if form == "step" else 1
         rows = np.array(self.function.rows(), dtype=np.float64)
         if form == "step":
@@ -425,20 +436,22 @@ class _Search:
         return layer.of_form(self.kind.form)
 
     def _by_restriction(self) -> None:
-        """What is left of four inputs needs as many units at least."""
+        """Use a restriction to four inputs, which does not need more units than the function."""
         unit = _ATLAS_UNITS.get(self.kind.name)
         if unit is None or not self._is_open or self.function.n_inputs <= MOST_INPUTS_IN_ATLAS:
             return
         start = monotonic()
         hardest = hardest_restriction(self.function, unit, direct=self.direct)
-        # a network made by hand may have fewer only if the table were wrong
+        # a network made by hand can have fewer units only if the table is wrong
         most = min(hardest.n_units, self.at_most)
         if self.at_least < most:
             self._below("restriction", str(hardest), monotonic() - start, n_units=most - 1)
 
     def _by_search(self) -> None:
-        """Number by number from below: all sets of gates, or the solver, as far as they settle
-        it; then from there up, whether a larger number is possible.
+        """Search upwards, number by number.
+
+        All sets of gates are tried, or the solver is used, as far as they settle the numbers. Above
+        the first number that is not settled, it is only searched whether larger ones are possible.
         """
         if not self.kind.is_exact:
             return
@@ -453,7 +466,7 @@ class _Search:
                 return
 
     def _look_higher(self) -> None:
-        """Whether larger numbers are possible, where the least that is open was left unsettled."""
+        """Search for larger numbers that are possible, if the smallest open one is unsettled."""
         start = monotonic()
         n_units = self.at_least + 1
         while n_units < self.at_most:
@@ -464,7 +477,7 @@ class _Search:
             n_units = max(n_units, self.at_least) + 1
 
     def _is_exhausted(self, n_units: int) -> bool:
-        """Whether all sets of so many gates are looked through."""
+        """Whether all sets of so many gates are tried."""
         return (
             self.kind.form == "step"
             and self.function.n_inputs <= MOST_INPUTS_IN_ATLAS
@@ -472,30 +485,30 @@ class _Search:
         )
 
     def _exhaust(self, n_units: int) -> None:
-        """All sets of so many threshold functions."""
+        """Try all sets of so many threshold functions."""
         start = monotonic()
         found = a_gate_set(self.function, n_units, direct=self.direct, progress=self.progress)
         seconds = monotonic() - start
         if found.gates is None:
-            text = f"none of {found.n_sets:,} sets of {n_units} threshold functions does"
+            text = f"none of {found.n_sets:,} sets of {n_units} threshold functions is enough"
             self._below("exhaustion", text, seconds)
             return
         names = " and ".join(gate.name for gate in found.gates)
         self._take(self._of_gates(found.gates), "exhaustion", f"gates {names}", seconds)
 
     def _is_askable(self, n_units: int) -> bool:
-        """Whether the solver can be asked; if not, the reason is written down."""
+        """Whether the solver can be used; if not, the reason is noted."""
         text = ""
         if self.function.n_inputs > MOST_INPUTS_SOLVED:
-            text = f"z3 is not asked about more than {MOST_INPUTS_SOLVED} inputs"
+            text = f"z3 is not used for more than {MOST_INPUTS_SOLVED} inputs"
         elif not is_installed():
-            text = "z3 is not installed, which may settle it: pip install 'xor-mi[proof]'"
+            text = "z3, which may settle it, is not installed: pip install 'xor-mi[proof]'"
         if text:
             self._add(n_units, "unknown", "none", text, 0.0)
         return not text
 
     def _solve(self, n_units: int, seconds: float) -> Settled:
-        """What the solver says of a number of units."""
+        """Ask the solver about a number of units."""
         name = solver_name()
         found = solved(
             self.function,
@@ -518,7 +531,7 @@ class _Search:
         return found.answer
 
     def _by_atlas(self) -> None:
-        """Without the solver: what it proved when the stored table was made."""
+        """Without the solver, use what it proved when the stored table was made."""
         unit = _ATLAS_UNITS.get(self.kind.name)
         is_stored = self.function.n_inputs <= MOST_INPUTS_IN_ATLAS and self.function.n_outputs == 1
         if unit is None or not is_stored:
@@ -531,7 +544,7 @@ class _Search:
             self._below("atlas", text, monotonic() - start, n_units=least - 1)
 
     def _by_a_near_kind(self) -> None:
-        """A smooth unit comes as near to a step, or to a ReLU, as is asked: as many are enough."""
+        """Smooth units approximate steps, or ReLUs, as closely as needed: as many are enough."""
         kind = self.kind.near_to
         if kind is None or not self._is_open:
             return
@@ -542,11 +555,11 @@ class _Search:
         if layer is None or layer.n_units >= self.at_most:
             return
         if layer.network(self.function, self.kind) is not None:
-            text = f"a network of {kind.label} units, which steep ones come near to"
+            text = f"a network of {kind.label} units, which steep units approximate"
             self._take(layer, "by_hand", text, monotonic() - start)
 
     def _without_direct(self) -> None:
-        """A network that leaves its direct connections out has them all the same."""
+        """A network without direct connections can have them with weights of 0."""
         if not self.direct or not self.kind.is_exact or not self._is_open:
             return
         start = monotonic()
@@ -558,21 +571,21 @@ class _Search:
             self._take(layer.beside_direct(), search.how_made, text, monotonic() - start)
 
     def _by_training(self) -> None:
-        """Networks of fewer units, where no proof says that there are none."""
+        """Search by training for networks with fewer units, where nothing is proved."""
         is_trained = self.kind.act_fn not in STEPS and self.function.n_inputs <= MOST_INPUTS_SOLVED
         if not is_trained or not self._is_open:
             return
         begun = monotonic()
         for n_units in range(max(1, self.at_least), self.at_most):
             left = self.seconds - (monotonic() - begun)
-            # whoever wants to wait longer says so
+            # a longer wait needs a larger max_seconds
             if left <= 0 or self._train(n_units, left):
                 return
 
     def _train(self, n_units: int, seconds: float) -> bool:
-        """Lots of networks of a number of units, until one computes the function or time is over.
+        """Train networks with a number of units, lot by lot, until one computes the function.
 
-        Returns whether one does.
+        It stops when the time is over, and returns whether one computes the function.
         """
         start = monotonic()
         lots = range(0, N_TRAINED, N_TRAINED_AT_ONCE)
@@ -602,7 +615,7 @@ class _Search:
             if taken > seconds:
                 break
         if not any(one.n_units == n_units and one.answer == "unknown" for one in self.answers):
-            text = f"none of {n_trained} trained networks computes it, which proves nothing"
+            text = f"none of {n_trained:,} trained networks computes it, which proves nothing"
             self._add(n_units, "unknown", "none", text, monotonic() - start)
         return False
 
@@ -620,4 +633,4 @@ _ATLAS_UNITS: dict[UnitName, AtlasUnit] = {
     "sign": "threshold",
     "relu": "relu",
 }
-"""The kinds of unit whose least numbers the atlas has."""
+"""The kinds of unit whose least numbers are in the atlas."""

@@ -1,9 +1,9 @@
-"""sets of gates -> can a threshold of the gates be every output, and which thresholds can.
+"""sets of gates -> can every output be a threshold of the gates, and which thresholds fit?
 
 The gates of a set produce some patterns of bits on the rows with a 1 and some on the rows with a 0.
-An output is a threshold of the gates where a threshold function of as many inputs as there are
-gates is 1 on all the first and 0 on all the others; what it is on patterns that no row produces is
-left open.
+An output is a threshold of the gates if some threshold function of as many inputs as there are
+gates is 1 on all the former and 0 on all the latter; its value on patterns that no row produces is
+free.
 """
 
 import numpy as np
@@ -13,13 +13,13 @@ from numpy import ndarray
 from xor_mi.truth import BooleanFunction, threshold_tables
 
 SETS_AT_ONCE = 1 << 16
-"""So many sets are looked at in one step."""
+"""So many sets are processed in one step."""
 
 CELLS_AT_ONCE = 1 << 22
 """So many pairs of patterns and threshold functions are compared in one step."""
 
 HALF = np.uint64(32)
-"""Two masks of 32 bits are kept in one word of 64."""
+"""Two masks of 32 bits are stored in one word of 64."""
 
 
 def pairs_told_apart(
@@ -27,7 +27,7 @@ def pairs_told_apart(
 ) -> Bool[ndarray, "gate pair"]:
     """Which gates differ on which pairs of rows, for all pairs on which some output differs.
 
-    A gate of every set must differ there: the output sees nothing but the gates.
+    Some gate of every set must differ there, because the output reads only the gates.
     """
     tables = np.array(function.tables)
     first, second = np.triu_indices(tables.shape[1], k=1)
@@ -56,7 +56,7 @@ def _have_readout(
 ) -> Bool[ndarray, " set"]:
     possible = np.ones(len(sets), dtype=bool)
     for masks in pattern_masks(sets, function, bits):
-        # sets by the thousand produce the same few patterns
+        # thousands of sets produce the same few patterns
         different, which = np.unique(masks, return_inverse=True)
         per_step = max(1, CELLS_AT_ONCE // len(threshold_tables(sets.shape[1])))
         steps = np.split(different, range(per_step, len(different), per_step))
@@ -72,8 +72,8 @@ def pattern_masks(
 ) -> UInt64[ndarray, "output set"]:
     """Per output, the patterns that the gates produce on its ones and those on its zeros.
 
-    Pattern p, the first gate most significant, is bit 32 + p for a row with a 1, and bit p for one
-    with a 0.
+    The first gate is the most significant bit of a pattern. Pattern p is bit 32 + p for a row with
+    a 1, and bit p for a row with a 0.
     """
     n_units = sets.shape[1]
     patterns = np.zeros((len(sets), bits.shape[1]), dtype=np.uint64)
@@ -89,7 +89,7 @@ def pattern_masks(
 
 
 def readouts_fit(masks: UInt64[ndarray, " set"], n_units: int) -> Bool[ndarray, "set readout"]:
-    """Which of `threshold_tables(n_units)` are 1 and 0 where they have to be."""
+    """Which of `threshold_tables(n_units)` are 1 and 0 where they must be."""
     tables: UInt32[ndarray, " readout"] = threshold_tables(n_units)
     ones = (masks >> HALF).astype(np.uint32)[:, None]
     zeros = masks.astype(np.uint32)[:, None]

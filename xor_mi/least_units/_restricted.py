@@ -1,7 +1,7 @@
-"""a function of many inputs -> units that it needs at least, by what is left when inputs are fixed.
+"""a function of many inputs -> a lower bound on its units, from its restrictions to four inputs.
 
-A network that computes a function computes every restriction of it too: an input that is fixed goes
-into the biases. What is left of four inputs is looked up in the atlas.
+A network that computes a function also computes every restriction of it: an input that is fixed is
+added to the biases. The restrictions to four inputs are looked up in the atlas.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,17 +14,17 @@ from xor_mi.least_units._atlas import MOST_INPUTS, AtlasUnit, atlas
 from xor_mi.truth import BooleanFunction, npn_class
 
 MOST_LOOKED_UP = 4000
-"""So many different restrictions are looked up at most, about a second's work."""
+"""At most so many different restrictions are looked up, about a second's work."""
 
 
 class Restriction(NamedTuple):
-    """A function of four inputs that is left of another one.
+    """A function of four inputs that is left when the other inputs of a function are fixed.
 
     Attributes:
-        n_units: hidden units that it needs, and so the whole function too.
-        output: of which output.
+        n_units: hidden units that it needs, and so the whole function needs at least as many.
+        output: the output that is restricted.
         fixed: input -> the bit that it is fixed at.
-        function: what is left, of the other inputs in their order.
+        function: the function of the other inputs, in their order.
     """
 
     n_units: int
@@ -44,7 +44,7 @@ class Restriction(NamedTuple):
 
 
 def hardest_restriction(function: BooleanFunction, unit: AtlasUnit, *, direct: bool) -> Restriction:
-    """Of the restrictions to four inputs one that needs most units, of five inputs or more."""
+    """A restriction to four inputs that needs most units, for a function of five inputs or more."""
     column = f"{unit}_direct" if direct else unit
     lines = atlas(n_inputs=MOST_INPUTS).set_index("table")[column]
     most = int(lines.max())
@@ -68,7 +68,7 @@ def hardest_restriction(function: BooleanFunction, unit: AtlasUnit, *, direct: b
 def _restrictions(
     function: BooleanFunction,
 ) -> Iterator[tuple[int, Mapping[int, int], tuple[int, ...]]]:
-    """Output by output: the inputs that are fixed, and the table that is left."""
+    """For each output, the inputs that are fixed, and the table that is left."""
     n_inputs = function.n_inputs
     for output, table in enumerate(function.tables):
         cube = np.array(table, dtype=np.uint8).reshape((2,) * n_inputs)

@@ -1,12 +1,13 @@
-"""a function and a number of units -> a layer that computes it, or that none does: by z3.
+"""a function and a number of units -> a layer that computes it, or a proof that none does: by z3.
 
-z3 decides linear arithmetic over the rationals: weights that it finds are fractions, and where it
-says that there are none, that is a proof. What keeps the question linear: the size of a ReLU is
-moved into its input, so that only its sign is left (for every number of units that raise the output
-it is asked once); a step is 0 or 1 on each row; a clip of any size is its input cut off at minus
-and plus that size. Several outputs of units that are not steps read them with sizes of their own:
-products of two unknowns, which z3 may leave unsettled. Inputs that may be swapped let the weights
-of one unit be put in order, which excludes nothing and saves most of the work on parities.
+z3 decides linear arithmetic over the rationals: weights that it finds are fractions, and if it says
+that there are none, that is a proof. Three steps keep the question linear. The size of a ReLU's
+outgoing weight is moved into the unit, so that only its sign is left (z3 is asked once for every
+number of units that raise the output). A step is 0 or 1 on each row. A clip with an outgoing weight
+of any size is its input limited to minus and plus that size. If several outputs read units that are
+not steps, each has its own sizes: these are products of two unknowns, which z3 may leave unsettled.
+If inputs may be swapped, the weights of one unit can be put in order, which excludes nothing and
+saves most of the work for parities.
 """
 
 from dataclasses import dataclass
@@ -26,24 +27,24 @@ from xor_mi.progress import progress_bar
 from xor_mi.truth import BooleanFunction
 
 Settled = Literal["possible", "impossible", "unknown"]
-"""What was found out about a number of units."""
+"""What is known about a number of units."""
 
 SECONDS_BETWEEN_LOOKS = 0.1
-"""So often it is looked whether the solver is done, and Ctrl-C is heard."""
+"""After so many seconds each, it checks whether the solver is done, and Ctrl-C takes effect."""
 
 OUT_OF_TIME = ("timeout", "canceled")
-"""What z3 calls it when its time is over."""
+"""z3's word for the end of its time."""
 
 
 @dataclass(frozen=True)
 class Solved:
-    """What the solver says of one number of units.
+    """What the solver says about one number of units.
 
     Attributes:
         answer: whether there are such networks.
-        layer: one of them, if there are.
-        seconds: what it took.
-        why: the reason that the solver gives for an open question; empty where its time was over.
+        layer: one of them, if there are any.
+        seconds: how long it took.
+        why: the reason that the solver gives for an open question; empty if its time was over.
     """
 
     answer: Settled
@@ -53,7 +54,7 @@ class Solved:
 
 
 def is_installed() -> bool:
-    """Whether z3 is there."""
+    """Whether z3 is installed."""
     return find_spec("z3") is not None
 
 
@@ -74,17 +75,17 @@ def solved(
     """Whether so many units of a form compute a function.
 
     Args:
-        n_units: from 1 up.
-        max_seconds: for all questions about this number together.
-        progress: a bar of the seconds that z3 has taken of these.
+        n_units: at least 1.
+        max_seconds: the time for all questions about this number together.
+        progress: whether to show a bar of the seconds that z3 has used.
 
     Raises:
         XorMiError: z3 is not installed.
         KeyboardInterrupt: Ctrl-C, within a second.
     """
-    # of several outputs each has its own sign
+    # with several outputs, each output has its own sign
     is_signed = form in ("relu", "leaky_relu") and function.n_outputs == 1
-    # signs that differ much raise and lower; they are met more often
+    # counts near the middle come first, because they succeed more often
     raising = sorted(range(n_units + 1), key=lambda n: abs(2 * n - n_units)) if is_signed else [0]
     answer: Settled = "impossible"
     why = ""
@@ -106,8 +107,8 @@ class _Clock:
     """The time that the solver has, shown by a bar.
 
     Args:
-        bar: of seconds.
-        max_seconds: that there are.
+        bar: a bar of seconds.
+        max_seconds: how many seconds there are.
     """
 
     def __init__(self, bar: Any, max_seconds: float) -> None:
@@ -117,12 +118,12 @@ class _Clock:
 
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
+        """Seconds since the beginning."""
         return monotonic() - self._start
 
     @property
     def milliseconds_left(self) -> int:
-        """At least one: the solver takes none for no limit."""
+        """At least one, because the solver takes 0 as no limit."""
         return max(1, round(1000 * (self._max_seconds - self.seconds)))
 
     def show(self) -> None:
@@ -131,7 +132,7 @@ class _Clock:
 
 
 def _z3() -> Any:
-    """The solver. Any: it is known only where it is installed.
+    """The solver's module. The type is Any, because z3 may not be installed.
 
     Raises:
         XorMiError: it is not installed.
@@ -165,7 +166,7 @@ class _Question:
         self.biases = [self._real(f"b{k}") for k in units]
         self.out_biases = [self._real(f"c{o}") for o in outputs]
         self.direct = self._table("u", outputs, inputs) if direct else []
-        # of a clip, where it is cut off; it is read with 1
+        # for a clip, the limit of its input; it is read with weight 1
         self.sizes = [self._real(f"m{k}") for k in units] if form == "clip" else []
         self.readout: list[list[Any]]
         if n_raising is not None:
@@ -179,7 +180,7 @@ class _Question:
             self.solver.add(size > 0)
         for number, row in enumerate(function.rows()):
             self._add_row(number, row)
-        # where two inputs may be swapped, so may their weights: the first unit has them in order
+        # if two inputs may be swapped, their weights may be, too: the first unit has them in order
         for i, j in _swapped_alike(function):
             self.solver.add(self.weights[0][i] >= self.weights[0][j])
 
@@ -191,7 +192,7 @@ class _Question:
         return [[self._real(f"{letter}{k}_{i}") for i in columns] for k in lines]
 
     def _add_row(self, number: int, row: tuple[int, ...]) -> None:
-        """The units' values on a row, and that it is decided right."""
+        """Add the units' values on a row, and the condition that it is decided right."""
         values = [self._value(unit, number, row) for unit in range(len(self.weights))]
         for o, table in enumerate(self.function.tables):
             terms = [self._read(o, unit, value) for unit, value in enumerate(values)]
@@ -207,7 +208,7 @@ class _Question:
         return self.readout[output][unit] * value
 
     def _value(self, unit: int, number: int, row: tuple[int, ...]) -> Any:
-        """What a unit gives on a row: a truth value for a step, else a number."""
+        """The value of a unit on a row: a truth value for a step, else a number."""
         z3 = self.z3
         total = z3.Sum([self.biases[unit], *_chosen(self.weights[unit], row)])
         if self.form == "clip":
@@ -216,7 +217,7 @@ class _Question:
         is_on = z3.Bool(f"on{unit}_{number}")
         if self.form == "step":
             self.solver.add(z3.If(is_on, total >= 1, total <= -1))
-            # a step that is off on the first row: its complement would do as well
+            # a step is off on the first row, because its complement works as well
             if number == 0:
                 self.solver.add(z3.Not(is_on))
             return is_on
@@ -229,8 +230,8 @@ class _Question:
     def asked(self, clock: _Clock) -> Settled:
         """The solver's answer.
 
-        It works in a thread of its own, so that the bar moves and Ctrl-C is heard: z3 itself takes
-        Ctrl-C for the end of its time.
+        It works in its own thread, so that the bar moves and Ctrl-C takes effect: z3 itself treats
+        Ctrl-C as the end of its time.
         """
         self.solver.set("timeout", clock.milliseconds_left)
         self.solver.set("ctrl_c", False)
@@ -250,7 +251,7 @@ class _Question:
         return "impossible" if told == [self.z3.unsat] else "unknown"
 
     def why_open(self) -> str:
-        """Why the last question was not settled; empty where its time was over."""
+        """Why the last question was not settled; empty if its time was over."""
         reason = self.solver.reason_unknown()
         return "" if reason in OUT_OF_TIME else reason
 
@@ -276,25 +277,25 @@ class _Question:
         return [self._number(model, one) for one in unknowns]
 
     def _number(self, model: Any, unknown: Any) -> float:
-        """A value that was found; 0 where any would do."""
+        """A value that was found; 0 if any value works."""
         if isinstance(unknown, int):
             return float(unknown)
         value = model.eval(unknown, model_completion=True)
         if self.z3.is_algebraic_value(value):
-            # products have roots; twenty decimals are more than float64 has
+            # products may give roots; twenty decimals are more than float64 has
             value = value.approx(20)
         return float(value.as_fraction())
 
 
 def _chosen(unknowns: list[Any], row: tuple[int, ...]) -> list[Any]:
-    """The unknowns whose input is 1."""
+    """The unknowns whose bit is 1."""
     return [one for one, bit in zip(unknowns, row, strict=True) if bit]
 
 
 def _swapped_alike(function: BooleanFunction) -> list[tuple[int, int]]:
-    """Neighbours among the inputs that may be swapped without a change of any output."""
+    """Neighbouring pairs of inputs that can be swapped without changing any output."""
     cubes = [np.array(table).reshape((2,) * function.n_inputs) for table in function.tables]
-    # which inputs can be swapped is an equivalence: each is paired with the next of its kind
+    # being swappable is an equivalence, so each input is paired with the next of its class
     pairs = []
     for i in range(function.n_inputs):
         for j in range(i + 1, function.n_inputs):

@@ -1,8 +1,8 @@
-"""a function -> the changes of its inputs that leave it as it is, and what they make of each gate.
+"""a function -> its symmetries, and what each gate becomes under them.
 
-A change permutes the inputs and turns some over. Threshold functions stay threshold functions under
-it, so it takes sets of gates that a function can be read from to such sets: one set of each kind is
-looked for, the others are its images.
+A symmetry permutes the inputs and negates some of them. Threshold functions stay threshold
+functions, so a set of gates that a function can be read from becomes another such set. One set of
+each kind is searched for, and the others are its images.
 """
 
 from functools import cache
@@ -15,25 +15,25 @@ from numpy import ndarray
 from xor_mi.truth import BooleanFunction, row_numbers, truth_rows
 
 NUMBERS_AT_ONCE = 1 << 21
-"""So many sets are moved in one step."""
+"""So many sets are transformed in one step."""
 
 
 def row_moves(function: BooleanFunction) -> Int[ndarray, "move row"]:
-    """Where each row goes, for all changes of inputs after which every output is itself or its
-    complement.
+    """The row that each row becomes, for all symmetries up to complements of outputs.
 
-    The first change is none at all.
+    These are the permutations and negations of inputs after which every output is itself or its
+    complement. The first changes nothing.
     """
     tables = np.array(function.tables)
     moves = all_moves(function.n_inputs)
     changed = tables[:, moves] != tables[:, None]
-    # an output is the same on all rows, or the other way round on all rows
+    # an output is the same on all rows, or negated on all rows
     is_kept = (changed == changed[:, :, :1]).all(axis=(0, 2))
     return moves[is_kept]
 
 
 def orders_kept(function: BooleanFunction) -> Int[ndarray, "move row"]:
-    """The same for orders of the inputs alone, and outputs that stay what they are."""
+    """The same for permutations of the inputs alone, and outputs that do not change."""
     tables = np.array(function.tables)
     moves = all_moves(function.n_inputs)
     is_order = moves[:, 0] == 0
@@ -46,7 +46,7 @@ def moved_gates(
     bits: UInt8[ndarray, "gate row"],
     moves: Int[ndarray, "move row"],
 ) -> Int[ndarray, "move gate"]:
-    """What each gate becomes: its number among the gates, or that of its complement.
+    """The number of the gate that each gate becomes, up to complement.
 
     Args:
         gates: packed tables, ascending, of all gates that are 0 on the first row.
@@ -64,9 +64,9 @@ def moved_gates(
 def all_images(
     sets: Int[ndarray, "set unit"], images: Int[ndarray, "move gate"], *, at_most: int
 ) -> Int[ndarray, "more_sets unit"] | None:
-    """Every set that one of these becomes, each once, its gates and the sets in ascending order.
+    """Every set that one of these becomes, each once, with gates and sets in ascending order.
 
-    None where there are more than `at_most`.
+    None if there are more than `at_most`.
     """
     n_gates = images.shape[1]
     found = np.empty(0, dtype=np.int64)
@@ -80,8 +80,9 @@ def all_images(
 
 
 def as_numbers(sets: Int[ndarray, "*lead unit"], n_gates: int) -> Int[ndarray, "*lead"]:
-    """Each set as one whole number, whatever the order of its gates: its gates, ascending, are the
-    digits to the base of how many gates there are.
+    """Each set as one whole number that does not depend on the order of its gates.
+
+    The gates in ascending order are its digits, to the base `n_gates`.
     """
     ascending = np.sort(sets, axis=-1)
     numbers = np.zeros(sets.shape[:-1], dtype=np.int64)
@@ -98,9 +99,7 @@ def as_sets(numbers: Int[ndarray, " set"], n_gates: int, n_units: int) -> Int[nd
 
 @cache
 def all_moves(n_inputs: int) -> Int[ndarray, "move row"]:
-    """The number of the row that each row becomes, for every order of the inputs and every choice
-    of inputs that are turned over.
-    """
+    """The row that each row becomes, for every permutation and negation of the inputs."""
     rows = np.array(truth_rows(n_inputs))
     orders = permutations(range(n_inputs))
     changes = product(orders, product((0, 1), repeat=n_inputs))

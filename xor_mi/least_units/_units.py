@@ -1,9 +1,9 @@
-"""the name of a kind of hidden unit -> its activation, and what it can be made to do.
+"""the name of a kind of hidden unit -> its activation, and the form that it has or approximates.
 
-Two kinds need the same number of units where one is an affine change of the other: a sign is twice
-a step less 1, and hardtanh, relu6 and hardsigmoid are one another's. These, which stay constant far
-out, can stand for a step on finitely many rows, so they never need more units than steps do; a
-smooth unit comes as near to a step, or to a ReLU, as is asked.
+Two kinds need the same number of units if one is an affine change of the other: a sign is twice a
+step minus 1, and hardtanh, relu6 and hardsigmoid are affine changes of one another. These three are
+constant far from zero, so on finitely many rows they can replace a step, and never need more units
+than steps do. A smooth unit can approximate a step, or a ReLU, as closely as needed.
 """
 
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ UnitName = Literal[
     "tanh",
     "elu",
 ]
-"""The kinds of hidden unit that the question is answered for."""
+"""The kinds of hidden unit for which least numbers can be found."""
 
 Form = Literal["step", "relu", "leaky_relu", "clip"]
-"""What a unit is up to affine changes: clip is its input, cut off at -1 and at 1."""
+"""What a unit is up to affine changes: a clip is its input limited to -1 and 1."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class HiddenUnit:
     """A kind of hidden unit.
 
     Attributes:
-        name: as it is asked for.
-        label: as it is written in a sentence.
-        act_fn: the activation of a `HookedMLP` of such units.
-        form: what it is, or for a smooth unit comes near to.
-        is_exact: whether it is that form exactly, so that linear arithmetic decides what networks
-            of it compute.
+        name: its name as an argument.
+        label: its name in a sentence.
+        act_fn: the activation of a `HookedMLP` with such units.
+        form: the form that it has, or that a smooth unit approximates.
+        is_exact: whether it has that form exactly, so that linear arithmetic decides what its
+            networks compute.
     """
 
     name: UnitName
@@ -51,7 +51,7 @@ class HiddenUnit:
 
     @property
     def near_to(self) -> "HiddenUnit | None":
-        """The exact kind whose networks a smooth one comes near to; None for an exact one."""
+        """The exact kind whose networks a smooth kind approximates; None for an exact kind."""
         if self.is_exact:
             return None
         return KINDS["threshold" if self.form == "step" else "relu"]
@@ -75,10 +75,10 @@ KINDS: dict[UnitName, HiddenUnit] = {
 
 
 def unit_kind(name: object) -> HiddenUnit:
-    """The kind of hidden unit of a name.
+    """The kind of hidden unit with this name.
 
     Raises:
-        XorMiError: there is none.
+        XorMiError: an unknown name.
     """
     if isinstance(name, str) and name in KINDS:
         return KINDS[name]

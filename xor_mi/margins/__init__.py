@@ -1,8 +1,8 @@
-"""a network's weights -> the inequalities its decisions rest on, and how much room each weight has.
+"""a network's weights -> the inequalities behind its decisions, and how far each weight may move.
 
 `conditions` lists the inequalities; `slack_to_flip` says how far one weight may move alone before a
-decision changes; `move_weight` moves one and looks at the network at each value. `weight_symbols`
-says what each weight is called there.
+decision changes; `move_weight` moves one weight and records the network at each value.
+`weight_symbols` lists the short names of weights, such as w12.
 """
 
 from xor_mi.margins._conditions import Condition as Condition

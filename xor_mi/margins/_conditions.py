@@ -1,15 +1,15 @@
 """model + target -> what its weights must satisfy, row by row: the conditions for XOR, with slack.
 
-On one input row each unit that is off drops out and each that is on is a sum of weights, so the
-decision is one inequality. In the symbols of the notebook: w12 is the weight from input 2 to hidden
-unit 1, b1 that unit's bias, v1 the weight from unit 1 to the output, c the output's bias, u1 the
-weight of a direct connection from input 1 to the output. With several outputs v, c and u carry the
-output first (v12 reads unit 2 into output 1). Deeper networks number the layers: w2_12, b2_1.
-Counting starts at 1 in symbols, at 0 in places (w12 is `fc1.weight[0, 1]`, the edge x1->h0.0).
-Indices above 9 are joined by "_".
+On one input row, a unit that is off contributes nothing and a unit that is on is a sum of weights,
+so the decision is one inequality. The symbols are: w12 is the weight from input 2 to hidden unit 1,
+b1 that unit's bias, v1 the weight from unit 1 to the output, c the output's bias, u1 the weight of
+a direct connection from input 1 to the output. With several outputs, v, c and u have the output's
+number first (v12 is the weight from unit 2 to output 1). Deeper networks number the layers: w2_12,
+b2_1. Counting starts at 1 in symbols, and at 0 in places (w12 is `fc1.weight[0, 1]`, the edge
+x1->h0.0). Indices above 9 are joined by "_".
 
-An input adds its level times its weight: with levels -1 and 1 row 01 gives -w11 + w12 + b1. By
-argmax an output is held against another: (v21 - v11)*(w11 + b1) + (c2 - c1) > 0.
+An input adds its level times its weight: with levels -1 and 1, row 01 gives -w11 + w12 + b1. With
+argmax an output is compared with another: (v21 - v11)*(w11 + b1) + (c2 - c1) > 0.
 """
 
 from collections.abc import Iterator
@@ -42,13 +42,13 @@ from xor_mi.truth import BooleanFunction, row_name
 from xor_mi.values import forward_float64, own_scales, own_value_scales
 
 LONGEST_WRITTEN = 400
-"""An inequality of more characters is written over the last hidden layer's units."""
+"""An inequality with more characters is written over the last hidden layer's units."""
 
 LARGEST_ONE_DIGIT = 9
-"""With larger indices, the two of a symbol are joined by "_"."""
+"""If an index is larger than this, the two indices of a symbol are joined by "_"."""
 
 HARDSIGMOID_SLOPE = 1 / 6
-"""Written as a division, because no decimal number is it."""
+"""It is written as a division, because it has no exact decimal form."""
 
 Kind = Literal["decision", "unit"]
 Sign = Literal[">", "<", ">=", "<="]
@@ -61,15 +61,16 @@ class Condition:
     """One inequality that the weights must satisfy on one input row.
 
     Attributes:
-        place: the output that is decided ("y0"; by argmax over two it is "y1"), or the hidden unit
-            whose state it is ("h0.1").
+        place: the output that is decided ("y0"; with argmax over two outputs "y1"), or the hidden
+            unit whose state is required ("h0.1").
         kind: "decision", or "unit" for the state of a unit.
-        inequality: in symbols.
-        numbers: the same in this network's weights.
-        value: of the left side.
+        inequality: the inequality in symbols.
+        numbers: the same with this network's weights.
+        value: the value of the left side.
         slack: distance to the other side of the inequality, in the output's units before a sigmoid
             or tanh; negative where it fails.
-        pattern: the units that are taken to be on; a full one grows no more, as relu6 above 6.
+        pattern: the units that are assumed to be on; a "full" unit does not grow further, such as
+            relu6 above 6.
     """
 
     row: str
@@ -82,6 +83,11 @@ class Condition:
     satisfied: bool
     pattern: str
 
+    def __str__(self) -> str:
+        outcome = "holds" if self.satisfied else "fails"
+        slack = number_text(self.slack)
+        return f"row {self.row}, {self.place}: {self.inequality} {outcome}, with slack {slack}"
+
 
 @dataclass(frozen=True)
 class Conditions(Finding):
@@ -90,9 +96,9 @@ class Conditions(Finding):
     Iterating gives each as a `Condition`.
 
     Attributes:
-        target: what the network is held against.
+        target: the function that the network should compute.
         symbols: symbol -> its parameter, such as w12 -> "fc1.weight[0, 1]".
-        scale: the size of what the sides of decisions are made of.
+        scale: the size of the terms that the sides of decisions are sums of.
     """
 
     target: BooleanFunction
@@ -144,14 +150,14 @@ def conditions(
 
     Each comes with its value, its slack and whether it holds.
 
-    A ReLU network's inequalities depend on which units are on. Near a network, its own pattern of
-    units holds: that is the default, and then all "decision" inequalities are satisfied exactly
-    when the network computes the target. With `near` another network's pattern is assumed (for
-    example the one before `edit`) and the unit inequalities, which say that the pattern still
-    holds, are listed too: all satisfied is then sufficient. Smooth units (tanh, sigmoid, gelu, ...)
-    have no pattern; they are written as functions. By argmax over more than two outputs the one
-    that should win has an inequality for each other, and one that should not is held against the
-    best of the others.
+    A ReLU network's inequalities depend on which units are on. By default the network's own pattern
+    of units is assumed, and then all "decision" inequalities are satisfied exactly if the network
+    computes the target. With `near` the pattern of another network is assumed (for example the one
+    before `edit`), and the unit inequalities, which say that the pattern still holds, are listed,
+    too: if all are satisfied, the network computes the target. Smooth units (tanh, sigmoid, gelu,
+    ...) have no pattern; they are written as functions. With argmax over more than two outputs, the
+    output that should win has an inequality for each other output, and an output that should not
+    win is compared with the best of the others.
 
     Args:
         target: a gate, a formula or a `BooleanFunction`; by default `model.cfg.target`.
@@ -164,7 +170,7 @@ def conditions(
     [('v1*(w12 + b1) + c > 0.5', 0.5), ('v1*(w11 + b1) + c > 0.5', 0.5)]
 
     Raises:
-        XorMiError: no target, one of another width, or a `near` of another shape.
+        XorMiError: no target, a target of another width, or a `near` of another shape.
     """
     require_plain_mlp(model, "conditions")
     function = model.target_of(target)
@@ -197,9 +203,9 @@ def conditions(
 def weight_symbols(model: HookedMLP) -> dict[str, str]:
     """The short name of every weight and bias -> its parameter, layer by layer.
 
-    The one name that a weight has in conditions, in figures, on sliders and in tables. In each
-    layer the weights come first, row by row, then the biases. With a single hidden layer w12 reads
-    input 2 into hidden unit 1, b1 is that unit's bias, v1 reads unit 1 into the output and c is the
+    Conditions, figures, sliders and tables all use this name. In each layer the weights come first,
+    row by row, then the biases. With a single hidden layer, w12 is the weight from input 2 to
+    hidden unit 1, b1 is that unit's bias, v1 is the weight from unit 1 to the output, and c is the
     output's bias; deeper networks number their layers, and u1 is a direct connection.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -209,14 +215,14 @@ def weight_symbols(model: HookedMLP) -> dict[str, str]:
     'fc1.weight[0, 1]'
 
     Raises:
-        XorMiError: something else than a `HookedMLP`.
+        XorMiError: `model` is not a `HookedMLP`.
     """
     require_hooked_mlp(model, "weight_symbols")
     return {_symbol(model, entry): entry.name for entry in entries(model)}
 
 
 def _scale_of_sides(model: HookedMLP, rows: Tensor) -> float:
-    """The size of what the sides of decisions are made of: sums, or values after a function."""
+    """The size of the terms of the sides of decisions: of sums, or of values after a function."""
     layers = forward_float64(model, rows)
     scales = own_scales if _is_undone(model) else own_value_scales
     return scales(model, layers)[-1]
@@ -226,14 +232,15 @@ def _is_undone(model: HookedMLP) -> bool:
     """Whether the sums before the output activation are compared, not its values."""
     act_fn = model.cfg.out_act_fn
     if model.rule.name == "argmax":
-        # the largest sigmoid or tanh is that of the largest readout
+        # the output with the largest sigmoid or tanh has the largest readout
         return act_fn in ("identity", *MONOTONE)
-    # an infinite cut is a threshold that the activation never reaches: nothing to compare with
+    # an infinite cut is a threshold that the activation never reaches, so there is nothing to
+    # compare
     return act_fn == "identity" or (act_fn in MONOTONE and isfinite(readout_cut(model)))
 
 
 def _require_same_shape(model: HookedMLP, near: HookedMLP) -> None:
-    """Refuse a network whose pattern of units cannot be assumed in this one."""
+    """Refuse a network whose pattern of units cannot be assumed for this one."""
     require_plain_mlp(near, "the pattern of conditions")
     of_model, of_near = [
         (
@@ -279,7 +286,7 @@ def _assuming(model: HookedMLP, rows: Tensor, states: list[ndarray]) -> list[Ten
         if layer == cfg.n_layers:
             break
         if cfg.act_name(layer) in PIECEWISE_LINEAR:
-            # not `model.activate`: a unit counts as is assumed, whatever its own value is here
+            # not `model.activate`: a unit has the assumed state, whatever its own value is here
             unit, state = PiecewiseLinearUnit.of(model, layer), states[layer]
             value = torch.from_numpy(pre.numpy() * unit.factors(state) + unit.added(state))
         else:
@@ -289,12 +296,12 @@ def _assuming(model: HookedMLP, rows: Tensor, states: list[ndarray]) -> list[Ten
 
 @dataclass(frozen=True)
 class _Side:
-    """The left side of an inequality and what it is held against.
+    """The left side of an inequality, and the bound that it is compared with.
 
     Attributes:
-        place: what is written: the sum that enters this unit.
-        minus: another output whose sum, or whose value, is taken off.
-        function: written around each sum, if any.
+        place: the unit whose sum is written.
+        minus: another output whose sum or value is subtracted.
+        function: the function that is written around each sum, if any.
     """
 
     place: Unit
@@ -307,7 +314,7 @@ class _Side:
 def _decision_conditions(
     writer: "_Writer", place: Unit, readout: Tensor, *, should_be_above: bool
 ) -> list[Condition]:
-    """What one decision needs on one row; by argmax it may be several inequalities."""
+    """What one decision needs on one row; with argmax it may be several inequalities."""
     model = writer.model
     sign: Sign = ">" if should_be_above else "<"
     if model.rule.name == "threshold":
@@ -320,7 +327,7 @@ def _decision_conditions(
 def _against_threshold(model: HookedMLP, place: Unit, readout: Tensor) -> _Side:
     """The readout against its cut, or the output against the threshold.
 
-    The latter where the output activation cannot be undone.
+    The output is compared if the output activation cannot be undone.
     """
     act_fn, cut = model.cfg.out_act_fn, readout_cut(model)
     value = readout[place.index].item()
@@ -348,7 +355,7 @@ def _against_others(
 
 
 def _unit_conditions(writer: "_Writer", unit: Unit, pre: float) -> list[Condition]:
-    """What keeps a hidden unit in the state that is assumed of it: between which kinks it is."""
+    """What keeps a hidden unit in its assumed state: the kinks that it must lie between."""
     if not _has_states(writer.model, unit.layer):
         return []
     kind = PiecewiseLinearUnit.of(writer.model, unit.layer)
@@ -404,7 +411,7 @@ def _symbol(model: HookedMLP, entry: Entry) -> str:
         letter = "v" if is_readout else "w"
     if not is_readout and model.cfg.n_layers > 1:
         letter += f"{entry.layer + 1}_"
-    # the one output of a network is not numbered
+    # a single output is not numbered
     indices = [] if is_readout and model.cfg.d_out == 1 else [entry.unit + 1]
     indices += [] if source is None else [source + 1]
     joint = "_" if max(indices, default=0) > LARGEST_ONE_DIGIT else ""
@@ -412,7 +419,7 @@ def _symbol(model: HookedMLP, entry: Entry) -> str:
 
 
 class _Writer:
-    """One row's sums as text, in symbols or in numbers."""
+    """Writes one row's sums as text, in symbols or in numbers."""
 
     def __init__(self, model: HookedMLP, row: tuple[int, ...], states: States) -> None:
         self.model = model
@@ -420,7 +427,7 @@ class _Writer:
         self.states = states
         self.weights = model.float64_layers()
         self.sources = model.sources
-        # how the methods below write; set anew by each call of `left`
+        # how the methods below write; each call of `left` sets it
         self.in_symbols = True
 
     def left(self, side: _Side, *, in_symbols: bool) -> str:
@@ -437,15 +444,15 @@ class _Writer:
     def pre_activation(self, layer: int, unit: int, *, minus: int | None = None) -> str:
         """A unit's pre-activation, written as a sum.
 
-        The inputs at their levels, or the units before it that are not off, weighted, plus the
-        bias.
+        Its terms are the weighted inputs at their levels, or the weighted units before it that are
+        not off, and the bias.
 
         Args:
-            minus: a unit of the same layer that reads the same, and whose sum is taken off.
+            minus: a unit of the same layer that reads the same, and whose sum is subtracted.
         """
         bias = self._weight(layer, unit, None, minus)
         text = _sum([*self._terms(layer, unit, minus, short=False), bias])
-        # written out, a sum over one layer contains every sum over the layer before it
+        # a sum over one layer contains, when written out, every sum over the layer before it
         if layer > 0 and len(text) > LONGEST_WRITTEN:
             text = _sum([*self._terms(layer, unit, minus, short=True), bias])
         return text
@@ -481,7 +488,7 @@ class _Writer:
         return terms
 
     def _activation(self, unit: Unit, *, short: bool) -> tuple[str, float]:
-        """A hidden unit's activation as a factor, or its value where that is a constant."""
+        """A hidden unit's activation as a factor, or its value if that is a constant."""
         layer, act_fn = unit.layer, self.model.cfg.act_name(unit.layer)
         if act_fn not in PIECEWISE_LINEAR:
             text = unit.name if short else f"{act_fn}({self.pre_activation(layer, unit.index)})"
@@ -508,12 +515,12 @@ def _sloped(text: str, slope: float, constant: float) -> str:
 
 
 def _times(value: float, weight: str) -> str:
-    """A number other than zero times a weight; one is not written."""
+    """A number other than zero times a weight; a factor of one is not written."""
     if value == 1:
         return weight
     is_negative = (value < 0) != weight.startswith("-")
     size, bare = abs(value), weight.removeprefix("-")
-    # all digits of the number, but 2 instead of 2.0
+    # all digits of the number, with 2 instead of 2.0
     text = bare if size == 1 else f"{str(size).removesuffix('.0')}*{bare}"
     return f"-{text}" if is_negative else text
 

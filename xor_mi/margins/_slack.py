@@ -26,8 +26,8 @@ from xor_mi.truth import row_name
 from xor_mi.values import LayerValues, forward_float64
 
 FURTHEST_MOVE = 2.0**20
-"""How far a weight before smooth units is moved in search of a flip: this many times as far as
-moves its unit's pre-activation by its own terms, or by 1.
+"""How far a weight before smooth units is moved in search of a flip: this many times the move that
+changes its unit's pre-activation by the size of its terms, or by 1.
 """
 
 FIRST_BRACKET = 0.25
@@ -39,11 +39,12 @@ class WeightSlack:
     """How far one weight may move alone.
 
     Attributes:
-        value: the weight as it is.
-        down, up: how far it may move before a decision changes; infinite where no value changes
-            one.
-        row_lower, output_lower: whose decision changes first at the lower end ("" where it has no
-            end); several are joined by ", ".
+        parameter: the weight, such as "fc1.weight[0, 1]".
+        value: the weight's present value.
+        down, up: how far it may move down and up before a decision changes; infinite if no value
+            changes one.
+        row_lower, output_lower: the row and output whose decision changes first at the lower end
+            ("" if there is no end); several are joined by ", ".
         row_upper, output_upper: the same at the upper end.
     """
 
@@ -55,6 +56,17 @@ class WeightSlack:
     output_lower: str
     row_upper: str
     output_upper: str
+
+    def __str__(self) -> str:
+        value = f"{self.parameter} = {number_text(self.value)}"
+        if self.slack == inf:
+            return f"{value} may move anywhere: no value of it changes a decision"
+        ends = ((self.down, "down", self.row_lower), (self.up, "up", self.row_upper))
+        said = [
+            f"{way} by {number_text(far)} until {_flips(rows)}" if far < inf else f"{way} freely"
+            for far, way, rows in ends
+        ]
+        return f"{value} may move {' and '.join(said)}"
 
     @property
     def lower(self) -> float:
@@ -68,8 +80,13 @@ class WeightSlack:
 
     @property
     def slack(self) -> float:
-        """How far it may move either way: the smaller of down and up."""
+        """How far it may move in either direction: the smaller of down and up."""
         return min(self.down, self.up)
+
+
+def _flips(rows: str) -> str:
+    """'row 11 flips' or 'rows 01, 10 flip'."""
+    return f"rows {rows} flip" if ", " in rows else f"row {rows} flips"
 
 
 @dataclass(frozen=True)
@@ -77,13 +94,13 @@ class Slack(Finding):
     """How far each weight may move alone; iterating gives a `WeightSlack` for each.
 
     Attributes:
-        tolerance: 0 where the ends are in closed form (up to float64 rounding); else how near
-            together two changes may be and be missed.
+        tolerance: 0 if the ends are in closed form (up to float64 rounding); else two changes that
+            are nearer to each other than this may be missed.
         symbols: parameter -> the short name that `weight_symbols` gives it, for pictures.
         floor: flips by a smaller move than this were left out.
         n_left_out: how many weights have such a flip.
-        sizes: parameter -> the largest weight or bias of its layer, beside which a millionth is
-            rounding. Layers may be of sizes far apart.
+        sizes: parameter -> the largest weight or bias of its layer; a millionth of it is rounding.
+            Layers may have very different sizes.
     """
 
     weights: tuple[WeightSlack, ...] = field(repr=False)
@@ -95,7 +112,7 @@ class Slack(Finding):
 
     @property
     def smallest(self) -> WeightSlack:
-        """The weight that may move least, the first of several."""
+        """The weight that may move least; the first one if several may move as little."""
         return min(self.weights, key=lambda weight: weight.slack)
 
     def head(self) -> dict[str, object]:
@@ -157,20 +174,22 @@ def slack_to_flip(
 ) -> Slack:
     """How far each weight may move alone, up and down, before a decision on an input row changes.
 
-    Decisions are those of the float64 weights, by argmax over tanh or sigmoid outputs those of what
-    goes into them; an undecided row that stays undecided has not changed. Units that
-    are piecewise linear, and any weight of the last layer: in closed form, up to float64 rounding
-    (an output is piecewise affine in one weight). Weights before smooth units (tanh, sigmoid, gelu,
-    ...): a flip is located to about 1e-12 of the move; one that flips back within 1e-9 of it, or
-    within 1e-9 of what moves its unit's pre-activation by as much as that adds up, may be missed;
-    and the pre-activation is moved by `FURTHEST_MOVE` (2^20) times that at most, or by 2^20.
+    Decisions are those of the float64 weights; with argmax over tanh or sigmoid outputs, those of
+    the values before these functions. An undecided row that stays undecided has not changed.
+
+    For piecewise linear units, and for any weight of the last layer, the ends are in closed form,
+    up to float64 rounding (an output is piecewise affine in one weight). For weights before smooth
+    units (tanh, sigmoid, gelu, ...), a flip is located to about 1e-12 of the move. A decision that
+    flips back within 1e-9 of the move, or within 1e-9 of the move that changes its unit's
+    pre-activation by the size of its terms, may be missed. The pre-activation is moved by at most
+    `FURTHEST_MOVE` (2^20) times the size of its terms, or by 2^20.
 
     Args:
         parameter: one entry, named as in `edit`, or a whole tensor; all by default.
         rows: the input rows watched; all by default.
-        floor: flips by a smaller move than this are left out, as `rounding_of_weights(model)` is
-            for those of a decision that is made by rounding alone.
-        progress: a bar, if the work takes over half a second.
+        floor: flips by a smaller move than this are left out. `rounding_of_weights(model)` leaves
+            out the flips of decisions that are made by rounding alone.
+        progress: show a bar if the work takes over half a second.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> least = slack_to_flip(textbook_xor(), "fc1.bias[1]").smallest
@@ -179,14 +198,14 @@ def slack_to_flip(
 
     Raises:
         XorMiError: a parameter the network does not have, rows that are not bits, a floor that is
-            not a number from 0 on, hooks, train mode, weights that are not finite, or a smooth
-            network whose output stays within
-            rounding of the threshold along a whole stretch of a weight.
+            not a number of at least 0, hooks, train mode, weights that are not finite, or a smooth
+            network whose output stays within rounding of the threshold along a whole stretch of a
+            weight.
     """
     require_plain_mlp(model, "the slack of a weight")
     require_kind("floor", floor, Real, give="the least move that counts, such as 0.0")
     if not 0 <= floor < inf:
-        raise XorMiError(f"floor={floor:g}; give a move from 0 on, such as 1e-6")
+        raise XorMiError(f"floor={floor:g}; give a move of at least 0, such as 1e-6")
     moved = entries(model, parameter)
     bits = model.read_rows(rows)
     if not bits:
@@ -206,9 +225,9 @@ def slack_to_flip(
 
 
 def rounding_of_weights(model: HookedMLP) -> float:
-    """A smaller move of a weight than this is rounding beside the weights of every layer.
+    """A smaller move of a weight than this is rounding compared with the weights of every layer.
 
-    Layers may be of sizes far apart: what is rounding beside one is no rounding beside another.
+    Layers may have very different sizes: what is rounding in one may not be rounding in another.
     """
     sizes = [size for size in _sizes_of_layers(model) if size]
     return ROUNDING * min(sizes, default=0.0)
@@ -223,7 +242,7 @@ def _sizes_of_layers(model: HookedMLP) -> list[float]:
 
 
 def _decided(model: HookedMLP, layers: list[LayerValues]) -> Int[ndarray, "row decision"]:
-    """What is decided on each row; undecided also where only rounding takes a score off its cut."""
+    """What is decided on each row; also undecided where only rounding moves a score off its cut."""
     outputs = layers[-1].post
     is_on_cut = np.abs(model.rule.distance(outputs).numpy()) <= rounding_of_scores(model, layers)
     return np.where(is_on_cut, UNDECIDED, model.rule.decide(outputs).numpy())
@@ -234,7 +253,7 @@ class WatchedRows:
     """The rows that are watched: their names, the network's values on them, its decisions.
 
     Attributes:
-        errors: how far off rounding may have put what each layer reads and adds up.
+        errors: the largest rounding errors of what each layer reads and adds up.
     """
 
     model: HookedMLP
@@ -257,9 +276,9 @@ class WatchedRows:
 
 
 def _slack_of(rows: WatchedRows, entry: Entry, *, floor: float) -> tuple[WeightSlack, bool]:
-    """One weight moved: the nearest change of a decision on each side, from the floor on.
+    """One weight moved: the nearest change of a decision on each side that is not below the floor.
 
-    And whether there is a nearer one.
+    Also returns whether there is a nearer change.
     """
     moved = MovedWeight.of(rows, entry)
     lower, upper = moved.first(-1, floor=floor), moved.first(1, floor=floor)
@@ -293,13 +312,13 @@ def _moved(rows: WatchedRows, entry: Entry) -> "MovedWeight":
         slope[:, entry.unit] = layer.inputs[:, entry.source].numpy()
         slope_error[:, entry.unit] = read_error[:, entry.source]
     slope = without_rounding(slope, slope_error)
-    # Only rows on which this weight does anything are followed: `case` in the changes counts them.
+    # Only rows on which this weight matters are followed: `case` in the changes counts these rows.
     touched = np.nonzero(slope[:, entry.unit])[0]
     moved = Lines(pre[touched], slope[touched])
-    # the inputs stay as they are
+    # the inputs do not change
     inputs = rows.layers[0].inputs.numpy()[touched]
     still = Lines(inputs, np.zeros_like(inputs))
-    # Closed form also where hidden units are smooth, if the weight lies behind them.
+    # Also in closed form with smooth hidden units if the weight is after them.
     is_closed_form = is_piecewise_linear(model, entry.layer)
     if is_closed_form:
         error = Lines(pre_error[touched], slope_error[touched])
@@ -313,7 +332,7 @@ def _moved(rows: WatchedRows, entry: Entry) -> "MovedWeight":
         changes = bracketed_changes(
             model, entry.layer, moved, still, edges, unit=unit, progress=False
         )
-        # only where nothing is decided a change this near is at the weight's value itself
+        # if a decision is undecided, a change this near is at the weight's value itself
         is_open = rows.decided[touched[changes.case], changes.output] == UNDECIDED
         near_zero = np.where(is_open, CHANGE_RESOLUTION * unit, 0.0)
         reach = float(edges[-1])
@@ -335,7 +354,7 @@ def _is_read(model: HookedMLP, entry: Entry) -> bool:
     is_read = torch.ones(model.cfg.d_out, dtype=torch.bool)
     for layer in range(model.cfg.n_layers, entry.layer, -1):
         weight, _ = model.float64_layers()[layer]
-        # of a readout the inputs beside the units come last
+        # a readout's inputs come after its units
         is_read = (weight[is_read] != 0).any(0)[: model.layer_sizes[layer]]
     return bool(is_read[entry.unit])
 
@@ -343,10 +362,10 @@ def _is_read(model: HookedMLP, entry: Entry) -> bool:
 def _bracketed_moves(
     rows: WatchedRows, entry: Entry, slope: Float[ndarray, " case"]
 ) -> Float[ndarray, " edge"]:
-    """Between these moves changes are bracketed: finely near 0, ever wider beyond.
+    """Between these moves changes are bracketed: finely near 0, and ever wider further away.
 
     Args:
-        slope: what the unit's pre-activation grows by as the weight does, on the rows watched.
+        slope: how fast the unit's pre-activation grows with the weight, on the watched rows.
     """
     weight, bias = (value.numpy() for value in rows.model.float64_layers()[entry.layer])
     read = rows.layers[entry.layer].inputs.numpy()
@@ -362,7 +381,7 @@ def _bracketed_moves(
 
 @dataclass(frozen=True)
 class _Flip:
-    """The nearest change on one side: how far away, on which rows and outputs ("" for none)."""
+    """The nearest change on one side: how far away, and on which rows and outputs ("" for none)."""
 
     move: float
     rows: str
@@ -374,11 +393,11 @@ class MovedWeight:
     """Changes of decisions as one weight moves by t.
 
     Attributes:
-        value: the weight as it is.
-        touched: the row that each of the changes' cases is.
-        near_zero: a change no further away than this is at the weight's value itself.
-        at_no_value: by how much it moves until its unit's pre-activation is zero, on these rows.
-        reach: changes are known of moves up to so far, either way.
+        value: the weight's present value.
+        touched: the row of each case of the changes.
+        near_zero: a change that is no further away than this is at the weight's value itself.
+        at_no_value: the move at which its unit's pre-activation is zero, on these rows.
+        reach: changes are known for moves up to this size, in both directions.
     """
 
     rows: WatchedRows
@@ -406,7 +425,7 @@ class MovedWeight:
         return moves
 
     def _moves_of(self, case: int, output: int, wanted: int) -> list[tuple[float, float]]:
-        """Where one decision on one row is the one wanted."""
+        """The moves at which one decision on one row is the one wanted."""
         here = np.nonzero((self.changes.case == case) & (self.changes.output == output))[0]
         if not len(here):
             is_wanted = self.rows.decided[self.touched[case], output] == wanted
@@ -420,7 +439,7 @@ class MovedWeight:
         """The nearest change above (side 1) or below (side -1) the weight's value.
 
         Args:
-            floor: how far away it is at least.
+            floor: nearer changes than this are skipped.
         """
         distance, counts = self._distances(side)
         counts &= distance >= floor
@@ -442,7 +461,7 @@ class MovedWeight:
         """How far away each change is on this side, and whether it counts there."""
         changes = self.changes
         distance = side * changes.t
-        # at t = 0 itself: an output on the threshold is decided by any move that takes it off
+        # at t = 0 itself: any move that takes an output off the threshold decides it
         is_here = np.abs(distance) <= self.near_zero
         distance = np.where(is_here, 0.0, distance)
         before = self.rows.decided[self.touched[changes.case], changes.output]
@@ -453,6 +472,6 @@ class MovedWeight:
 def _common(
     some: list[tuple[float, float]], others: list[tuple[float, float]]
 ) -> list[tuple[float, float]]:
-    """What lies in an interval of both lists."""
+    """The intersections of the intervals of both lists."""
     both = [(max(a, c), min(b, d)) for a, b in some for c, d in others]
     return [(low, high) for low, high in both if low < high]

@@ -1,6 +1,6 @@
-"""one weight moved, all others as they are -> what the network does at each value.
+"""one weight moved, all others unchanged -> what the network does at each value.
 
-The values stand on an even grid that reaches past both ends of the weight's slack, and on the
+The values are those of an even grid that reaches past both ends of the weight's slack, and the
 weight's own value.
 """
 
@@ -28,11 +28,11 @@ from xor_mi.truth import row_name
 from xor_mi.values import forward_float64
 
 PAST_THE_SLACK = 1.5
-"""The weight is moved this many times as far as it may move before a decision changes."""
+"""The grid reaches this many times as far as the weight may move before a decision changes."""
 LONGEST_SIDE = 2.0
-"""A side without an end, or with a far one, is taken to be at most this many times the other."""
+"""A side without an end, or with a far one, reaches at most this many times as far as the other."""
 SURFACE_POINTS, BOUNDARY_POINTS = 31, 61
-"""Grid points a side of each step's surface, and of the boundary of smooth units."""
+"""Grid points per side of each step's surface, and of the boundary of smooth units."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,18 +41,19 @@ class WeightSweep(Finding):
 
     Attributes:
         parameter: the weight, such as "fc1.weight[0, 1]".
-        values: what it is at each step, in order.
+        values: its value at each step, ascending.
         start: the step at which it has its own value.
-        slack: how far it may move before a decision changes, but for those made by rounding alone.
+        slack: how far it may move before a decision changes, except decisions made by rounding
+            alone.
         models: the network at each step.
         rows: the input rows.
-        outputs: at each step, [step, row, d_out].
-        scores: what each decision is made by, [step, row, decision]: the outputs, or by argmax over
-            two the second minus the first.
+        outputs: the outputs at each step, [step, row, d_out].
+        scores: the score of each decision, [step, row, decision]: the outputs, or with argmax over
+            two outputs the second minus the first.
         decisions: 1, 0, or -1 for undecided, [step, row, decision].
         conditions: the inequalities at each step.
         planes, boundaries: the first decision's score over the input plane at each step, and where
-            it is decided otherwise; empty for other than two inputs.
+            the decision changes; empty unless there are two inputs.
     """
 
     parameter: str
@@ -75,12 +76,12 @@ class WeightSweep(Finding):
         """One line per step, row and decision.
 
         Columns step, value (of the weight), row, place (the output), output (the score), decision,
-        slack (of its condition, the least of several), satisfied.
+        slack (of its condition; the smallest if there are several), satisfied.
         """
         places = [unit.name for unit in self.models[0].decision_units]
         lines: list[dict[str, object]] = []
         for step, inequalities in enumerate(self.conditions):
-            # the tightest comes last, and is the one that stays
+            # the tightest condition comes last, and is the one that is kept
             by_slack = sorted(inequalities, key=lambda one: -one.slack)
             condition_of = {(one.row, one.place): one for one in by_slack}
             for r, row in enumerate(self.rows):
@@ -117,15 +118,15 @@ def move_weight(
     n_steps: int = 25,
     progress: bool = True,
 ) -> WeightSweep:
-    """Move one weight past both ends of its slack, and look at the network at each step.
+    """Move one weight past both ends of its slack, and record the network at each step.
 
     Args:
-        parameter: named as in `handmade.edit`; of a whole tensor, or by default of all weights, the
-            one that may move least. Moves smaller than a millionth of the weights of every layer
-            are rounding, and what they flip is left out.
+        parameter: the weight, named as in `handmade.edit`. For a whole tensor, or by default for
+            all weights, the one that may move least is moved. Moves smaller than a millionth of the
+            weights of every layer are rounding, and what they flip is left out.
         target: what the conditions are for; by default `model.cfg.target`.
-        n_steps: how many values on an even grid; the weight's own value is one more.
-        progress: a bar, if the work takes over half a second.
+        n_steps: how many values the even grid has; the weight's own value is one more.
+        progress: show a bar if the work takes over half a second.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> sweep = move_weight(textbook_xor(), "fc2.bias[0]", n_steps=3)
@@ -148,7 +149,7 @@ def move_weight(
     return WeightSweep(
         parameter=slack.parameter,
         values=values,
-        # there to the last digit: `_values_to_try` takes the weight's own value over as it is
+        # exactly equal: `_values_to_try` includes the weight's own value unchanged
         start=values.index(slack.value),
         slack=slack,
         models=models,
@@ -166,7 +167,7 @@ def _values_to_try(slack: WeightSlack, n_steps: int) -> tuple[float, ...]:
     """An even grid past both ends of the slack, and the weight's own value."""
     finite_ends = [end for end in (slack.down, slack.up) if isfinite(end)]
     if not finite_ends:
-        # no value of it changes a decision: it is moved by its own size
+        # no value of it changes a decision, so it is moved by its own size
         finite_ends = [max(1.0, abs(slack.value))]
     furthest = LONGEST_SIDE * max(finite_ends)
     low = slack.value - PAST_THE_SLACK * min(slack.down, furthest)

@@ -3,7 +3,7 @@
 Activations, comparison, contributions, patching, ablation, interchange.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TypeVar
 
@@ -574,11 +574,36 @@ def _roles_played(table: pd.DataFrame, n: int, is_another: np.ndarray) -> str:
             )
         found = f"{listed(said)} of {n} pairs"
     else:
-        found = f"Each of {len(own)} units plays its role on {own.min()} of {n} pairs or more"
+        found = _roles_of_many(dict(zip(map(str, table.index), own.tolist(), strict=True)), n)
     others = counts[is_another]
     if not len(others):
         return found
     return f"{found} (base, source), and another's on at most {others.max()}"
+
+
+def _roles_of_many(own: Mapping[str, int], n: int) -> str:
+    """How many units play their own role on all pairs, and which do not.
+
+    Args:
+        own: unit -> on how many of the n pairs it plays its role.
+
+    >>> _roles_of_many({"h0.0": 16, "h0.1": 12, "h0.2": 16, "h0.3": 14, "h0.4": 16}, 16)
+    'h0.1 plays its role on 12, h0.3 on 14 and the other 3 units on all of 16 pairs'
+    """
+    missing = {unit: count for unit, count in own.items() if count < n}
+    if not missing:
+        return f"Each of {len(own)} units plays its role on all {n} pairs"
+    worst, *others = sorted(missing, key=lambda unit: missing[unit])
+    said = [f"{worst} plays its role on {missing[worst]}"]
+    said += [f"{unit} on {missing[unit]}" for unit in others[: MOST_NAMED - 1]]
+    n_more = len(missing) - len(said)
+    n_right = len(own) - len(missing)
+    if n_more:
+        least = missing[others[MOST_NAMED - 1]]
+        said.append(f"{n_more} more {'unit' if n_more == 1 else 'units'} on {least} or more")
+    if n_right:
+        said.append(f"the other {n_right} {'unit' if n_right == 1 else 'units'} on all")
+    return f"{listed(said)} of {n} pairs"
 
 
 def _add_frame(figure: go.Figure, column: int, line: int, suffix: str) -> None:

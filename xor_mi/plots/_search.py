@@ -316,7 +316,8 @@ def edge_masks_bars(masks: EdgeMasks) -> go.Figure:
     # from a half on, so that one has a bar
     log_range = [log10(0.5), log10(2 * table["n_masks"].max())]
     figure.update_yaxes(title="sets of edges, log scale", type="log", range=log_range)
-    title = f"{masks.n_perfect:,} of {len(masks):,} sets of edges decide every row right"
+    decide = "decides" if masks.n_perfect == 1 else "decide"
+    title = f"{masks.n_perfect:,} of {len(masks):,} sets of edges {decide} every row right"
     if masks.n_perfect:
         title += f"; the smallest keep {masks.n_edges[masks.perfect].min()}"
     return layout(figure, title)

@@ -1,12 +1,13 @@
 """a network -> every explanation of it, counted or listed.
 
-The three kinds: which subcircuits do the task, how they read, where algorithms sit in the network.
+There are three kinds: which subcircuits do the task, which gates their units can be read as, and
+where the variables of an algorithm can be placed in the network.
 
-"Is this explanation the only one?" is answered by exhaustion. A `Convention` names every choice
-that changes a count; a `Problem` puts network, target and convention in numbers, once per call.
-`find_subcircuits` lists, `count_perfect_subcircuits` counts where a list would not end
-(`counting_cost` says beforehand what that takes, and Ctrl-C leaves a lower bound),
-`edge_masks` says of every set of edges whether the network does the task on these alone,
+"Is this explanation the only one?" is answered by trying all of them. A `Convention` names every
+choice that changes a count; a `Problem` puts network, target and convention in numbers, once per
+call. `find_subcircuits` lists subcircuits. `count_perfect_subcircuits` counts them when there are
+too many to list (`counting_cost` says beforehand how long that takes, and Ctrl-C leaves a lower
+bound). `edge_masks` says for every set of edges whether the network does the task with these alone.
 `identifiability_report` puts the counts side by side and says what tells the survivors apart.
 """
 

@@ -1,14 +1,15 @@
 """a network and a formula -> every way to place the formula's variables in the network's units.
 
-Every placing is checked by interchange on all pairs.
+Every placement is checked by interchange on all pairs.
 
 A set of units stands for a variable if giving the units the values they have on a source input
 changes the network's decision as giving the variable its value there changes the formula's, for
 every (base, source) pair (interchange accuracy 1; Geiger et al., arXiv 2301.04709). An alignment
-gives every variable a set, disjoint ones, in a network that decides every row as the formula; it is
-minimal if no set can be made smaller. Subsets of disjoint sets are disjoint, so the minimal
-alignments are the disjoint choices among the minimal sets of each variable: the sets are found once
-per network, for all formulas together, and the alignments are counted and listed from them.
+gives every variable a set, and these sets are disjoint, in a network that decides every row as the
+formula does; it is minimal if no set can be made smaller. Subsets of disjoint sets are disjoint, so
+the minimal alignments are the disjoint choices among the minimal sets of each variable: the sets
+are found once per network, for all formulas together, and the alignments are counted and listed
+from them.
 """
 
 from collections import defaultdict
@@ -21,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from xor_mi.errors import XorMiError, require_at_most, require_memory
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, count_text
 from xor_mi.graph import Unit, name_of_set
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
@@ -43,12 +44,12 @@ from xor_mi.truth import BooleanFunction
 MAX_SETS = 2**16
 """More sets of units than this are refused."""
 MAX_GROUPED = 200_000
-"""More minimal alignments than this are counted, and listed one at a time, but not grouped."""
+"""If there are more minimal alignments, they are counted and listed one at a time, not grouped."""
 
 UnitSet = tuple[Unit, ...]
 
 Effect = bytes
-"""What is decided on each base with something as on the source, one byte per pair."""
+"""What is decided on each base with some units or a variable as on the source, a byte per pair."""
 
 Placements = dict[Effect, tuple[UnitSet, ...]]
 """The effect of an interchange -> the minimal sets of units that have it."""
@@ -56,21 +57,21 @@ Placements = dict[Effect, tuple[UnitSet, ...]]
 
 @dataclass(frozen=True)
 class Alignment(Finding):
-    """One placing of a formula's variables: the k-th set of units stands for the k-th variable."""
+    """A placement of a formula's variables: the k-th set of units stands for the k-th variable."""
 
     formula: Formula
     units: tuple[UnitSet, ...]
 
     @property
     def up_to_negation(self) -> Hashable:
-        """What two alignments have in common that differ by negations only.
+        """A key that is equal for two alignments that differ by negations only.
 
-        Equal if they place the same variables, up to negation, at the same units in formulas equal
-        up to negation.
+        It is equal if they place the same variables, up to negation, at the same units, in formulas
+        that are equal up to negation.
         """
         full = (1 << 2**self.formula.n_inputs) - 1  # all rows: `full ^ table` is the complement
         tables = [self.formula.bits(variable) for variable in self.formula.variables]
-        # of a table and its complement the smaller number stands for both
+        # the smaller number of a table and its complement stands for both
         placed = zip(tables, self.units, strict=True)
         return self.formula.up_to_negation, frozenset(
             (min(table, full ^ table), units) for table, units in placed
@@ -100,7 +101,7 @@ class AlignmentSearch(Finding):
     Attributes:
         target: what the formulas compute.
         depth: how many gates deep they are at most.
-        convention: what they were searched under.
+        convention: the convention of the search.
         output: the output, or decision of several outputs, that they were aligned with.
         formulas: all that were tried.
         aligned: those with an alignment, each with the number of its minimal ones.
@@ -143,10 +144,10 @@ class AlignmentSearch(Finding):
     def merged(self, *, progress: bool = True) -> tuple[tuple[Alignment, ...], ...]:
         """The minimal alignments in groups that are the same up to negation.
 
-        The members of a group differ by negations, and by the order of a gate's inputs, only.
+        The members of a group differ only by negations and by the order of a gate's inputs.
 
         Args:
-            progress: a bar, if the work takes over half a second.
+            progress: show a bar if the work takes over half a second.
 
         Raises:
             XorMiError: more than `MAX_GROUPED` alignments.
@@ -176,8 +177,9 @@ class AlignmentSearch(Finding):
 
     def __str__(self) -> str:
         return (
-            f"{len(self.aligned)} of {len(self.formulas)} formulas of depth {self.depth} align, "
-            f"in {self.n_minimal} minimal ways"
+            f"{len(self.aligned):,} of {count_text(len(self.formulas), 'formula')} of depth "
+            f"{self.depth} {'aligns' if len(self.aligned) == 1 else 'align'}, in "
+            f"{count_text(self.n_minimal, 'minimal way')}"
         )
 
 
@@ -192,17 +194,17 @@ def find_alignments(
 ) -> AlignmentSearch:
     """Every formula of the target up to `depth`, each with its minimal alignments.
 
-    The convention's switches that count here: `enumeration`, `pairs`, `across_layers`, `reference`;
-    rows are clean, the network decides by its own rule.
+    Only these switches of the convention matter here: `enumeration`, `pairs`, `across_layers` and
+    `reference`. Rows are clean, and the network decides by its own rule.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> print(find_alignments(textbook_xor(), depth=2))
-    1 of 2 formulas of depth 2 align, in 1 minimal ways
+    1 of 2 formulas of depth 2 aligns, in 1 minimal way
     >>> print(next(iter(find_alignments(textbook_xor(), depth=2))))
     ~(x0 & x1) & (x0 | x1): ~(x0 & x1) -> h0.1, x0 | x1 -> h0.0
 
     Raises:
-        XorMiError: no target, an output that is not there, too many sets of units, or more
+        XorMiError: no target, an output that does not exist, too many sets of units, or more
             activations than there is memory for.
         TooManyFormulas: more formulas than are tried, or more of their effects than there is memory
             for.
@@ -237,13 +239,13 @@ def align(
     """Formulas, and the sets of units by their effect on the same pairs -> the alignments.
 
     Args:
-        pairs: where they are not those of the problem's convention.
+        pairs: the pairs of the placements, if they are not those of the problem's convention.
     """
     convention = problem.convention if pairs is None else replace(problem.convention, pairs=pairs)
     function = problem.target.outputs[output]
     aligned: dict[Formula, int] = {}
     sets: dict[Formula, tuple[tuple[UnitSet, ...], ...]] = {}
-    # a network that decides a row otherwise does not run any formula of the target
+    # a network that decides a row differently does not run any formula of the target
     if _decides_as_target(problem, output):
         enumeration, which = convention.enumeration, convention.pairs
         effects = _effects(function, depth, enumeration, which, progress=progress)
@@ -266,7 +268,7 @@ def align(
 
 
 def require_few_sets(problem: Problem, which: PairSet) -> None:
-    """Refuse what `placements_of` could not interchange, before anything is made.
+    """Refuse what `placements_of` could not interchange, before anything is computed.
 
     Raises:
         XorMiError: more than `MAX_SETS` sets of units, or more activations than there is memory
@@ -280,7 +282,7 @@ def require_few_sets(problem: Problem, which: PairSet) -> None:
     require_memory(
         bytes_of_interchange(n_sets, n_pairs, widths),
         what=f"{n_sets:,} sets of units on {n_pairs:,} pairs of inputs",
-        do=f"{do} or one of fewer inputs",
+        do=f"{do} or one with fewer inputs",
     )
 
 
@@ -299,14 +301,14 @@ def require_few_to_group(search: AlignmentSearch) -> None:
 
 
 def placements_of(problem: Problem, which: PairSet, output: int) -> Placements:
-    """Interchange every set of units on these pairs and sort the sets by what it does.
+    """Interchange every set of units on these pairs, and group the sets by the effect.
 
-    `require_few_sets` is asked before.
+    The caller calls `require_few_sets` first.
     """
     pairs = pairs_of(len(problem.clean), which)
     sets = sets_of_units(problem.sizes[1:-1], problem.convention.across_layers)
     decided = interchanged(problem, problem.whole, sets, pairs)[..., output]  # [set, pair]
-    # sets in order of size, so that `_minimal` has met whatever a set may contain
+    # sets in order of size, so that `_minimal` sees the sets that a set may contain before it
     by_effect: dict[Effect, list[int]] = defaultdict(list)
     for index in smallest_first(sets):
         by_effect[decided[index].tobytes()].append(index)
@@ -367,7 +369,7 @@ def sets_of_units(widths: Sequence[int], across: bool) -> UnitSets:
 
 
 def _non_empty_sets(n: int) -> UnitSets:
-    """All sets of n things but the empty one, as the binary digits of 1, 2, 3, ..."""
+    """All sets of n things except the empty one, as the binary digits of 1, 2, 3, ..."""
     return ((np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1).astype(bool)
 
 
@@ -377,10 +379,10 @@ def smallest_first(sets: UnitSets) -> list[int]:
 
 
 def _minimal(sets: UnitSets, indices: Sequence[int], units: Sequence[Unit]) -> tuple[UnitSet, ...]:
-    """Of these sets, smallest first, those that contain no other of them."""
+    """The sets that contain no other of these sets, which are given smallest first."""
     minimal: list[int] = []
     for index in indices:
-        # of Booleans, <= is "implies": every unit of the one is in the other
+        # for Booleans, <= is "implies": every unit of the one is in the other
         if not any((sets[smaller] <= sets[index]).all() for smaller in minimal):
             minimal.append(index)
     return tuple(units_in(sets[index].tolist(), units) for index in minimal)
@@ -392,7 +394,7 @@ def _n_disjoint(options: Sequence[Sequence[UnitSet]]) -> int:
     for unit in chain.from_iterable(chain.from_iterable(options)):
         bits.setdefault(unit, 1 << len(bits))
     masks = [[_mask(units, bits) for units in sets] for sets in options]
-    # choices so far that use the same units go on alike
+    # choices that use the same units so far can be continued in the same ways
     counts = {0: 1}
     for k, sets in enumerate(masks):
         later = 0
@@ -410,7 +412,7 @@ def _n_disjoint(options: Sequence[Sequence[UnitSet]]) -> int:
 def _disjoint(
     options: Sequence[Sequence[UnitSet]], used: frozenset[Unit] = frozenset()
 ) -> Iterator[tuple[UnitSet, ...]]:
-    """One set per variable, no unit twice."""
+    """Every choice of one set per variable that uses no unit twice."""
     if not options:
         yield ()
         return

@@ -1,7 +1,7 @@
-"""`_bitsets` as numba compiles it, which need not look at every tile of the lefts.
+"""`_bitsets` compiled by numba, which does not need to look at every tile of left halves.
 
-They are ordered by their rank on the first row, so that a tile past a right half's position there
-is left out. The kernels are not annotated: numba finds the types.
+Left halves are ordered by their rank on the first row, so a tile that is past a right half's
+position there can be skipped. The kernels are not annotated, because numba finds the types.
 """
 
 from threading import Event
@@ -16,8 +16,8 @@ U = np.uint64
 
 
 RIGHTS_AT_ONCE = 2**18
-"""So many right halves are held against a tile by one kernel: some hundredths of a second, after
-which Ctrl-C is heard.
+"""One kernel compares so many right halves with a tile: this takes some hundredths of a second, and
+after it Ctrl-C takes effect.
 """
 
 
@@ -25,7 +25,7 @@ def n_lefts_below(ranks: Wholes, positions: Wholes, stop: Event) -> Wholes:
     """As `_bitsets.n_lefts_below`."""
     n_rows, n_left = ranks.shape
     n_right = positions.shape[1]
-    # the highest first: in a tile past its position nothing is left to do
+    # the highest first: in a tile past its position there is nothing left to do
     order = np.argsort(-positions[0], kind="stable")
     by_first_row = np.empty(n_left, dtype=np.int64)
     by_first_row[ranks[0]] = np.arange(n_left)
@@ -40,7 +40,7 @@ def n_lefts_below(ranks: Wholes, positions: Wholes, stop: Event) -> Wholes:
     entries = np.zeros(n_rows, dtype=np.int64)
     kept = np.zeros(WORDS, dtype=np.uint64)
     for start in range(0, n_left, TILE):
-        # none is above a left of this tile, or of a later one
+        # no right half is above a left half of this tile, or of a later one
         if stop.is_set() or positions[0, 0] <= start:
             break
         tile = by_first_row[start : start + TILE]
@@ -70,7 +70,7 @@ def n_lefts_below(ranks: Wholes, positions: Wholes, stop: Event) -> Wholes:
 @inlined
 @no_type_check
 def n_bits(word):
-    """How many are set; compilers know this form and take one instruction for it."""
+    """How many bits are set; compilers know this form and turn it into one instruction."""
     word = word - ((word >> U(1)) & U(0x5555555555555555))
     word = (word & U(0x3333333333333333)) + ((word >> U(2)) & U(0x3333333333333333))
     word = (word + (word >> U(4))) & U(0x0F0F0F0F0F0F0F0F)
@@ -80,9 +80,9 @@ def n_bits(word):
 @compiled
 @no_type_check
 def _fill_table(lowest, marks, n_before, place, ranks, tile, size):
-    """Of one row: `lowest[k]` is the set of the k lefts of a tile that lie lowest.
+    """For one row, fill `lowest[k]` with the set of the k left halves of a tile that lie lowest.
 
-    And of all ranks which are in the tile, as bits, and how many lie below each word of these.
+    Also fill in which ranks are in the tile, as bits, and how many lie below each word of these.
     """
     marks[:] = U(0)
     for k in range(size):
@@ -107,7 +107,7 @@ def _fill_table(lowest, marks, n_before, place, ranks, tile, size):
 @compiled
 @no_type_check
 def fill_tables(tile, ranks, lowest, marks, n_before, place):
-    """Of every row but the first, which lefts of a tile lie lowest.
+    """For every row except the first, which left halves of a tile lie lowest.
 
     Args:
         tile: the lefts of the tile.
@@ -131,10 +131,10 @@ def _entry(marks, n_before, position):
 @inlined
 @no_type_check
 def _n_common(one, other, third, n_inside):
-    """How many bits three sets have in common, of the first so many."""
+    """How many bits three sets have in common, in their first words."""
     n_words = n_inside >> 6
     total = U(0)
-    if n_words == WORDS:  # a number that the compiler knows
+    if n_words == WORDS:  # a constant for the compiler
         for w in range(WORDS):
             total += n_bits(one[w] & other[w] & third[w])
         return np.int64(total)
@@ -149,12 +149,12 @@ def _n_common(one, other, third, n_inside):
 def add_lefts_below(
     start, size, positions, first, last, counts, lowest, marks, n_before, entries, kept
 ):
-    """How many lefts of a tile some of the rights are above, added to `counts`.
+    """Add to `counts` how many left halves of a tile each of some right halves is above.
 
     Args:
         start, size: which ranks of the first row are those of the tile.
-        positions: [row, right], those of the first row from the highest on.
-        first, last: the rights that are looked at.
+        positions: [row, right]; those of the first row are descending.
+        first, last: which right halves to count for.
         lowest, marks, n_before: of every other row, as `fill_tables` fills them.
         entries, kept: scratch, a number for each row and each word.
     """
@@ -162,8 +162,8 @@ def add_lefts_below(
     for right in range(first, last):
         n_inside = min(positions[0, right] - start, size)
         if n_inside <= 0:
-            break  # nor is any further one above a left of this tile
-        # the last three rows are taken at once; one that is taken twice changes nothing
+            break  # nor is any later right half above a left half of this tile
+        # the last three rows are intersected at once; using a row twice changes nothing
         for row in range(n_others):
             entries[row] = _entry(marks[row], n_before[row], positions[row + 1, right])
         if n_others == 0:

@@ -1,9 +1,10 @@
 """ranks of left halves, positions of right ones -> how many lefts each right is above on every row.
 
-Sets of lefts are bits, 64 in a word. Lefts are taken in tiles; of every row there is a table with
-the set of those of a tile that lie lowest, for each number of them. The lefts that a right half is
-above are the intersection of one set from each table, and are counted word by word. Here by NumPy;
-`_bitset_kernels` is some twenty times as fast, where numba is installed.
+A set of left halves ("lefts") is stored as bits, 64 in a word. Left halves are processed in tiles.
+For every row there is a table that holds, for each k, the set of the k left halves of the tile that
+lie lowest. The left halves that a right half is above are the intersection of one set from each
+table, and are counted word by word. This module uses NumPy; `_bitset_kernels` is some twenty times
+as fast if numba is installed.
 """
 
 from threading import Event
@@ -14,20 +15,20 @@ from numpy.typing import NDArray
 Wholes = NDArray[np.int64]
 
 WORDS = 64
-"""Of a tile, which has 64 lefts a word: few enough for the tables to stay near, and enough to be
-worth looking them up.
+"""Words of a tile, with 64 left halves each: few enough for the tables to stay in the cache, and
+enough to make looking them up worthwhile.
 """
 
 TILE = 64 * WORDS
 
 RIGHTS_AT_ONCE = 2**14
-"""So many right halves are held against a tile in one step of NumPy's."""
+"""So many right halves are compared with a tile in one step of NumPy."""
 
 
 def n_lefts_below(ranks: Wholes, positions: Wholes, stop: Event) -> Wholes:
-    """Of each right half, how many lefts have on every row a rank below its position.
+    """For each right half, how many left halves have a rank below its position on every row.
 
-    Of these, the ones that were met before it was told to stop.
+    If it was told to stop, only the left halves before that are counted.
 
     Args:
         ranks: [row, left], on each row a permutation of the numbers of lefts.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from xor_mi.errors import XorMiError, require_kind
-from xor_mi.finding import Finding, table_text
+from xor_mi.finding import Finding, count_text, table_text
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
 from xor_mi.search._convention import AnyConvention, Convention
@@ -18,7 +18,7 @@ CONVENTIONS = {
     "meloux_paper": Convention.meloux_paper(),
     "meloux_code": Convention.meloux_code(),
 }
-"""The conventions that are compared unless others are given."""
+"""The conventions that are compared by default."""
 
 
 COUNTED = (
@@ -34,16 +34,16 @@ class ExplanationCounts:
 
     Attributes:
         name: what the convention is called here.
-        n_perfect: None where subcircuits are neither listed nor counted, as in
-            `count_perfect_subcircuits`, and, as all further ones, where the network's outputs
-            cannot be decided by the convention.
-        n_minimal, n_interpretations: of all perfect subcircuits together; None beyond
-            `MAX_EXAMINED` of them.
-        n_formulas: formulas tried; None, as the next two, where they, or the sets of units, are
-            too many to try.
-        n_aligned: those with an alignment.
+        n_perfect: how many subcircuits are perfect; None if they can be neither listed nor counted.
+            This and all further counts are None if the convention cannot decide the network's
+            outputs.
+        n_minimal, n_interpretations: the counts for all perfect subcircuits together; None if there
+            are more than `MAX_EXAMINED`.
+        n_formulas: formulas tried. This and the next two are None if there are too many formulas or
+            sets of units to try.
+        n_aligned: formulas with an alignment.
         n_alignments: minimal alignments of one output.
-        why_not: what was not counted and why; "" where everything was.
+        why_not: what was not counted, and why; "" if everything was counted.
     """
 
     name: str
@@ -56,6 +56,12 @@ class ExplanationCounts:
     n_aligned: int | None = None
     n_alignments: int | None = None
     why_not: str = ""
+
+    def __str__(self) -> str:
+        counts = [(getattr(self, name), _in_words(name)) for name in COUNTED]
+        said = [f"{n:,} {what}" for n, what in counts if n is not None]
+        why_not = f"; {self.why_not}" if self.why_not else ""
+        return f"{self.name}: {', '.join(said)}{why_not}"
 
     def to_dict(self) -> dict[str, object]:
         """The row of `ConventionCounts.frame` as plain JSON values."""
@@ -78,7 +84,7 @@ class ConventionCounts(Finding):
 
         Columns: convention, differs_in (its switches that are not the default's), n_subcircuits,
         n_perfect, n_minimal, n_interpretations, n_formulas, n_aligned, n_alignments, why_not. A
-        column of counts that 64 bits do not hold has Python's own whole numbers.
+        column of counts that do not fit 64 bits has Python's own whole numbers.
         """
         columns = ["convention", "differs_in", *COUNTED, "why_not"]
         table = pd.DataFrame([one.to_dict() for one in self.counts], columns=columns, dtype=object)
@@ -87,12 +93,15 @@ class ConventionCounts(Finding):
         return table
 
     def _shown(self) -> tuple[str, pd.DataFrame]:
-        # what is printed is a table itself
-        return f"Explanations counted under {len(self.counts)} conventions", self.frame()
+        # the printed text is already a table
+        return (
+            f"Explanations counted under {count_text(len(self.counts), 'convention')}",
+            self.frame(),
+        )
 
     def __str__(self) -> str:
         if not self.counts:
-            return "no convention to count under"
+            return "explanations were counted under no convention; give one in conventions="
         columns: dict[str, list[object]] = {"counted": [_in_words(name) for name in COUNTED]}
         for one in self.counts:
             counts = [getattr(one, name) for name in COUNTED]
@@ -107,13 +116,13 @@ def _in_words(counted: str) -> str:
 
 
 def _with_a_fitting_type(column: pd.Series, name: str) -> pd.Series:
-    """Text as text, counts as whole numbers, of any size and with missing ones among them."""
+    """Text as text, and counts as whole numbers of any size, of which some may be missing."""
     if name not in COUNTED:
         return column
     made = [count for count in column if count is not None]
     if any(count >= 2**63 for count in made):
         return column.where(column.notna(), pd.NA)
-    # "Int64" with a capital has a missing value, so whole numbers stay whole beside it
+    # "Int64" with a capital I can hold a missing value, so whole numbers stay whole next to it
     never_missing = name in {"n_subcircuits", "n_perfect"} and len(made) == len(column)
     return column.astype("int64" if never_missing else "Int64")
 
@@ -140,11 +149,11 @@ def compare_conventions(
     [['default', 1, 2, 1], ['meloux_paper', 1, 1, 2], ['meloux_code', 0, 0, 2]]
 
     Raises:
-        XorMiError: whatever `find_subcircuits` and `find_alignments` refuse, but for numbers: what
-            is too much to count is left out, and `why_not` says so. So it does of a convention that
-            rounds the outputs of a network whose largest output wins.
-        SearchStopped: Ctrl-C, with what was met until then.
-        CountStopped: the same, of subcircuits that are counted and not listed.
+        XorMiError: whatever `find_subcircuits` and `find_alignments` refuse, except for size. What
+            is too much to count is left out, and `why_not` says so. A convention that rounds the
+            outputs of a network whose largest output wins is left out in the same way.
+        SearchStopped: Ctrl-C during a search; it has what was found until then.
+        CountStopped: Ctrl-C while subcircuits are counted and not listed.
     """
     searches = Searches(model, target, depth=depth, output=output, progress=progress)
     return compared(searches, conventions)
@@ -163,7 +172,7 @@ def compared(
 
 
 def _counted(name: str, convention: Convention, searches: Searches) -> ExplanationCounts:
-    """Every count under one convention; what is not counted is None, with a reason."""
+    """Every count under one convention; a count that was not made is None, with a reason."""
     cannot_decide = why_not_decided(searches.model, convention)
     if cannot_decide:
         return ExplanationCounts(
@@ -173,16 +182,16 @@ def _counted(name: str, convention: Convention, searches: Searches) -> Explanati
             n_perfect=None,
             why_not=cannot_decide,
         )
-    searches.problem(convention)  # what is wrong with the question itself is refused
+    searches.problem(convention)  # a fault in the question itself is refused
     why_not: list[str] = []
     n_perfect = n_minimal = n_interpretations = None
     if not searches.can_list:
         n_subcircuits = searches.n_subcircuits
         try:
             n_perfect = searches.n_perfect(convention)
-            why_not.append(f"{n_subcircuits} subcircuits are counted, not listed")
+            why_not.append(f"{n_subcircuits:,} subcircuits are counted, not listed")
         except XorMiError as error:
-            why_not.append(f"{n_subcircuits} subcircuits are not listed; {error}")
+            why_not.append(f"{n_subcircuits:,} subcircuits are not listed; {error}")
     else:
         n_perfect = searches.n_perfect(convention)
         search = searches.subcircuits(convention)
@@ -191,7 +200,7 @@ def _counted(name: str, convention: Convention, searches: Searches) -> Explanati
             n_minimal = len(search.minimal)
             n_interpretations = sum(searches.n_interpretations(convention))
         else:
-            why_not.append(f"over {MAX_EXAMINED} perfect subcircuits are not interpreted")
+            why_not.append(f"more than {MAX_EXAMINED:,} perfect subcircuits are not interpreted")
     n_formulas = n_aligned = n_alignments = None
     alignments, why_none = searches.alignments_or_why(convention, convention.pairs)
     if alignments is None:

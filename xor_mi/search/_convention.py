@@ -1,9 +1,9 @@
 """Convention: every choice that changes how many explanations a network has, one field each.
 
 Published counts differ by such choices more than by anything else, so each is a named switch and
-every result carries the convention it was found under. The two presets set them to what Meloux,
-Maniu, Portet and Peyrard (2025, arXiv 2502.20914) write, and to what their released code does;
-where the two differ, so do the counts.
+every result has the convention under which it was found. The two presets set the switches to what
+Meloux, Maniu, Portet and Peyrard (2025, arXiv 2502.20914) write, and to what their released code
+does; where the two differ, the counts differ, too.
 """
 
 from dataclasses import asdict, dataclass
@@ -31,58 +31,61 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "completion": get_args(Completion),
     "enumeration": get_args(Enumeration),
 }
-"""What the switches that are words may be."""
+"""The choices of each switch whose value is a word."""
 SWITCHES = ("all_units", "constants", "ban_parity", "across_layers")
-"""Those that are True or False."""
+"""The switches that are True or False."""
 
 
 @dataclass(frozen=True)
 class Convention:
-    """One field per switch. What the switches leave open is fixed, and stands here too.
+    """One field per switch. The rules that no switch changes are described here, too.
 
     A subcircuit keeps all inputs and outputs, some hidden units and some edges. Every kept unit and
     output reads at least one kept source, every input and kept unit is read by at least one kept
-    target. It is perfect if it decides every row right, all outputs, the noisy rows too.
+    target. It is perfect if it decides every row right, at all outputs, and the noisy rows too.
 
-    An interpretation is of one perfect subcircuit, on the clean rows. Every kept hidden unit reads
-    as a bit by one threshold between two neighbouring of its values, those it has within the
-    subcircuit; the larger values are 1, so that no reading is met twice by its complement. Every
+    An interpretation describes one perfect subcircuit on the clean rows. Every kept hidden unit is
+    read as a bit by one threshold between two neighbouring values that it has within the
+    subcircuit; larger values are 1, so that no reading is counted again as its complement. Every
     decision has the bits that are right. Every kept unit and decision has one local gate: a table
-    over all its kept parents, those it does not depend on too. Two interpretations differ if a
-    threshold or a gate does.
+    over all its kept parents, also those that it does not depend on. Two interpretations differ if
+    a threshold or a gate does.
 
-    An alignment is of the whole network; see `find_alignments`.
+    An alignment describes the whole network; see `find_alignments`.
 
     Attributes:
         ablation: what a dropped edge still carries: nothing, or its source's mean over the clean
             rows in the whole network.
-        biases: kept units and outputs keep their biases, or lose them.
+        biases: whether kept units and outputs keep their biases.
         all_units: whether subcircuits that keep every hidden unit count, however many edges they
             drop.
         decision: what a perfect subcircuit's outputs must be. "threshold": the network's own
             decision must be the label (an output above its threshold, or the largest output where
-            that wins), a tie is wrong: a score nearer to the cut than 1e-9 of the terms it is
-            summed from in the whole network. "round": each output rounded to the nearest whole
-            number must be, a half to the even one, so that 1.6 is wrong for 1.
-        reference: right is what the task says, or what the whole network decides by its own rule.
+            that wins), and a tie is wrong. A tie is a score that is nearer to the threshold than
+            1e-9 of the terms that it is the sum of in the whole network. "round": each output,
+            rounded to the nearest whole number (a half to the even one), must be the label, so that
+            1.6 is wrong for 1.
+        reference: whether right means what the task says, or what the whole network decides by its
+            own rule.
         noise_sd: standard deviation of the noise on noisy rows, in distances between the input
             levels of bit 0 and bit 1.
-        n_noisy: besides the clean rows, so many copies of each with normal noise must be decided
-            right too.
+        n_noisy: how many copies of each clean row with normal noise must be decided right, too.
         noise_seed: seed of that noise.
-        pairs: (base, source) pairs of an interchange: all ordered ones, ordered ones of two
-            different rows ("distinct"), or each two rows once with the earlier as the source
-            ("unordered").
-        margin: a reading's threshold must lie in a gap of at least this part of the unit's range.
-        completion: rows of a local gate that never occur (don't-care rows) are filled in every way,
-            each a gate of its own, or left open.
-        constants: a unit that takes one value only, up to rounding, has one reading, TRUE for a
-            value above 0 and else FALSE; or it has none, and its subcircuit no interpretation.
-        ban_parity: local gates of exactly two parents that are XOR or XNOR do not count, those of
-            decisions included. A table over three parents counts whatever it is, also a parity of
-            the three or of two of them, and so does one parent's own value or its complement.
-        enumeration: which formulas are looked for; see `formulas`.
-        across_layers: a variable's units may lie in several layers.
+        pairs: which (base, source) pairs an interchange tries: all ordered pairs, ordered pairs of
+            two different rows ("distinct"), or each two rows once with the earlier row as the
+            source ("unordered").
+        margin: a reading's threshold must lie in a gap of at least this fraction of the unit's
+            range.
+        completion: whether rows of a local gate that never occur (don't-care rows) are filled in
+            every way, which gives a different gate for each way, or are left open.
+        constants: whether a unit that has only one value, up to rounding, has one reading (TRUE for
+            a value above 0, else FALSE), or no reading, so that its subcircuit has no
+            interpretation.
+        ban_parity: whether local gates of exactly two parents that are XOR or XNOR are excluded,
+            also for decisions. A table over three parents always counts, even a parity of the three
+            or of two of them, and so does one parent's own value or its complement.
+        enumeration: which formulas are searched for; see `formulas`.
+        across_layers: whether a variable's units may lie in several layers.
 
     >>> Convention(pairs="unordered").describe()
     "pairs='unordered'"
@@ -108,7 +111,7 @@ class Convention:
     across_layers: bool = False
 
     def __post_init__(self) -> None:
-        # a wrong switch would only change a count, silently: every one is looked at
+        # a wrong switch would silently change a count, so every switch is checked
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if not isinstance(value, str) or value not in choices:
@@ -121,19 +124,19 @@ class Convention:
             whole_number(name, getattr(self, name))
         for name in ("noise_sd", "margin"):
             value = getattr(self, name)
-            # True is an int, but no standard deviation
+            # True is an int, but it is not a standard deviation
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if not is_number or not 0 <= value < inf:
                 raise XorMiError(f"{name} is {value!r}; give a finite number of at least 0")
         if bool(self.noise_sd) != bool(self.n_noisy):
             raise XorMiError(
-                f"noise_sd is {self.noise_sd} and n_noisy {self.n_noisy}; "
-                "noisy rows need both, clean rows neither"
+                f"noise_sd is {self.noise_sd} and n_noisy is {self.n_noisy}; give both for noisy "
+                "rows, or neither"
             )
 
     @classmethod
     def of(cls, convention: "AnyConvention") -> "Convention":
-        """A convention as it is, None for the default, or a preset by its name.
+        """The convention itself, the default for None, or the preset with this name.
 
         Raises:
             XorMiError: a name that no preset has.
@@ -149,19 +152,19 @@ class Convention:
 
     @classmethod
     def meloux_paper(cls) -> "Convention":
-        """As the paper's definitions read.
+        """The convention of the paper's definitions.
 
-        Removed parts give zero, every circuit counts, all ordered pairs are tried. Local XOR and
-        XNOR do not count, and a unit that takes one value has no threshold, so no reading.
+        Removed parts give zero, every circuit counts, and all ordered pairs are tried. Local XOR
+        and XNOR do not count, and a unit that has one value has no threshold, so it has no reading.
         """
         return cls(constants=False, ban_parity=True, enumeration="ordered")
 
     @classmethod
     def meloux_code(cls) -> "Convention":
-        """As the released code does it.
+        """The convention of the released code.
 
-        As the paper, but the mask that keeps every unit is left out, outputs are rounded, a pair of
-        rows counts once.
+        It is that of the paper, but the mask that keeps every unit is left out, outputs are
+        rounded, and each pair of rows counts once.
         """
         return cls(
             all_units=False,
@@ -172,8 +175,12 @@ class Convention:
             enumeration="ordered",
         )
 
+    def __str__(self) -> str:
+        changed = self.describe()
+        return "the default convention" if changed == "default" else f"convention with {changed}"
+
     def describe(self) -> str:
-        """Only what differs from the default, as text."""
+        """The switches that differ from the default, as text."""
         default = asdict(Convention())
         changed = [
             f"{name}={value!r}" for name, value in asdict(self).items() if value != default[name]

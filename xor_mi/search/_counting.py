@@ -1,11 +1,12 @@
 """a network -> how many of its subcircuits decide every row right, without listing them.
 
-The true number, at sizes far beyond memory.
+The number is exact, also at sizes far beyond memory.
 
-What the last hidden layer may read is gone through, choice by choice (`_readable`); what is left
-for each is free but for the scores, and is counted by halves (`_fitting`). Every kept unit must be
-read, which is inclusion-exclusion over the sets of units that may be: of each set its parts are
-counted before it, so that a count which is stopped knows how many are right of those it came to.
+Every choice of what the last hidden layer may read is tried (`_readable`). For each choice only the
+scores restrict the remaining edges, which are counted by halves (`_fitting`). That every kept unit
+must be read is handled by inclusion and exclusion over the sets of units that may be read. The
+parts of a set are counted before the set, so that a count that is stopped knows how many
+subcircuits are right among those that it reached.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, count_text
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
@@ -31,30 +32,32 @@ from xor_mi.search._readable import Readable, Wholes, readable_by_last_hidden
 from xor_mi.search._scores import Scores
 
 NUMBERS_AT_ONCE = 2**18
-"""How many numbers the contributions of a few choices may be that are made in one step."""
+"""How many numbers the contributions that are computed in one step may be."""
 CHOICES_AT_ONCE = 256
-"""A thread is given at most so many choices of what may be read at once."""
+"""A thread gets at most so many choices of what may be read at once."""
 WORTH_THREADS = 2**28
-"""Where the largest choice of what may be read has so many of edges, several are counted at once,
-few to a thread.
+"""If the largest choice of what may be read leaves so many choices of edges, several choices are
+counted at once, and a thread gets only a few.
 """
 LARGE_AT_ONCE = 4
-"""So many of the large ones a thread is given at once."""
+"""A thread gets so many large choices at once."""
 WAITING_FOR_A_THREAD = 2
-"""So many pieces of work stand ready for each thread."""
+"""So many pieces of work are prepared for each thread."""
 SECONDS_UNHEARD = 0.5
-"""Ctrl-C waits at most so long where a system does not end a wait for it."""
+"""Ctrl-C waits at most so many seconds on systems where it does not end a wait."""
 
 
 @dataclass(frozen=True)
 class PartialCount(Finding):
-    """What a count that was stopped had found.
+    """What a count had found when it was stopped.
+
+    A configuration is a choice of what the last hidden layer may read.
 
     Attributes:
-        at_least: so many subcircuits decide every row right: those of the choices of what the last
-            hidden layer reads that were gone through.
-        n_done: so many of these choices were gone through.
-        n_configurations: and so many there are.
+        at_least: how many subcircuits decide every row right in the configurations that were
+            counted.
+        n_done: how many configurations were counted.
+        n_configurations: how many there are.
     """
 
     at_least: int
@@ -63,11 +66,11 @@ class PartialCount(Finding):
 
     @property
     def share(self) -> float:
-        """The share of the choices that were gone through, 0 to 1; they take unequally long."""
+        """The share of configurations that were counted, 0 to 1; some take longer than others."""
         return self.n_done / self.n_configurations
 
     def frame(self) -> pd.DataFrame:
-        """One row.
+        """A table with one row.
 
         Columns: at_least, n_done, n_configurations, share.
         """
@@ -75,13 +78,14 @@ class PartialCount(Finding):
 
     def __str__(self) -> str:
         return (
-            f"at least {self.at_least:,} subcircuits decide every row right; "
-            f"{self.n_done:,} of {self.n_configurations:,} configurations were counted"
+            f"at least {count_text(self.at_least, 'subcircuit')} "
+            f"{'decides' if self.at_least == 1 else 'decide'} every row right; {self.n_done:,} of "
+            f"{count_text(self.n_configurations, 'configuration')} were counted"
         )
 
 
 class CountStopped(KeyboardInterrupt):
-    """Ctrl-C in the middle of a count; `count` holds how many were found until then."""
+    """Ctrl-C in the middle of a count; `count` says how many were found until then."""
 
     def __init__(self, count: PartialCount) -> None:
         super().__init__(str(count))
@@ -97,17 +101,17 @@ def count_perfect_subcircuits(
 ) -> int:
     """How many subcircuits decide every row right, as `find_subcircuits(...).n_perfect`.
 
-    For any number of outputs and of hidden layers, as far as time allows: `counting_cost` says
-    beforehand what it will take.
+    It works for any number of outputs and hidden layers, if there is time: `counting_cost` says
+    beforehand how long it takes.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> count_perfect_subcircuits(textbook_xor())
     1
 
     Raises:
-        XorMiError: an output activation that is not increasing (or is any, between outputs), or a
-            network that is too large to be counted.
-        CountStopped: Ctrl-C, with how many were found until then.
+        XorMiError: an output activation that is not increasing (if outputs are compared, any output
+            activation), or a network that is too large to be counted.
+        CountStopped: Ctrl-C; it has how many were found until then.
     """
     return count_perfect(Problem.of(model, target, convention), progress)
 
@@ -117,17 +121,18 @@ def counting_cost(
 ) -> CountingCost:
     """What `count_perfect_subcircuits` would take, without counting.
 
-    Some of the choices of what the last hidden layer may read are looked at, and the machine's pace
-    is measured on a few small pieces of work: a moment. Where threads would take more than 2 GB
-    together, fewer work at once. The time is that on so many idle cores, to a factor of three.
+    It examines some of the choices of what the last hidden layer may read, and measures the
+    machine's pace on a few small pieces of work, which takes a moment. If threads would need more
+    than 2 GB together, fewer work at once. The time holds for that many idle cores, within a factor
+    of three.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> counting_cost(textbook_xor()).n_configurations
     4
 
     Raises:
-        XorMiError: a network that `count_perfect_subcircuits` cannot count at all, or only in more
-            memory than is taken.
+        XorMiError: a network that `count_perfect_subcircuits` cannot count, or for which it would
+            need more memory than it may use.
     """
     problem = Problem.of(model, target, convention)
     fitting = Fitting(problem, Scores.of(problem))
@@ -152,13 +157,13 @@ def count_perfect(problem: Problem, progress: bool) -> int:
 
 @dataclass(eq=False)
 class _Tally:
-    """How many choices of the last edges are right, of each choice of what may be read.
+    """How many choices of the last edges are right, for each choice of what may be read.
 
     Attributes:
-        n: of all that are left, [choice].
-        n_all_on: of those that keep every unit of the last hidden layer, where these do not count.
-        is_done: which were gone through.
-        is_begun: which were stopped in the middle: `n` is too small.
+        n: the number for each, [choice].
+        n_all_on: the number that keep every unit of the last hidden layer, if these do not count.
+        is_done: which choices were counted.
+        is_begun: which were stopped in the middle, so that `n` is too small.
     """
 
     readable: Readable
@@ -171,7 +176,7 @@ class _Tally:
         n_choices = len(self.readable)
         self.n, self.n_all_on = np.zeros((2, n_choices), dtype=np.object_)
         self.is_done, self.is_begun = np.zeros((2, n_choices), dtype=np.bool_)
-        # nothing reads nothing
+        # if nothing may be read, nothing reads
         self.is_done[self.readable.held.sum(1) == 0] = True
 
     def total(self) -> int:
@@ -183,7 +188,7 @@ class _Tally:
         return int(right - left_out)
 
     def so_far(self) -> PartialCount:
-        """How many are known to be right: where all parts of what is kept were gone through."""
+        """How many are known to be right: those where all parts of what is kept were counted."""
         readable = self.readable
         n, n_all_on = self.n.copy(), self.n_all_on.copy()
         is_known = self.is_done.copy()
@@ -235,13 +240,13 @@ def _n_threads(fitting: Fitting, readable: Readable) -> int:
 
 
 def _is_large(fitting: Fitting, n_sources: int) -> bool:
-    """Whether a choice with so many units that may be read takes long."""
+    """Whether a choice with so many units that may be read is slow to count."""
     n_units = fitting.problem.sizes[-2]
     return fitting.n_options(n_sources) ** n_units >= WORTH_THREADS
 
 
 def _pieces(fitting: Fitting, tally: _Tally, stop: Event) -> Iterator[Callable[[], int]]:
-    """Pieces of work, each for some choices of what may be read; each says how many it did."""
+    """Pieces of work, each for some choices of what may be read; each returns how many."""
     for units, choices in tally.readable.groups():
         n_numbers = fitting.n_numbers(len(units))
         at_once = min(CHOICES_AT_ONCE, max(1, NUMBERS_AT_ONCE // n_numbers))
@@ -269,7 +274,7 @@ def _count_some(
     if stop.is_set():
         return
     left = _n_of_each(fitting, units, values, stop, all_on=False)
-    for choice, n in zip(choices, left, strict=False):  # fewer where it is told to stop
+    for choice, n in zip(choices, left, strict=False):  # fewer if it is told to stop
         tally.n[choice] = n
         tally.is_begun[choice] = stop.is_set()
         tally.is_done[choice] = not stop.is_set()
@@ -278,9 +283,9 @@ def _count_some(
 def _n_of_each(
     fitting: Fitting, units: list[int], values: NDArray[np.float64], stop: Event, *, all_on: bool
 ) -> Iterator[int]:
-    """Of each choice, how many choices of the last edges are right.
+    """For each choice, how many choices of the last edges are right.
 
-    When it is told to stop, the last one that it gives is too small.
+    If it is told to stop, the last number that it yields is too small.
     """
     terms = list(fitting.terms(units, values, all_on=all_on))
     for of_one in zip(*(term.units for term in terms), strict=True):

@@ -1,9 +1,9 @@
 """what is to be counted -> how much work it is, and how long that takes on this machine.
 
-Some choices of what the last hidden layer may read are looked at: of each the contributions are
-made, as they are for counting. Of these some are drawn, those with many combinations more often,
-and put in halves; halves that would be large are not made, but some of their combinations are
-drawn. Work is counted as calls, numbers and pairs of halves, by the way that each is gone; how long
+Some choices of what the last hidden layer may read are examined: for each, the contributions are
+computed as for counting. Some of these choices are sampled, those with many combinations more
+often, and divided into halves; large halves are not computed, but some of their combinations are
+sampled. Work is counted as calls, numbers and pairs of halves, separately for each method; how long
 these take is measured on small pieces.
 """
 
@@ -39,43 +39,43 @@ from xor_mi.search._scores import Scores
 from xor_mi.training._engine import numba_is_usable
 
 N_LOOKED_AT = 1024
-"""At most so many choices of what may be read are looked at for an estimate."""
+"""At most so many choices of what may be read are examined for an estimate."""
 NUMBERS_LOOKED_AT = 2**21
-"""And so many that their contributions are at most so many numbers, but one."""
+"""Their contributions are together at most so many numbers, but at least one choice is examined."""
 N_DRAWN = 256
-"""Of these so many are put in halves."""
+"""So many of these choices are divided into halves."""
 ROUGHLY = 16
-"""To see whether an estimate is needed, so many times fewer."""
+"""To see whether an estimate is needed, so many times fewer choices are examined."""
 MOST_MADE = 2**11
-"""Of a larger half so many combinations are drawn."""
+"""So many combinations are sampled from a half that is larger."""
 EVERY_KIND = 0.2
-"""This share is drawn of all alike, so that small ones count too."""
+"""This share is sampled uniformly, so that small choices count, too."""
 BYTES_OF_CHOICE = 128
-"""How often a choice of what may be read comes about, in Python's own numbers."""
+"""In how many ways a choice of what may be read arises, in Python's own numbers."""
 SECONDS_OF_A_MOMENT = 2.0
-"""What is roughly shorter than this is not estimated any nearer."""
+"""A count that is roughly shorter than this many seconds is not estimated more closely."""
 MOST_DAYS = 7
-"""What would take longer is refused."""
+"""A count that would take more days is refused."""
 DAY = 86_400
 
 
 @dataclass
 class Work:
-    """Of each kind of work how much, or how many seconds one takes on one core.
+    """How much work of each kind there is, or how many seconds one unit of it takes on one core.
 
     Attributes:
-        choices: of what may be read, beside their numbers.
-        contributions: numbers of these.
-        halves: pairs of them that are made, beside their numbers.
-        numbers: of the halves.
-        comparisons: of all pairs of two halves, beside their numbers.
-        ranks: numbers that are ranked, one for each half and bound, but for left halves in sets.
-        pairs: that are compared, at one bound each.
-        intersections: of sets of bits, for two halves, beside their numbers.
+        choices: choices of what may be read, without the work on their numbers.
+        contributions: numbers in the contributions of these.
+        halves: pairs of halves that are computed, without the work on their numbers.
+        numbers: numbers in the halves.
+        comparisons: comparisons of all pairs of two halves, without the work on their numbers.
+        ranks: numbers that are ranked, one for each half and bound, except left halves in sets.
+        pairs: pairs that are compared, at one bound each.
+        intersections: intersections of sets of bits for two halves, without the work on the bits.
         lefts_in_sets: left halves that are ranked and put into sets, for each bound.
-        pairs_by_bits: whose bits are intersected, at one bound each.
-        repeats: how often left halves stand in these sets beyond once, for each bound.
-        pairs_of_repeats: whose bits are intersected because of that, at one bound each.
+        pairs_by_bits: pairs whose bits are intersected, at one bound each.
+        repeats: how often left halves are in these sets again after the first time, for each bound.
+        pairs_of_repeats: pairs whose bits are intersected because of that, at one bound each.
     """
 
     choices: float = 0.0
@@ -92,13 +92,13 @@ class Work:
     pairs_of_repeats: float = 0.0
 
     def add(self, other: "Work", times: float) -> None:
-        """So many times more of another's."""
+        """Add another amount of work so many times."""
         for kind in fields(self):
             more = getattr(self, kind.name) + times * getattr(other, kind.name)
             setattr(self, kind.name, more)
 
     def seconds_at(self, pace: "Work") -> float:
-        """How long it takes on one core."""
+        """How many seconds it takes on one core."""
         return sum(getattr(self, kind.name) * getattr(pace, kind.name) for kind in fields(self))
 
 
@@ -116,23 +116,24 @@ USUAL_PACE = Work(
     repeats=2e-8,
     pairs_of_repeats=2e-12,
 )
-"""What is roughly so on any machine."""
+"""Seconds per unit of each kind, roughly right on any machine."""
 
 
 @dataclass(frozen=True)
 class CountingCost(Finding):
-    """What a count takes; an estimate, but for the numbers of configurations and threads.
+    """What a count takes. All but the numbers of configurations and threads are estimates.
 
-    `seconds` tells a count of seconds from one of minutes, hours or days, within a factor of some.
-    Of a count of hundredths of a second, most of which is spent around the pairs, it says no more
-    than that it is short.
+    `seconds` tells a count of seconds from one of minutes, hours or days, and may be wrong by a
+    factor of three. For a count of hundredths of a second, most of which is not spent on pairs, it
+    only says that it is short.
 
     Attributes:
-        n_configurations: choices of what the last hidden layer may read: each is counted by itself.
-        n_pairs: pairs of halves of the last hidden layer that are held against each other.
+        n_configurations: choices of what the last hidden layer may read; each is counted
+            separately.
+        n_pairs: pairs of halves of the last hidden layer that are compared.
         seconds: how long that takes on this machine, if nothing else runs there.
-        n_bytes: of memory, beside what Python and its packages take.
-        n_threads: how many work at once.
+        n_bytes: bytes of memory, without those of Python and its packages.
+        n_threads: how many threads work at once.
     """
 
     n_configurations: int
@@ -143,7 +144,7 @@ class CountingCost(Finding):
 
     @property
     def in_words(self) -> str:
-        """How long it takes, as a person says it.
+        """How long it takes, in the words that a person would use.
 
         >>> CountingCost(1, 1.0, 5000.0, 1, 1).in_words
         'about 1.4 hours'
@@ -156,14 +157,14 @@ class CountingCost(Finding):
         return f"about {_two_figures(self.seconds)} seconds"
 
     def frame(self) -> pd.DataFrame:
-        """One row.
+        """A table with one row.
 
         Columns: n_configurations, n_pairs, seconds, n_bytes, n_threads.
         """
         return pd.DataFrame([asdict(self)])
 
     def require_reasonable(self) -> None:
-        """Refuse what nobody waits for.
+        """Refuse a count that takes too long.
 
         Raises:
             XorMiError: it would take more than `MOST_DAYS` days.
@@ -190,7 +191,7 @@ class CountingCost(Finding):
 
 
 def _two_figures(value: float) -> str:
-    """A number from 1 on, as a person says it.
+    """A number of at least 1, in the words that a person would use.
 
     >>> _two_figures(1.37), _two_figures(128.2), _two_figures(5e7)
     ('1.4', '130', 'millions of')
@@ -202,10 +203,10 @@ def _two_figures(value: float) -> str:
 
 
 def cost_of(fitting: Fitting, readable: Readable, *, n_threads: int, roughly: bool) -> CountingCost:
-    """The cost of counting, or roughly so where that shows that it is short.
+    """The cost of counting; a rough estimate if that shows that it is short.
 
     Args:
-        n_threads: how many may work at once; fewer do where these would not find enough memory.
+        n_threads: how many may work at once; fewer do if there is not enough memory for these.
 
     Raises:
         XorMiError: more than memory would hold.
@@ -219,11 +220,11 @@ def cost_of(fitting: Fitting, readable: Readable, *, n_threads: int, roughly: bo
 
 
 class _LookedAt(NamedTuple):
-    """A choice of what may be read.
+    """A choice of what may be read that was examined.
 
     Attributes:
-        stands_for: so many choices.
-        terms: of each term that can be right, every unit's contributions.
+        stands_for: how many choices it represents.
+        terms: for each term that can be right, every unit's contributions.
     """
 
     stands_for: float
@@ -231,7 +232,7 @@ class _LookedAt(NamedTuple):
 
     @property
     def size(self) -> float:
-        """How many combinations of contributions there are, all terms."""
+        """How many combinations of contributions all terms have."""
         return float(sum(prod(len(unit.times) for unit in units) for units in self.terms))
 
 
@@ -278,11 +279,11 @@ def _cost(
 def _looked_at(
     fitting: Fitting, readable: Readable, rng: np.random.Generator, *, fewer: int
 ) -> list[_LookedAt]:
-    """Some choices of what may be read, or all; those that may read much more often."""
+    """Some choices of what may be read, or all; those that may read much are sampled more."""
     groups = list(readable.groups())
     n_units = fitting.problem.sizes[-2]
     n_terms = 2**fitting.n_outputs - 1
-    # what a choice may be large by, but for its equal options
+    # the size that a choice would have if no options were equal
     sizes = np.array(
         [float(fitting.n_options(len(units))) ** min(n_units, 24) for units, _ in groups]
     )
@@ -310,7 +311,7 @@ def _looked_at(
 
 
 def _shares(sizes: Numbers, n_alike: Numbers) -> Numbers:
-    """How often each is drawn: by its size, and a part of them all alike."""
+    """How often each is sampled: in proportion to its size, with a share for all alike."""
     alike = n_alike / n_alike.sum()
     by_size = sizes / sizes.sum() if sizes.sum() else alike
     return EVERY_KIND * alike + (1 - EVERY_KIND) * by_size
@@ -319,7 +320,7 @@ def _shares(sizes: Numbers, n_alike: Numbers) -> Numbers:
 def _drawn(
     sizes: Numbers, n_alike: Numbers, n_drawn: int, rng: np.random.Generator
 ) -> Iterator[tuple[int, float]]:
-    """Places of some, in equal steps along the sum of their sizes, and how many each stands for."""
+    """Sampled places, in equal steps along the sum of the sizes, and how many each represents."""
     shares = _shares(sizes, n_alike)
     ends = np.cumsum(shares)
     places = np.searchsorted(ends / ends[-1], (np.arange(n_drawn) + rng.random()) / n_drawn)
@@ -328,24 +329,24 @@ def _drawn(
 
 
 def _n_bytes(fitting: Fitting, units: list[Sums]) -> int:
-    """At most so much memory is held at once while two halves are held against each other."""
+    """How many bytes are held at most while two halves are compared."""
     n_columns = len(fitting.scores.rows)
     n_bounds = int(np.isfinite(fitting.scores.low).sum() + np.isfinite(fitting.scores.high).sum())
     left, right = fitting.halves(units)
     n_left, n_right = (prod(len(unit.times) for unit in half) for half in (left, right))
-    # the halves, what is asked of them with what is left of that, and how often each counts
+    # the halves, their limits and what remains of these, and how often each counts
     n_numbers = (n_left + n_right) * (n_columns + 2 * n_bounds + 2)
     if not by_bitsets(n_left * n_right, 0):
         return 8 * (n_numbers + 2 * min(n_left * n_right, _fitting.PAIRS_AT_ONCE))
     n_repeated = min(prod(total(unit.times) for unit in left), _fitting.MAX_REPEATED)
-    # ranks and positions: made, put together, and as they are wanted where bits are intersected
+    # ranks and positions: computed, joined, and in the form that intersecting bits needs
     n_numbers += 3 * (max(n_left, n_repeated) + n_right) * n_bounds
     n_sets = 3 * _bitsets.RIGHTS_AT_ONCE + (n_bounds + 2) * _bitsets.TILE
     return 8 * (n_numbers + n_sets * _bitsets.WORDS)
 
 
 def _require_small_halves(fitting: Fitting, readable: Readable) -> None:
-    """Refuse halves that are too large, going by where all may be read, which is the largest."""
+    """Refuse halves that are too large, judged by the largest choice, in which all may be read."""
     units = list(range(readable.held.shape[1]))
     n_numbers, n_rows = fitting.n_numbers(len(units)), len(fitting.problem.rows)
     n_options = fitting.n_options(len(units))
@@ -362,7 +363,7 @@ def _require_small_halves(fitting: Fitting, readable: Readable) -> None:
 
 
 def _work(fitting: Fitting, units: list[Sums], rng: np.random.Generator) -> tuple[Work, float]:
-    """What the contributions of one term of one choice take, and pairs held against each other."""
+    """The work for the contributions of one term of one choice, and for comparing pairs."""
     scores = fitting.scores
     n_columns = len(scores.rows)
     left_units, right_units = fitting.halves(units)
@@ -380,7 +381,7 @@ def _work(fitting: Fitting, units: list[Sums], rng: np.random.Generator) -> tupl
     n_bounds = len(pairs.limits)
     if not n_pairs or not n_bounds:
         return work, 0.0
-    # a left half that stands for several choices stands in a set as often
+    # a left half that stands for several choices is in a set as many times
     in_sets = n_lefts * total(pairs.left_times) / len(pairs.left_times)
     if by_bitsets(int(n_pairs), int(in_sets)):
         work.intersections = 1
@@ -389,7 +390,7 @@ def _work(fitting: Fitting, units: list[Sums], rng: np.random.Generator) -> tupl
         work.repeats = (in_sets - n_lefts) * n_bounds
         n_rights_met = n_rights * _share_intersected(pairs)
         work.pairs_by_bits = n_lefts * n_rights_met * n_bounds
-        # equal ones lie together in the tables, which then stay near
+        # equal ones lie together in the tables, which then stay in the cache
         work.pairs_of_repeats = (in_sets - n_lefts) * n_rights_met * n_bounds
     else:
         work.comparisons = 1
@@ -399,7 +400,7 @@ def _work(fitting: Fitting, units: list[Sums], rng: np.random.Generator) -> tupl
 
 
 def _share_intersected(pairs: Matched) -> float:
-    """Of the pairs the share whose bits are looked at: compiled, those that fit at one bound."""
+    """The share of pairs whose bits are examined: in compiled code, those that fit at one bound."""
     if not numba_is_usable():
         return 1.0
     order = np.argsort(pairs.limits[0])
@@ -410,7 +411,7 @@ def _share_intersected(pairs: Matched) -> float:
 
 
 def _some(units: list[Sums], size: int, offset: Numbers, rng: np.random.Generator) -> Sums:
-    """Combinations of one option per unit: all, or some, and those that add most and least."""
+    """Combinations of one option per unit: all, or a sample with those that add most and least."""
     if size <= MOST_MADE:
         return summed(units, offset=offset)
     values = np.repeat(offset[None], MOST_MADE + 2 * len(offset), axis=0)
@@ -425,7 +426,7 @@ def _some(units: list[Sums], size: int, offset: Numbers, rng: np.random.Generato
 
 @lru_cache(maxsize=1)
 def _pace() -> Work:
-    """This machine's, on small pieces of work."""
+    """This machine's seconds per unit of work, measured on small pieces."""
     rng = np.random.default_rng(0)
     scores = Scores(
         signs=np.ones((4, 1)),
@@ -442,7 +443,7 @@ def _pace() -> Work:
         return matched(left, summed(units, offset=nothing), scores)
 
     def held(n_lefts: int, n_rights: int) -> Matched:
-        """Halves that may be held against each other, of which about half the pairs fit."""
+        """Halves that can be compared, of which about half the pairs fit."""
         return Matched(
             limits=right.values[:n_lefts].T,
             values=right.values[:n_rights].T,
@@ -451,7 +452,7 @@ def _pace() -> Work:
         )
 
     def seconds_of(work: Callable[[], object]) -> float:
-        """The best of three."""
+        """The fewest seconds of three runs."""
         best = inf
         for _ in range(3):
             start = process_time()
@@ -476,7 +477,7 @@ def _pace() -> Work:
     intersections = seconds_of(lambda: n_above_by_bits(tiny, never))
 
     def by_bits(n_lefts: int, each: int) -> tuple[float, float]:
-        """Seconds for a left half in a set, and for a pair, where a left stands for so many."""
+        """Seconds for a left half in a set, and for a pair, if a left half stands for so many."""
         n_few, n_many = 64, 2**13
         flat, deep = (
             held(n_lefts, n)._replace(left_times=each * right.times[:n_lefts])
@@ -489,7 +490,7 @@ def _pace() -> Work:
 
     lefts_in_sets, pairs_by_bits = by_bits(2**13, each=1)
     repeats, pairs_of_repeats = by_bits(2**8, each=2**6)
-    # what is done by Python, and by NumPy on few numbers, is slower as much as the rest
+    # work in Python, and in NumPy on few numbers, is slower by the same factor as the rest
     slower = halves / USUAL_PACE.halves
     return Work(
         choices=slower * USUAL_PACE.choices,

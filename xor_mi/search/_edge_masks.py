@@ -1,13 +1,13 @@
 """a network -> every set of edges that could be its circuit, and which of them do the task.
 
-The truth that a method for finding circuits can be graded against: not one right answer, but for
-each of the 2^edges masks whether the network decides every row right when only these edges are
-kept. `find_subcircuits` lists those masks alone that leave no unit unconnected; here none is left
-out.
+This is the truth that a method for finding circuits can be graded against. It is not one right
+answer: it says for each of the 2^edges masks whether the network decides every row right if only
+these edges are kept. `find_subcircuits` lists only the masks that leave no unit unconnected; here
+no mask is left out.
 
 A unit of the last hidden layer has as many different values as it has sets of sources, times the
-masks of the layers before. An output adds up one of them of each unit that it reads: the sums are
-made of units that are read at all, and stand for every mask of the others.
+masks of the layers before. An output adds up one of these values for each unit that it reads. So
+sums are computed only over the units that are read, and hold for every mask of the other units.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ from xor_mi.errors import (
     shown,
     whole_number,
 )
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, count_text
 from xor_mi.graph import Edge, Subcircuit, edges_of
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
@@ -49,9 +49,9 @@ from xor_mi.search._problem import (
 from xor_mi.search._subcircuits import values_by_subset
 
 MAX_MASKED_EDGES = 24
-"""A network with more edges has more masks than are tried."""
+"""A network with more edges is refused: it has more masks than are tried."""
 MASKS_AT_ONCE = 2**20
-"""How many masks are looked at together where each is a number of its own."""
+"""How many masks are processed together if each has its own number."""
 
 Counts = NDArray[np.unsignedinteger]
 """A whole number per mask, [mask]."""
@@ -63,11 +63,11 @@ class EdgeMasks(Finding):
 
     Attributes:
         layer_sizes: (d_in, *d_hidden, d_out) of the network.
-        convention: what it was tried under.
+        convention: the convention under which they were tried.
         drop_unfed: whether a unit that reads nothing is dropped; see `edge_masks`.
-        edges: in the order of the bits: layer by layer, by target and then by source.
+        edges: all edges in the order of the bits: layer by layer, by target and then by source.
         n_rows: how many rows there are to decide.
-        n_right_rows: how many of them each mask decides right, all decisions, [mask].
+        n_right_rows: how many of them each mask decides right, at all outputs, [mask].
         perfect: which masks decide every row right, [mask].
     """
 
@@ -99,10 +99,10 @@ class EdgeMasks(Finding):
 
     @cached_property
     def is_subcircuit(self) -> NDArray[np.bool_]:
-        """Which masks are subcircuits as `find_subcircuits` takes them, [mask].
+        """Which masks are subcircuits in the sense of `find_subcircuits`, [mask].
 
-        That is: nothing is kept that leads nowhere or comes from nowhere, all inputs are read, and
-        under a convention with all_units=False some hidden unit is dropped.
+        In such a mask every kept edge leads somewhere and comes from somewhere, all inputs are
+        read, and under a convention with all_units=False some hidden unit is dropped.
         """
         is_one = np.empty(len(self), dtype=np.bool_)
         for start in range(0, len(self), MASKS_AT_ONCE):
@@ -111,7 +111,7 @@ class EdgeMasks(Finding):
         return is_one
 
     def _are_subcircuits(self, masks: NDArray[np.int64]) -> NDArray[np.bool_]:
-        kept = np.full(len(masks), 2 ** self.layer_sizes[0] - 1)  # of a layer's units, as bits
+        kept = np.full(len(masks), 2 ** self.layer_sizes[0] - 1)  # units of a layer, as bits
         fits = np.ones(len(masks), dtype=np.bool_)
         keeps_all = np.ones(len(masks), dtype=np.bool_)
         for n_sources, n_targets in pairwise(self.layer_sizes):
@@ -128,7 +128,7 @@ class EdgeMasks(Finding):
         return fits if self.convention.all_units else fits & ~keeps_all
 
     def kept(self, masks: int | slice | ArrayLike) -> NDArray[np.bool_]:
-        """Which edges these masks keep, [mask, edge]; of one mask, [edge].
+        """Which edges these masks keep, [mask, edge]; for one mask, [edge].
 
         >>> from xor_mi.handmade import textbook_xor
         >>> edge_masks(textbook_xor()).kept(0b101).tolist()
@@ -157,7 +157,7 @@ class EdgeMasks(Finding):
             numbers = np.asarray(masks)
         except ValueError:  # lines of different lengths
             numbers = np.empty((0, 0))
-        if numbers.shape == (0,):  # of no number the kind is not known
+        if numbers.shape == (0,):  # without numbers the dtype is not known
             numbers = numbers.astype(np.int64)
         if numbers.dtype == bool and numbers.shape == self.perfect.shape:
             return np.flatnonzero(numbers)
@@ -178,7 +178,8 @@ class EdgeMasks(Finding):
         require_kind("subcircuit", subcircuit, Subcircuit, give="one of find_subcircuits(model)")
         if subcircuit.layer_sizes != self.layer_sizes:
             raise XorMiError(
-                f"a subcircuit of {subcircuit.layer_sizes}; the network is {self.layer_sizes}"
+                f"a subcircuit of a network {subcircuit.layer_sizes}; this network is "
+                f"{self.layer_sizes}: take one from find_subcircuits(model)"
             )
         flat = np.concatenate([of_layer[0].ravel() for of_layer in kept_edges(subcircuit)])
         return sum(1 << edge for edge in np.flatnonzero(flat).tolist())
@@ -192,8 +193,8 @@ class EdgeMasks(Finding):
         (x0->h0.0, x1->h0.0, x0->h0.1, x1->h0.1, h0.0->y0, h0.1->y0)
 
         Raises:
-            XorMiError: no such mask, or one that keeps an edge of a unit that reads nothing, or
-                leaves an output without any.
+            XorMiError: no such mask, or a mask that keeps an edge of a unit that reads nothing, or
+                that leaves an output without any edge.
         """
         whole_number("mask", mask, below=len(self))
         sources: list[tuple[tuple[int, ...], ...]] = []
@@ -230,12 +231,14 @@ class EdgeMasks(Finding):
 
     def __str__(self) -> str:
         text = (
-            f"{self.n_perfect:,} of {len(self):,} sets of edges decide every row right, "
+            f"{self.n_perfect:,} of {len(self):,} sets of edges "
+            f"{'decides' if self.n_perfect == 1 else 'decide'} every row right, "
             f"{np.count_nonzero(self.minimal):,} of them minimal"
         )
         if not self.n_perfect:
             return text
-        return f"{text}; the smallest keep {self.n_edges[self.perfect].min()} edges"
+        fewest = int(self.n_edges[self.perfect].min())
+        return f"{text}; the smallest keep {count_text(fewest, 'edge')}"
 
 
 def edge_masks(
@@ -248,22 +251,23 @@ def edge_masks(
 ) -> EdgeMasks:
     """Try every set of edges: does the network decide every row right when it keeps only these?
 
-    For any number of layers and outputs. A dropped edge carries what the convention's `ablation`
-    says. What decides, on which rows, and what is right are its `decision`, `reference` and noise.
+    It works for any number of layers and outputs. A dropped edge carries what the convention's
+    `ablation` says. Its `decision`, `reference` and noise say what decides, what is right, and on
+    which rows.
 
-    The result takes two bytes a mask, three where there are over 255 rows: half a megabyte for the
-    2^18 of a 2-3-3-1, 32 MiB for the most that are tried. The work holds a few times
-    `VALUES_AT_ONCE` numbers beside it.
+    The result needs two bytes per mask, or three if there are more than 255 rows: half a megabyte
+    for the 2^18 masks of a 2-3-3-1 network, 32 MiB for the most that are tried. The work needs a
+    few times `VALUES_AT_ONCE` numbers more.
 
     Args:
-        drop_unfed: a hidden unit that reads nothing, no edge or only edges of such units, is
-            dropped: the edges from it are dropped too. False: it stays, with what its bias makes
-            of it.
+        drop_unfed: whether a hidden unit that reads nothing (no edge, or only edges from such
+            units) is dropped, with the edges from it. If False, it stays, with the value that its
+            bias gives.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> masks = edge_masks(textbook_xor())
     >>> print(masks)
-    1 of 64 sets of edges decide every row right, 1 of them minimal; the smallest keep 6 edges
+    1 of 64 sets of edges decides every row right, 1 of them minimal; the smallest keep 6 edges
     >>> masks.perfect.nonzero()[0].tolist(), masks.n_right_rows[0b010011].item()
     ([63], 3)
 
@@ -298,7 +302,7 @@ def edge_masks(
 
 
 def _edges_to_mask(problem: Problem) -> tuple[Edge, ...]:
-    """The edges, of which every set is to be tried, or an error that says why they are too many."""
+    """The edges of which every set is tried, or an error that says why they are too many."""
     edges = tuple(edges_of(problem.sizes))
     require_at_most(
         len(edges),
@@ -362,7 +366,7 @@ def outputs_of_edge_masks(
 ) -> Numbers:
     """What the network gives on every clean row when it keeps only some edges.
 
-    For a network of any size, and any metric of its outputs.
+    It works for a network of any size, and the outputs allow any metric.
 
     Args:
         kept: which edges each mask keeps, [mask, edge], in the order of `graph.edges_of`, such as
@@ -378,8 +382,8 @@ def outputs_of_edge_masks(
     [0.0, 1.0, 1.0, 2.0]
 
     Raises:
-        XorMiError: as `as_network`; masks that are no 0 and 1, or of another number of edges; more
-            outputs than there is memory for.
+        XorMiError: what `as_network` refuses; masks with other numbers than 0 and 1, or for another
+            number of edges; more outputs than there is memory for.
     """
     require_kind("drop_unfed", drop_unfed, bool, give="True or False")
     require_plain_mlp(model, "an edge mask")
@@ -417,12 +421,15 @@ def _as_masks(kept: ArrayLike, layer_sizes: Sequence[int]) -> NDArray[np.bool_]:
             f"{tuple(layer_sizes)}, [mask, edge], in the order of graph.edges_of"
         )
     if not np.isin(masks, (0, 1)).all():
-        raise XorMiError("kept has other numbers than 0 and 1; a mask keeps an edge or drops it")
+        raise XorMiError(
+            "kept has other numbers than 0 and 1; give 1 for an edge that is kept, and 0 for one "
+            "that is dropped"
+        )
     return masks.astype(bool)
 
 
 def by_layer(kept: NDArray[np.bool_], layer_sizes: Sequence[int]) -> list[KeptEdges]:
-    """Masks [mask, edge] -> per linear layer [mask, d_out, d_in]; edges left over are let go."""
+    """Masks [mask, edge] -> per linear layer [mask, d_out, d_in]; extra edges are ignored."""
     layers: list[KeptEdges] = []
     first = 0
     for n_sources, n_targets in pairwise(layer_sizes):
@@ -441,7 +448,7 @@ def _through(
     *,
     drop_unfed: bool,
 ) -> tuple[Numbers, NDArray[np.bool_]]:
-    """Each mask's values after the layers that there are edges of, mask by mask.
+    """Each mask's values after the layers for which edges are given, mask by mask.
 
     Returns:
         The values, [mask, unit, row], and which of these units are not dropped, [mask, unit].
@@ -472,10 +479,10 @@ def _fill(
     *,
     drop_unfed: bool,
 ) -> Iterator[int]:
-    """Put a measure of the outputs in place for all masks; gives how many were done, in steps.
+    """Write a measure of the outputs for all masks; yields how many are done after each step.
 
     Args:
-        of_masks: where it is put, [mask].
+        of_masks: where it is written, [mask].
         measure: outputs [..., row, output] -> a number of each, [...].
     """
     *before, n_units, n_outputs = problem.sizes
@@ -497,7 +504,7 @@ def _fill(
 
 
 def _added(problem: Problem, earlier: NDArray[np.int64], *, drop_unfed: bool) -> Numbers:
-    """What each unit of the last hidden layer has over what a dropped edge of it carries.
+    """The value of each unit of the last hidden layer, minus what a dropped edge of it carries.
 
     [unit, set of its sources, earlier mask, row].
     """
@@ -528,11 +535,11 @@ _Place = tuple[slice, ...]
 def _outputs_of(
     problem: Problem, added: Numbers, reads: Sequence[int]
 ) -> Iterator[tuple[_Place, Numbers]]:
-    """The outputs where they read these units, some sets of sources at a time.
+    """The outputs if they read these units, for some sets of sources at a time.
 
     Args:
-        added: as `_added` gives it.
-        reads: of each output, the units that it reads, as bits.
+        added: what `_added` returns.
+        reads: for each output, the units that it reads, as bits.
 
     Yields:
         The place, and the outputs there, [sources of a unit.., earlier mask, row, output], with an
@@ -544,7 +551,7 @@ def _outputs_of(
     units = range(n_units - 1, -1, -1)
     read_by_any = reduce(or_, reads)
     is_read = [bool(read_by_any >> unit & 1) for unit in units]
-    # those that are gone through one by one, so that what is left fits
+    # units whose sets are tried one by one, so that the rest fits into memory
     n_single = 0
     size = n_subsets ** sum(is_read) * n_earlier * n_rows * n_outputs
     single = [False] * n_units

@@ -1,7 +1,7 @@
 """explanations that look alike -> for each, what tells it apart, if anything does.
 
-A perfect subcircuit is held against the whole network under interchange and ablation of the same
-units; an alignment that passes with fewer pairs is held against all ordered ones.
+A perfect subcircuit is compared with the whole network under interchange and ablation of the same
+units; an alignment that passes with fewer pairs is tried on all ordered pairs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xor_mi.finding import count_text
 from xor_mi.graph import Subcircuit, name_of_set
 from xor_mi.progress import progress_bar
 from xor_mi.search._alignments import Alignment, UnitSet, sets_of_units, smallest_first
@@ -29,23 +30,23 @@ from xor_mi.search._searches import MAX_EXAMINED, Searches
 from xor_mi.truth import row_name, truth_rows
 
 MAX_INTERCHANGES = 2**17
-"""Sets of units times pairs of inputs: up to here all sets are interchanged together, beyond it
+"""Sets of units times pairs of inputs: up to this number all sets are interchanged, above it only
 single units.
 """
 SETS_AT_ONCE = 8
-"""So many sets are tried on all subcircuits before those that are told from the network are left
-out; most are told by one of the first.
+"""So many sets are tried on all subcircuits before the subcircuits that differ from the network are
+left out; one of the first sets shows it for most of them.
 """
 
 
 @dataclass(frozen=True)
 class Witness:
-    """Where two explanations, alike on every input, come apart.
+    """An intervention that tells apart two explanations that are alike on every input.
 
     Attributes:
         what: the units, or the variable of a formula, that were replaced.
         base: the input row.
-        source: the row that their values came from; None where they were ablated.
+        source: the row that their values came from; None if they were ablated.
     """
 
     what: str
@@ -63,7 +64,9 @@ class ExaminedSubcircuit:
     """A perfect subcircuit and what tells it from the whole network.
 
     Attributes:
-        minimal: whether it contains no other; None where there are too many to compare.
+        subcircuit: the subcircuit itself.
+        n_interpretations: how many interpretations it has.
+        minimal: whether it contains no other perfect one; None if there are too many to compare.
         ruled_out_by_interchange: the first units and inputs where an interchange makes network and
             subcircuit decide differently, if there are any.
         ruled_out_by_ablation: the same for an ablation.
@@ -75,9 +78,24 @@ class ExaminedSubcircuit:
     ruled_out_by_interchange: Witness | None
     ruled_out_by_ablation: Witness | None
 
+    def __str__(self) -> str:
+        kind = "a minimal perfect subcircuit" if self.minimal else "a perfect subcircuit"
+        said = [
+            f"{kind} of {count_text(len(self.subcircuit.units), 'unit')} and "
+            f"{count_text(len(self.subcircuit.edges), 'edge')}",
+            count_text(self.n_interpretations, "interpretation"),
+        ]
+        if self.ruled_out_by_interchange:
+            said.append(f"ruled out by interchange of {self.ruled_out_by_interchange}")
+        if self.ruled_out_by_ablation:
+            said.append(f"ruled out by ablation of {self.ruled_out_by_ablation}")
+        if self.survives:
+            said.append("nothing that was tried rules it out")
+        return "; ".join(said)
+
     @property
     def survives(self) -> bool:
-        """Whether nothing that was tried tells it from the whole network."""
+        """Whether nothing that was tried tells it apart from the whole network."""
         return self.ruled_out_by_interchange is None and self.ruled_out_by_ablation is None
 
 
@@ -86,12 +104,18 @@ class ExaminedAlignment:
     """A minimal alignment that passes on unordered pairs, and what rules it out on ordered ones.
 
     Attributes:
-        alignment: every unordered pair of inputs, tried once, lets it pass.
+        alignment: it passes when every unordered pair of inputs is tried once.
         ruled_out_by: the first ordered pair that rules it out, if any does.
     """
 
     alignment: Alignment
     ruled_out_by: Witness | None
+
+    def __str__(self) -> str:
+        outcome = "holds on all ordered pairs"
+        if self.ruled_out_by:
+            outcome = f"ruled out by {self.ruled_out_by}"
+        return f"{self.alignment}; {outcome}"
 
     @property
     def survives(self) -> bool:
@@ -102,15 +126,15 @@ class ExaminedAlignment:
 def examined_subcircuits(
     searches: Searches, convention: Convention
 ) -> tuple[tuple[ExaminedSubcircuit, ...], str]:
-    """The first perfect subcircuits, each with what tells it from the whole network.
+    """The first perfect subcircuits, each with what tells it apart from the whole network.
 
-    Also gives, in words, which sets of units were tried.
+    Also returns, in words, which sets of units were tried.
     """
     if not searches.can_list:
         return (), "no units"
     search, problem = searches.subcircuits(convention), searches.problem(convention)
     n_examined = min(search.n_perfect, MAX_EXAMINED)
-    # finding the minimal ones compares all with all, which is for short lists
+    # finding the minimal ones compares all with all, which is only feasible for short lists
     minimal = set(search.minimal) if n_examined == search.n_perfect else None
     n_interpretations = searches.n_interpretations(convention)
     trial = _Trial.of(problem)
@@ -138,12 +162,12 @@ def examined_subcircuits(
 
 @dataclass(frozen=True, kw_only=True)
 class _Trial:
-    """What every perfect subcircuit is held against: the whole network's decisions.
+    """What every perfect subcircuit is compared with: the whole network's decisions.
 
     Attributes:
         sets: the units interchanged and ablated together, small sets first.
-        names: these as text.
-        in_words: which sets these are.
+        names: the sets as text.
+        in_words: which sets these are, such as 'all 3 sets of units'.
         rows: the clean rows as text.
         pairs: all ordered (base, source) pairs of rows.
         exchanged: what the network decides with the units of a set on each base as on each source,
@@ -162,7 +186,7 @@ class _Trial:
 
     @classmethod
     def of(cls, problem: Problem) -> "_Trial":
-        """All sets of hidden units, or single ones where these are too many."""
+        """All sets of hidden units, or only single units if there are too many sets."""
         units = problem.model.units
         pairs = pairs_of(len(problem.clean), "all")
         if 2 ** len(units) * len(pairs[0]) <= MAX_INTERCHANGES:
@@ -194,7 +218,7 @@ class _Trial:
     ) -> Iterator[tuple[Witness | None, Witness | None]]:
         """Where an interchange, and where an ablation, tells each subcircuit from the network."""
         n_pairs, widest = len(self.pairs[0]), max(self.problem.sizes)
-        # some at a time, for the values of all their units are held
+        # some at a time, because the values of all their units are held
         step = max(1, VALUES_AT_ONCE // (SETS_AT_ONCE * n_pairs * widest))
         for start in range(0, len(edges[0]), step):
             some = [of_layer[start : start + step] for of_layer in edges]
@@ -222,7 +246,7 @@ class _Trial:
         *,
         replacement: Replacement = "source",
     ) -> list[tuple[int, int] | None]:
-        """Of each subcircuit the first (set, pair) where it decides otherwise than the network.
+        """For each subcircuit, the first (set, pair) where it decides differently than the network.
 
         Args:
             of_whole: what the whole network decides, [set, pair, decision].
@@ -231,10 +255,10 @@ class _Trial:
         layers = problem.kept_of_all(edges)
         is_kept = np.concatenate([of_layer.any(2) for of_layer in edges[:-1]], axis=1)
         first: list[tuple[int, int] | None] = [None] * len(is_kept)
-        alike = np.arange(len(is_kept))  # those that nothing tells from the network so far
+        alike = np.arange(len(is_kept))  # those that nothing has told apart from the network so far
         for start in range(0, len(self.sets), SETS_AT_ONCE):
             these = slice(start, start + SETS_AT_ONCE)
-            # a unit that the subcircuit drops is held to have no effect in it
+            # a unit that the subcircuit drops must have no effect in it
             sets = self.sets[these] & is_kept[alike][:, None]
             of_alike = [(weight[alike], bias[alike]) for weight, bias in layers]
             decided = interchanged_in_all(problem, of_alike, sets, pairs, replacement=replacement)
@@ -255,7 +279,7 @@ class _Trial:
 def examined_alignments(
     searches: Searches, convention: Convention
 ) -> tuple[ExaminedAlignment, ...]:
-    """The alignments that pass with unordered pairs, each held against all ordered ones.
+    """The alignments that pass with unordered pairs, each tried on all ordered ones.
 
     The witness is the first ordered pair on which it fails.
     """

@@ -1,11 +1,11 @@
 """what the last hidden layer may read -> how many choices of its edges and the outputs' are right.
 
-Every unit takes one of its options (dropped, or a set of kept sources and of outputs that read it)
-independently, and adds its contribution to every score. Two halves of the units are added up
-separately; a left and a right half fit together if each score lies on the right side, which only
-asks where the right half's value stands among the sorted bounds that the left halves leave: whole
-numbers are compared, all pairs at once, or where these are many, sets of bits are intersected
-(`_bitsets`).
+Every unit independently has one of its options (dropped, or a set of kept sources and a set of
+outputs that read it), and adds its contribution to every score. Two halves of the units are added
+up separately. A left and a right half fit together if each score lies on the right side. For this,
+only the position of the right half's value among the sorted bounds of the left halves matters:
+whole numbers are compared for all pairs at once, or, if there are many pairs, sets of bits are
+intersected (`_bitsets`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,21 +27,21 @@ from xor_mi.search._scores import Scores
 from xor_mi.training._engine import numba_is_usable
 
 MAX_LEFT = 2**19
-"""The left half's size, with a table of bits for every few thousand of it."""
+"""The largest size of the left half, which has a table of bits for every few thousand sums."""
 MAX_16_BITS = 32_000
 """A left half of this size has ranks of 16 bits, which are compared twice as fast."""
 WORTH_BITSETS = 2**22
-"""So many pairs are counted by sets of bits; of fewer, all are compared."""
+"""From so many pairs on, sets of bits are used; with fewer, all pairs are compared."""
 MAX_REPEATED = 2**22
-"""Where left halves stand for more choices than this, each is held against the right ones once."""
+"""If left halves stand for more choices than this, each is compared with the right ones once."""
 MAX_RIGHT = 2**24
-"""The right half's size, all of it held in memory; a wider network is refused."""
+"""The largest size of the right half, which is held in memory; wider networks are refused."""
 PAIRS_AT_ONCE = 2**20
 """How many (left, right) pairs are compared in one step."""
 DIGIT_BITS = 32
-"""Numbers of times beyond 64 bits are added up digit by digit, in digits of so many bits."""
+"""Counts that do not fit 64 bits are added up digit by digit, in digits of so many bits."""
 SLACK = 1e-11
-"""By so small a part of its terms a sum may miss a bound before it is looked at exactly."""
+"""A sum that misses a bound by less than this fraction of its terms is checked exactly."""
 
 Times = NDArray[np.int64] | NDArray[np.object_]
 
@@ -51,8 +51,8 @@ class Sums(NamedTuple):
 
     Attributes:
         values: what each adds to every score, [combination, column].
-        times: how many choices of edges come to it, [combination]; Python's own whole numbers where
-            64 bits might not hold them.
+        times: how many choices of edges give this sum, [combination]; Python's own whole numbers if
+            64 bits might not be enough.
     """
 
     values: Numbers
@@ -60,11 +60,11 @@ class Sums(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """How many fit, and what that took.
+    """How many choices fit, and how much work that was.
 
     Attributes:
         n: how many choices are right.
-        n_pairs: how many pairs of halves were held against each other for it.
+        n_pairs: how many pairs of halves were compared.
     """
 
     n: int
@@ -73,12 +73,12 @@ class Fitted(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Term:
-    """One of the sums that a count is made of: the outputs that may read units.
+    """One term of the inclusion-exclusion sum over the outputs that may read units.
 
     Attributes:
-        sign: how it comes into the count.
-        units: of each choice of what may be read, every unit's contributions; None where no choice
-            of these can be right.
+        sign: its sign in the count.
+        units: for each choice of what may be read, every unit's contributions; None if no choice of
+            these can be right.
     """
 
     sign: int
@@ -86,7 +86,7 @@ class Term:
 
 
 class Fitting:
-    """A problem whose last hidden layer is chosen, with what is the same for all it may read."""
+    """A problem whose last hidden layer is counted, with what all choices of its sources share."""
 
     def __init__(self, problem: Problem, scores: Scores) -> None:
         self.problem, self.scores = problem, scores
@@ -102,26 +102,26 @@ class Fitting:
         return self.problem.sizes[-1]
 
     def n_options(self, n_sources: int) -> int:
-        """How many a unit has that may read so many sources, equal ones too, dropping it too."""
+        """How many options a unit has that may read so many sources, equal options counted."""
         return (2**n_sources - 1) * (2**self.n_outputs - 1) + 1
 
     def n_numbers(self, n_sources: int) -> int:
-        """How many numbers all contributions are, of one choice of so many that may be read."""
+        """How many numbers the contributions of one choice are, with so many sources to read."""
         return self.problem.sizes[-2] * self.n_options(n_sources) * len(self.scores.rows)
 
     def if_none_reads(self, *, all_on: bool) -> int:
-        """What is counted where no output may read a unit: that the bounds allow it counts as one.
+        """The term in which no output may read a unit: a signed 1 if the bounds allow it, else 0.
 
-        Each output must read something: inclusion-exclusion over the outputs that may.
+        Each output must read something: inclusion and exclusion over the outputs that may read.
         """
         return (-1) ** self.n_outputs * (self.dropped_fits and not all_on)
 
     def terms(self, units: Sequence[int], values: Numbers, *, all_on: bool) -> Iterator[Term]:
-        """The other sums, that in which every output may read last.
+        """The other terms; the last is the one in which every output may read.
 
         Args:
-            units: those that may be read.
-            values: what they hold, [choice, unit, row].
+            units: the sources that may be read.
+            values: their values, [choice, unit, row].
         """
         added = self._added(units, values)
         for n_reading in range(1, self.n_outputs + 1):
@@ -130,15 +130,15 @@ class Fitting:
                 yield Term(sign, self._contributions(added, reading=reading, all_on=all_on))
 
     def _added(self, units: Sequence[int], values: Numbers) -> Numbers:
-        """What each unit of the last hidden layer adds to an output of weight 1.
+        """What each unit of the last hidden layer adds to an output that reads it with weight 1.
 
-        That is its value with each set of kept sources but the empty one, over what a dropped edge
+        This is its value with each non-empty set of kept sources, minus what a dropped edge
         carries, [choice, unit, subset, row].
         """
         cut, last = self.problem.layers[-2], self.problem.layers[-1]
         n_sources = len(units)
         subsets = (np.arange(1, 2**n_sources)[:, None] >> np.arange(n_sources)) & 1
-        # over what a dropped edge carries, so that dropping one is a weight of zero
+        # minus what a dropped edge carries, so that a dropped edge is a weight of zero
         centred = values - cut.carried[units][:, None]
         weights = cut.weight[:, None, units] * subsets  # [unit, subset, source]
         pre = weights.reshape(-1, n_sources) @ centred
@@ -152,8 +152,8 @@ class Fitting:
     ) -> list[list[Sums] | None]:
         """For every unit of the last hidden layer, what each of its options adds to the scores.
 
-        The options are the sets of its sources and of the outputs that read it, and, unless every
-        unit must be there, that it is dropped. Equal contributions are counted together.
+        An option is a set of its sources with a set of the outputs that read it, or, unless every
+        unit must be kept, that it is dropped. Equal contributions are counted together.
         """
         weight, rows = self.problem.layers[-1].weight, self.scores.rows
         read_by = [
@@ -174,7 +174,7 @@ class Fitting:
         return contributions
 
     def _may_fit(self, options: Numbers) -> NDArray[np.bool_]:
-        """Whether the largest contributions together are above what is asked, and the least below.
+        """Whether the largest contributions together reach the low bounds, and the least the high.
 
         Args:
             options: [choice, unit, option, column].
@@ -186,9 +186,9 @@ class Fitting:
         return ((highest > self.scores.low) & (lowest < self.scores.high)).all(1)
 
     def halves(self, units: list[Sums]) -> tuple[list[Sums], list[Sums]]:
-        """The left half takes up to half of the units.
+        """The units in a left half, which has up to half of them, and a right half.
 
-        Those with few options come first, so that these are many.
+        Units with few options come first, so that the left half has many units.
         """
         units = sorted(units, key=lambda unit: len(unit.times))
         n_left, left_size = 0, 1
@@ -206,11 +206,11 @@ class Fitting:
     def n_fitting(self, units: list[Sums], stop: Event) -> Fitted:
         """How many choices of one contribution per unit lie between the bounds in every column.
 
-        Of these, the ones that were met before it was told to stop.
+        If it was told to stop, only the choices before that are counted.
         """
         left_units, right_units = self.halves(units)
         self.require_size(right_units)
-        # a score is what it is with every unit dropped, and each unit's contribution on top of that
+        # a score is its value with every unit dropped, plus each unit's contribution
         left = summed(left_units, offset=self.if_all_dropped)
         right = summed(right_units, offset=np.zeros_like(self.if_all_dropped))
         return n_fitting_pairs(left, right, self.scores, stop)
@@ -228,14 +228,14 @@ def require_few_combinations(n_right: int, *, n_columns: int) -> None:
 
 
 def _distinct(options: Numbers) -> Iterator[list[Sums]]:
-    """Of each choice and unit equal contributions once, with how many there were.
+    """For each choice and unit, equal contributions once, with how many there were.
 
     Args:
         options: [choice, unit, option, column].
     """
     order = np.lexsort(np.moveaxis(options, -1, 0))
     ordered = np.take_along_axis(options, order[..., None], axis=2)
-    # of a run of equal ones the first, and past the last
+    # the first of each run of equal ones, and the end
     shape = (*order.shape[:2], order.shape[2] + 1)
     is_start: NDArray[np.bool_] = np.ones(shape, dtype=np.bool_)
     is_start[:, :, 1:-1] = (ordered[:, :, 1:] != ordered[:, :, :-1]).any(-1)
@@ -248,7 +248,7 @@ def _distinct(options: Numbers) -> Iterator[list[Sums]]:
 
 
 def summed(units: Sequence[Sums], *, offset: Numbers) -> Sums:
-    """One option per unit, added up in every combination; of no unit the one that adds nothing."""
+    """One option per unit, added up in every combination; without units only the offset."""
     values = offset[None]
     in_all = prod(total(unit.times) for unit in units)
     times: Times = np.ones(1, dtype=np.int64)
@@ -261,7 +261,7 @@ def summed(units: Sequence[Sums], *, offset: Numbers) -> Sums:
 
 
 def total(times: Times) -> int:
-    """The sum as Python's own whole number, which has no end."""
+    """The sum as Python's own whole number, which can be of any size."""
     return sum(times.tolist())
 
 
@@ -270,13 +270,13 @@ Ranks = Int[np.ndarray, " _"]
 
 
 class Matched(NamedTuple):
-    """Halves as they are held against each other, without those that fit with none.
+    """Halves to compare, without the halves that fit with no other.
 
     Attributes:
-        limits: what a right half must be above for each left one, [bound, left].
-        values: what the right ones are, [bound, right].
-        left_times: how many choices each left one stands for.
-        right_times: the same of the right ones.
+        limits: what a right half must be above for each left half, [bound, left].
+        values: the right halves' values, [bound, right].
+        left_times: how many choices each left half stands for.
+        right_times: the same for the right halves.
     """
 
     limits: Numbers
@@ -286,7 +286,7 @@ class Matched(NamedTuple):
 
 
 def matched(left: Sums, right: Sums, scores: Scores) -> Matched:
-    """The halves that fit with some other at each bound on its own."""
+    """The halves that, at each single bound, fit with some other half."""
     # right > low - left, and -right > left - high: the same question with the sign turned
     above, below = np.isfinite(scores.low), np.isfinite(scores.high)
     if (scores.low == np.inf).any() or (scores.high == -np.inf).any():
@@ -317,13 +317,13 @@ def matched(left: Sums, right: Sums, scores: Scores) -> Matched:
 def n_fitting_pairs(left: Sums, right: Sums, scores: Scores, stop: Event) -> Fitted:
     """How many (left, right) combinations lie strictly between the bounds in every column.
 
-    Counted with multiplicity.
+    They are counted with multiplicity.
     """
     halves = matched(left, right, scores)
     n_pairs = len(halves.left_times) * len(halves.right_times)
     if not n_pairs:
         return Fitted(0, 0)
-    if not len(halves.limits):  # no bound can be missed
+    if not len(halves.limits):  # there is no bound that could be missed
         return Fitted(total(left.times) * total(right.times), 0)
     if by_bitsets(n_pairs, total(halves.left_times)):
         return Fitted(n_above_by_bits(halves, stop), n_pairs)
@@ -331,10 +331,10 @@ def n_fitting_pairs(left: Sums, right: Sums, scores: Scores, stop: Event) -> Fit
 
 
 def by_bitsets(n_pairs: int, n_lefts: int) -> bool:
-    """Whether sets of bits are worth being made.
+    """Whether sets of bits are worth building.
 
     Args:
-        n_lefts: left halves, each as often as it counts.
+        n_lefts: how many left halves there are, with multiplicity.
     """
     return n_pairs >= WORTH_BITSETS and n_lefts <= MAX_REPEATED
 
@@ -342,8 +342,8 @@ def by_bitsets(n_pairs: int, n_lefts: int) -> bool:
 def compared(limits: Numbers, values: Numbers) -> tuple[Ranks, Ranks]:
     """The rank of each limit, and for each value how many limits it is above.
 
-    A pair fits at a bound where the right half's position among the sorted limits that the left
-    halves leave is above the left half's rank among them.
+    A pair fits at a bound if the right half's position among the sorted limits of the left halves
+    is above the left half's rank among them.
     """
     dtype = np.int16 if len(limits) <= MAX_16_BITS else np.int32
     order = np.argsort(limits)  # which of two equal limits comes first makes no difference
@@ -361,11 +361,11 @@ def n_above(halves: Matched, stop: Event) -> int:
     # torch compares 16-bit numbers on all threads
     rank_columns = [torch.from_numpy(rank)[:, None] for rank, _ in columns]
     position_rows = [torch.from_numpy(position) for _, position in columns]
-    # in 64 bits at once where no sum can leave them
+    # in 64 bits at once if no sum can exceed them
     fits_64_bits = total(left_times) * total(right_times) < 2**63
     digits = [right_times] if fits_64_bits else _digits(right_times)
     right_digits = [torch.from_numpy(digit.astype(np.int64)) for digit in digits]
-    # where no right half stands for several choices, counting them saves a product per pair
+    # if no right half stands for several choices, counting saves a product per pair
     each_once = bool((right_times == 1).all())
     step = max(1, PAIRS_AT_ONCE // len(right_times))
     found = 0
@@ -387,7 +387,7 @@ def n_above(halves: Matched, stop: Event) -> int:
 
 
 def n_above_by_bits(halves: Matched, stop: Event) -> int:
-    """The same by sets of bits, in which a left one stands as often as it counts."""
+    """The same by sets of bits, which have a left half as many times as it counts."""
     times = halves.left_times.astype(np.int64)
     repeated: list[NDArray[np.int64]] = []
     among_these: list[NDArray[np.int64]] = []
@@ -398,12 +398,12 @@ def n_above_by_bits(halves: Matched, stop: Event) -> int:
         n_below = np.concatenate([[0], np.cumsum(times[order])])
         first = np.empty(len(limits), dtype=np.int64)
         first[order] = n_below[:-1]
-        # a left that counts several times has as many ranks, one after the other
+        # a left half that counts several times has as many consecutive ranks
         repeated.append(np.repeat(first, times) + number_of_repeat)
         among_these.append(n_below[np.searchsorted(limits[order], values, side="left")])
     counted_by = _bitsets
     if numba_is_usable():
-        # not before it is needed: numba takes a moment to load
+        # imported only when needed, because numba takes a moment to load
         from xor_mi.search import _bitset_kernels as counted_by
     counts = counted_by.n_lefts_below(np.array(repeated), np.array(among_these), stop)
     return sum((counts.astype(object) * halves.right_times).tolist())

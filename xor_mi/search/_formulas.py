@@ -2,11 +2,11 @@
 
 These are the algorithms that `find_alignments` looks for in a network.
 
-Two enumerations. "ordered" is that of Meloux et al. (2025): skeletons of AND and OR whose left part
-is one level deep at least as the right one and earlier in the alphabet, and of every skeleton one
-formula, with the fewest negations; XOR has 56 of depth 3. "free" has no such accidents: every tree
-of two-input gates that read both their inputs, which are not the same part, and are not parities,
-in any order and up to negating what lies inside.
+There are two enumerations. "ordered" is the one of Meloux et al. (2025): skeletons of AND and OR
+whose left part is at least as deep as the right part and earlier in the alphabet, and for every
+skeleton the one formula with the fewest negations; XOR has 56 of depth 3. "free" does not depend on
+such details: it has every tree of two-input gates, in any order and up to negations inside. Its
+gates depend on both their inputs, are not parities, and never read the same part twice.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ from xor_mi.search._convention import CHOICES, Enumeration
 from xor_mi.truth import BooleanFunction, Tree, packed_input
 
 MAX_TREES = 500_000
-"""More trees than this are refused: they are all held in memory."""
+"""More trees than this are refused, because all are held in memory."""
 
 Item = TypeVar("Item")
 
@@ -32,7 +32,7 @@ PackedTable = int
 """A truth table as one number: bit r is row r; see `Tree.packed_table`."""
 
 Path = tuple[int, ...]
-"""A place in a tree: which part to take, from the root down; () is the root."""
+"""A place in a tree: which part to follow, from the root down; () is the root."""
 
 
 class TooManyFormulas(XorMiError):
@@ -55,9 +55,9 @@ class Formula:
     """A tree of gates over the inputs, and which of its parts are variables of the algorithm.
 
     Attributes:
-        variables: every gate but the root; right under a NOT the gate is left out, the NOT stands
-            for it. In the free enumeration a part that occurs twice is one variable and NOT of an
-            input is none; in the ordered one each occurrence and each NOT is one.
+        variables: every gate except the root. Of a gate right under a NOT, the NOT is the variable.
+            In the free enumeration a part that occurs twice is one variable, and NOT of an input is
+            not a variable; in the ordered enumeration each occurrence and each NOT is a variable.
     """
 
     n_inputs: int
@@ -88,7 +88,7 @@ class Formula:
 
     @cached_property
     def _tables_of_variables(self) -> tuple[tuple[PackedTable, PackedTable, PackedTable], ...]:
-        """Of each variable, the formula with it held at 0, with it held at 1, and its own table."""
+        """For each variable: the formula with it held at 0, and held at 1, and its own table."""
         return tuple(
             (self.held(variable, 0), self.held(variable, 1), self.bits(variable))
             for variable in self.variables
@@ -115,8 +115,8 @@ def formulas(
 ) -> tuple[Formula, ...]:
     """Every formula up to `depth` gates deep (NOT is free) that computes the target.
 
-    An input and its NOT have no gate. A constant is not a formula, but gates over inputs may
-    compute it.
+    An input and its NOT have no gate. TRUE and FALSE are not formulas, but gates over inputs may
+    compute a constant.
 
     Args:
         n_inputs: how many inputs a target given by name or as a formula has; by default as many as
@@ -138,7 +138,8 @@ def formulas(
     )
     if function.n_outputs != 1:
         raise XorMiError(
-            f"{function.n_outputs} outputs; a formula computes one: give target.outputs[k]"
+            f"the target has {function.n_outputs} outputs; a formula computes one: give "
+            "target.outputs[k]"
         )
     if enumeration not in CHOICES["enumeration"]:
         raise unknown("enumeration", enumeration, CHOICES["enumeration"], where="there are")
@@ -150,7 +151,7 @@ def formulas(
 def _formulas_of(
     function: BooleanFunction, depth: int, enumeration: Enumeration, *, progress: bool
 ) -> tuple[Formula, ...]:
-    """The same for a checked request: searches of one target under several conventions share it."""
+    """The same for a checked request; searches under several conventions share it."""
     wanted = sum(bit << row for row, bit in enumerate(function.bits))
     is_ordered = enumeration == "ordered"
     trees_computing = _ordered if is_ordered else _free
@@ -180,7 +181,7 @@ def _variables(tree: Tree, *, is_ordered: bool) -> tuple[Variable, ...]:
 
 
 def _gates_below(tree: Tree, path: Path = ()) -> Iterator[tuple[Tree, Path, bool]]:
-    """Every gate but the root, with its path and whether it stands right under a NOT."""
+    """Every gate except the root, with its path and whether it is right under a NOT."""
     for number, part in enumerate(tree.parts):
         if part.kind != "input":
             path_to_part = (*path, number)
@@ -208,7 +209,7 @@ def _normal(tree: Tree) -> Hashable:
     if tree.kind == "not":
         return _normal(tree.parts[0])
     forms = [(_normal(part), _is_complement(part)) for part in tree.parts]
-    # forms are numbers and tuples, which do not compare; any fixed order will do
+    # forms are numbers and tuples, which cannot be compared; any fixed order is good enough
     (left, left_sign), (right, right_sign) = sorted(forms, key=lambda form: repr(form[0]))
     # an AND of two signed parts; an OR is the complement of an AND of complements (De Morgan)
     is_or = tree.kind == "or"
@@ -223,7 +224,7 @@ def _is_complement(tree: Tree) -> bool:
 
 
 # The free enumeration: trees of ANDs with signs. An OR is an AND up to negation, so no formula is
-# met twice.
+# counted twice.
 
 
 def _free(n_inputs: int, depth: int, wanted: PackedTable, *, progress: bool) -> list[Tree]:
@@ -239,7 +240,7 @@ def _free(n_inputs: int, depth: int, wanted: PackedTable, *, progress: bool) -> 
         n_added = 4 * (_n_pairs(len(trees)) - _n_pairs(n_old))
         if n_added > MAX_TREES:
             raise TooManyFormulas(
-                f"{n_added} trees of depth {level + 1} over {n_inputs} inputs; "
+                f"{n_added:,} trees of depth {level + 1} over {n_inputs} inputs; "
                 f"at most {MAX_TREES}: give a smaller depth"
             )
         is_last = level == depth - 1
@@ -251,7 +252,8 @@ def _free(n_inputs: int, depth: int, wanted: PackedTable, *, progress: bool) -> 
                     left_signed = left_table ^ full if negates_left else left_table
                     right_signed = right_table ^ full if negates_right else right_table
                     table = left_signed & right_signed
-                    # nothing is built upon the last level, so only what computes the target counts
+                    # nothing is built on the last level, so only trees that compute the target
+                    # count
                     if is_last and table not in (wanted, full ^ wanted):
                         continue
                     signs = (negates_left, negates_right)
@@ -272,7 +274,7 @@ _SIGNS = ((False, False), (True, False), (False, True), (True, True))
 
 
 def _n_pairs(n: int) -> int:
-    """Pairs of two different ones of n."""
+    """How many pairs of two different things of n there are."""
     return n * (n - 1) // 2
 
 
@@ -300,7 +302,7 @@ def _not(tree: Tree) -> Tree:
 
 
 def _ordered(n_inputs: int, depth: int, wanted: PackedTable, *, progress: bool) -> Iterator[Tree]:
-    """Of every skeleton that can compute the wanted table the formula with the fewest negations."""
+    """For every skeleton that can compute the wanted table, its formula with fewest negations."""
     skeletons = _skeletons(n_inputs, depth)
     options = _Options(n_inputs)
     for skeleton in _bar(skeletons, progress=progress):
@@ -315,15 +317,15 @@ def _skeletons(n_inputs: int, depth: int) -> list[Tree]:
     last_level = [Tree.input(i) for i in range(n_inputs)]
     skeletons = list(last_level)
     for level in range(1, depth + 1):
-        # an AND and an OR for every pair, before those that the alphabet rules out
+        # an AND and an OR for every pair, including those that the alphabet rules out
         if 2 * len(last_level) * len(skeletons) > MAX_TREES:
             raise TooManyFormulas(
-                f"over {MAX_TREES} trees of depth {level} over {n_inputs} inputs; "
+                f"more than {MAX_TREES:,} trees of depth {level} over {n_inputs} inputs; "
                 "give a smaller depth"
             )
         spelled = {tree: _spelling(tree) for tree in skeletons}
-        # the left part is one level below the root, the right one that deep or less; of two orders
-        # of the same parts the alphabet keeps one
+        # the left part is exactly one level less deep than the tree, the right one that deep or
+        # less; of two orders of the same parts the alphabet keeps one
         next_level: list[Tree] = []
         for left in last_level:
             for right in skeletons:
@@ -356,12 +358,12 @@ _Nodes = tuple[int, ...]
 
 
 def _first(a: _Nodes, b: _Nodes | None) -> _Nodes:
-    """Of two choices the one with fewer nodes, or the first such one."""
+    """The choice with fewer nodes, or the first of two equally small ones."""
     return a if b is None or (len(a), a) < (len(b), b) else b
 
 
 class _Options:
-    """What negations can make of skeletons. Parts of skeletons are gone through once."""
+    """The tables that negations can give skeletons. Each part of a skeleton is computed once."""
 
     def __init__(self, n_inputs: int) -> None:
         self.n_inputs = n_inputs
@@ -376,14 +378,14 @@ class _Options:
         best: _Nodes | None = None
         left, right = skeleton.parts
         first_on_the_right = 1 + _size(left)
-        # as it is, or with a NOT above the root, which is node 0
+        # unchanged, or with a NOT above the root, which is node 0
         for goal, root in ((wanted, ()), (self.full ^ wanted, (0,))):
             on_the_right = self.that_fit(right, skeleton.kind, goal)
             for left_table, left_nodes in self.that_fit(left, skeleton.kind, goal):
                 for right_table, right_nodes in on_the_right:
                     n_nodes = len(root) + len(left_nodes) + len(right_nodes)
                     if best is not None and n_nodes > len(best):
-                        break  # those that follow have as many or more
+                        break  # later choices have as many nodes or more
                     if _joined(skeleton.kind, left_table, right_table) == goal:
                         inside = _inside(left_nodes, right_nodes, first_on_the_right)
                         best = _first((*root, *inside), best)
@@ -394,7 +396,7 @@ class _Options:
     ) -> list[tuple[PackedTable, _Nodes]]:
         """The tables of a part that an AND or OR with some other table can turn into the goal.
 
-        Those with the fewest negations come first.
+        Tables with the fewest negations come first.
         """
         key = part, kind, goal
         if key not in self.fitting:
@@ -436,7 +438,7 @@ def _joined(kind: str, left: PackedTable, right: PackedTable) -> PackedTable:
 
 
 def _inside(left: _Nodes, right: _Nodes, first_on_the_right: int) -> _Nodes:
-    """Nodes of two parts, numbered as nodes of the whole: the root is 0, then comes the left."""
+    """Nodes of two parts, renumbered in the joined tree: the root is 0, the left part follows."""
     return (*(1 + node for node in left), *(first_on_the_right + node for node in right))
 
 
@@ -444,7 +446,7 @@ def _with_negations(skeleton: Tree, nodes: frozenset[int], *, number: int) -> tu
     """The skeleton with NOT above these nodes, and the number after its last node.
 
     Args:
-        number: that of the skeleton's root.
+        number: the number of the skeleton's root.
     """
     parts: list[Tree] = []
     following = number + 1

@@ -2,9 +2,9 @@
 
 Subcircuits, interpretations and alignments are three kinds of explanation; `compare_conventions`
 counts them side by side, and `identifiability_report` adds what observation cannot see: which
-interchange or ablation tells a perfect subcircuit from the whole network, which (base, source) pair
-rules out an alignment that fewer pairs let pass, and where `identify_circuit`'s answer stands among
-them.
+interchange or ablation tells a perfect subcircuit apart from the whole network, which (base,
+source) pair rules out an alignment that passes with fewer pairs, and which alignments agree with
+the answer of `identify_circuit`.
 """
 
 from collections.abc import Mapping
@@ -37,20 +37,20 @@ class IdentifiabilityReport(Finding):
     """How many explanations of each kind a network has, and what tells them apart.
 
     Attributes:
-        convention: what is examined one by one was found under it.
+        convention: the convention under which explanations were found and examined one by one.
         counts: see `compare_conventions`.
         n_perfect: how many subcircuits are perfect under the convention.
         subcircuits: these one by one, or the first `MAX_EXAMINED`.
-        sets_tried: the units interchanged and ablated together: all sets of hidden units, or single
-            ones where these are too many.
+        sets_tried: which units were interchanged and ablated together, in words: all sets of hidden
+            units, or only single units if there are too many sets.
         alignments: every minimal alignment that passes with each unordered pair of inputs tried
             once.
         circuit: the answer of `identify_circuit`.
         n_agreeing: minimal alignments, up to negation, that place their variables as the circuit
             reads its units.
-        n_alignments: minimal alignments under all pairs, up to negation; None with a reason in
-            `why_no_alignments` where they are not searched.
-        output: the output that alignments are of.
+        n_alignments: minimal alignments under all pairs, up to negation; None, with a reason in
+            `why_no_alignments`, if they were not searched.
+        output: the output that formulas are aligned with.
     """
 
     convention: Convention
@@ -67,9 +67,9 @@ class IdentifiabilityReport(Finding):
 
     @cached_property
     def n_surviving(self) -> int | None:
-        """Perfect subcircuits that none of `sets_tried` tells from the whole network.
+        """How many perfect subcircuits none of `sets_tried` tells apart from the whole network.
 
-        None where not all were examined.
+        None if not all were examined.
         """
         if len(self.subcircuits) < self.n_perfect:
             return None
@@ -77,10 +77,10 @@ class IdentifiabilityReport(Finding):
 
     @property
     def identifiable(self) -> bool:
-        """Whether exactly one circuit is proved as far as required, one minimal alignment is left,
-        and they agree.
+        """Whether exactly one explanation is left.
 
-        Alignments are counted up to negation.
+        That is, exactly one circuit is proved as far as required, exactly one minimal alignment is
+        left, and they agree. Alignments are counted up to negation.
         """
         return self.circuit.verdict == "identified" and self.n_alignments == self.n_agreeing == 1
 
@@ -108,7 +108,7 @@ class IdentifiabilityReport(Finding):
         """One row per examined subcircuit.
 
         Columns: n_units, n_edges, edges, minimal, n_interpretations; ruled_out_by_interchange and
-        ruled_out_by_ablation, "" where nothing does; survives.
+        ruled_out_by_ablation, "" if nothing does; survives.
         """
         return pd.DataFrame(self._subcircuit_rows(), columns=_SUBCIRCUIT_COLUMNS)
 
@@ -131,8 +131,8 @@ class IdentifiabilityReport(Finding):
     def alignments_frame(self) -> pd.DataFrame:
         """One row per examined alignment.
 
-        Columns: formula; units, of one variable after the other; ruled_out_by, "" where nothing
-        does; survives.
+        Columns: formula; units, those of each variable in turn; ruled_out_by, "" if nothing does;
+        survives.
         """
         return pd.DataFrame(self._alignment_rows(), columns=_ALIGNMENT_COLUMNS)
 
@@ -189,7 +189,7 @@ class IdentifiabilityReport(Finding):
         by_interchange = sum(
             examined.ruled_out_by_interchange is not None for examined in self.subcircuits
         )
-        # of those that interchange lets pass: each is counted once, under what ruled it out first
+        # only those that pass interchange: each is counted once, under what ruled it out first
         by_ablation = n_examined - n_left - by_interchange
         some = "" if n_examined == self.n_perfect else f"; of the first {n_examined:,}"
         alike = (
@@ -199,8 +199,8 @@ class IdentifiabilityReport(Finding):
         )
         return (
             f"subcircuits: {alike}{some}; "
-            f"interchange of {self.sets_tried} rules out {by_interchange}, "
-            f"ablation {by_ablation} more, {n_left} left"
+            f"interchange of {self.sets_tried} rules out {by_interchange:,}, "
+            f"ablation {by_ablation:,} more, {n_left:,} left"
         )
 
     def _of_alignments(self) -> str:
@@ -212,7 +212,7 @@ class IdentifiabilityReport(Finding):
         survive = "1 survives" if len(self.alignments) == 1 else f"{len(self.alignments):,} survive"
         return (
             f"alignments{which}: {survive} when each unordered pair of inputs "
-            f"is tried once; all ordered pairs rule out {len(witnesses)}{first}"
+            f"is tried once; all ordered pairs rule out {len(witnesses):,}{first}"
         )
 
     def _of_the_circuit(self) -> str:
@@ -220,7 +220,11 @@ class IdentifiabilityReport(Finding):
         verdict = in_words(circuit.verdict)
         if circuit.primary is None:
             return f"circuit: {verdict}, {circuit.reason}"
-        several = f" ({len(circuit.passing)} circuits)" if circuit.verdict == "ambiguous" else ""
+        several = (
+            f" ({count_text(len(circuit.passing), 'circuit')})"
+            if circuit.verdict == "ambiguous"
+            else ""
+        )
         answer = (
             f"circuit: {verdict}{several}, {circuit.formula}, proof level {circuit.proof_level}"
         )
@@ -228,8 +232,8 @@ class IdentifiabilityReport(Finding):
             return answer
         verb = "agrees" if self.n_agreeing == 1 else "agree"
         return (
-            f"{answer}; {self.n_agreeing} of {self.n_alignments} alignments (up to negation) "
-            f"{verb} with it"
+            f"{answer}; {self.n_agreeing:,} of {count_text(self.n_alignments, 'alignment')} "
+            f"(up to negation) {verb} with it"
         )
 
 
@@ -270,11 +274,11 @@ def identifiability_report(
 
     Args:
         depth: formulas up to so many gates deep are aligned.
-        convention: a `Convention` or a preset's name; what is examined one by one is found under
-            it.
+        convention: a `Convention` or a preset's name, under which explanations are examined one by
+            one.
         conventions: names and conventions to count under; None for `CONVENTIONS`, {} for none.
         output: the output that formulas are aligned with.
-        require, min_margin: what a circuit must have to count; see `identify_circuit`.
+        require, min_margin: what a circuit needs in order to count; see `identify_circuit`.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> report = identifiability_report(textbook_xor())
@@ -282,21 +286,23 @@ def identifiability_report(
     (1, 'identified', 1, True)
 
     Raises:
-        XorMiError: as `compare_conventions`, and as `count_perfect_subcircuits` where the
-            subcircuits are too many to list.
-        SearchStopped: Ctrl-C, with what was met until then.
-        CountStopped: the same, of subcircuits that are counted and not listed.
+        XorMiError: what `compare_conventions` refuses, and what `count_perfect_subcircuits` refuses
+            if there are too many subcircuits to list.
+        SearchStopped: Ctrl-C during a search; it has what was found until then.
+        CountStopped: Ctrl-C while subcircuits are counted and not listed.
     """
     convention = Convention.of(convention)
     searches = Searches(model, target, depth=depth, output=output, progress=progress)
-    searches.n_perfect(convention)  # what is refused is refused before the other counts
+    searches.n_perfect(
+        convention
+    )  # what must be refused is refused before anything else is counted
     counts = compared(searches, conventions)
     circuit = identify_circuit(
         model, target, require=require, min_margin=min_margin, progress=progress
     )
     merged, alignments, why_no_alignments = _alignments(searches, convention)
     n_alignments = None if why_no_alignments else len(merged)
-    # a group is one alignment up to negation: it agrees if any of its members does
+    # a group is one alignment up to negation: it agrees if any member does
     n_agreeing = 0
     for group in merged:
         n_agreeing += any(_reads_alike(circuit, alignment) for alignment in group)
@@ -319,13 +325,14 @@ def identifiability_report(
 def _alignments(
     searches: Searches, convention: Convention
 ) -> tuple[tuple[tuple[Alignment, ...], ...], tuple[ExaminedAlignment, ...], str]:
-    """The minimal alignments up to negation, those that unordered pairs let pass, examined, and
-    why there are none of either.
+    """The minimal alignments up to negation, and those that pass with unordered pairs, examined.
+
+    Also returns why neither was searched for; "" if both were.
     """
     found, why_not = searches.alignments_or_why(convention, "all")
     if found is None:
         return (), (), why_not
-    # there are never fewer with fewer pairs
+    # fewer pairs never give fewer alignments
     try:
         require_few_to_group(searches.alignments(convention, "unordered"))
         require_few_to_group(found)
@@ -338,8 +345,8 @@ def _alignments(
 def _reads_alike(circuit: Circuit, alignment: Alignment) -> bool:
     """Whether the circuit reads every placed unit as the variable it stands for.
 
-    Up to complement, under its primary reading. An idle unit that could be read as several gates
-    stands for none.
+    This is up to complement, under its primary reading. An idle unit that could be read as several
+    gates does not stand for a variable.
     """
     if circuit.primary is None:
         return False

@@ -1,9 +1,9 @@
 """many sets of units at once -> what the network does with their values from another input.
 
-NumPy float64, without hooks.
+It is computed in NumPy float64, without hooks.
 
-This is the fast twin of the hooked interchange in `xor_mi.interventions`: the tests hold each
-against the other, on every set of units and every pair of inputs of small networks.
+This is the fast twin of the hooked interchange in `xor_mi.interventions`: the tests compare the two
+on every set of units and every pair of inputs of small networks.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ Replacement = Literal["source", "zero", "mean"]
 """What a chosen unit gets: its value on the source row, zero, or its mean over all rows."""
 
 RowPairs = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""Row numbers of bases and of sources, [pair] each."""
+"""The row numbers of bases and of sources, [pair] each."""
 
 UnitSets = NDArray[np.bool_]
-"""Which hidden units are in each set, [set, hidden unit]; of many networks, each has its own."""
+"""Which hidden units are in each set, [set, hidden unit]; many networks have an axis in front."""
 
 
 def pairs_of(n_rows: int, which: PairSet) -> RowPairs:
@@ -32,27 +32,27 @@ def pairs_of(n_rows: int, which: PairSet) -> RowPairs:
     base, source = np.divmod(np.arange(n_rows**2), n_rows)
     if which == "all":
         return base, source
-    # "unordered": of two rows the earlier is the source
+    # "unordered": the earlier of two rows is the source
     wanted = base != source if which == "distinct" else source < base
     return base[wanted], source[wanted]
 
 
 def n_pairs_of(n_rows: int, which: PairSet) -> int:
-    """How many these are."""
+    """How many pairs these are."""
     n_distinct = n_rows * (n_rows - 1)
     return {"all": n_rows**2, "distinct": n_distinct, "unordered": n_distinct // 2}[which]
 
 
 def bytes_of_interchange(n_sets: int, n_pairs: int, widths: Sequence[int]) -> int:
-    """What `interchange_scores` holds at once, of hidden layers of these widths.
+    """How many bytes `interchange_scores` holds at once, for hidden layers of these widths.
 
-    What a layer adds up, what its activation makes of that, and what is put in its place.
+    They are a layer's sums, its activations, and the values that replace these.
     """
     return 3 * 8 * n_sets * n_pairs * max(widths)
 
 
 def each_row(n_rows: int) -> RowPairs:
-    """Every row paired with itself: for runs that need no source."""
+    """Every row paired with itself, for runs that do not need a source."""
     return np.arange(n_rows), np.arange(n_rows)
 
 
@@ -71,7 +71,7 @@ def interchanged(
 ) -> NDArray[np.int8]:
     """Decisions with these hidden units replaced on each base, [set, pair, decision].
 
-    1, 0, or -1 where undecided.
+    A decision is 1, 0, or -1 if undecided.
 
     Args:
         layers: `problem.whole`, or `problem.kept(subcircuit)`.
@@ -88,11 +88,11 @@ def interchanged_in_all(
     *,
     replacement: Replacement = "source",
 ) -> NDArray[np.int8]:
-    """The same of many networks, [network, set, pair, decision].
+    """The same for many networks, [network, set, pair, decision].
 
     Args:
         layers: such as `problem.kept_of_all(edges)`.
-        sets: of each network, [network, set, hidden unit].
+        sets: the sets of each network, [network, set, hidden unit].
     """
     scores, scale = _scores_in_all(problem, layers, sets, pairs, replacement=replacement)
     over = scores - problem.model.rule.cut
@@ -121,19 +121,19 @@ def _scores_in_all(
     *,
     replacement: Replacement,
 ) -> tuple[Numbers, Numbers]:
-    """Scores, [network, set, pair, decision], and the size of the terms that they sum up.
+    """Scores, [network, set, pair, decision], and the size of the terms that they are sums of.
 
     The size, [network], is what rounding is measured against: see `interchanged`.
     """
     base, source = pairs
     n_networks, n_sets = sets.shape[:2]
-    # two runs side by side: the network as it is, and with units replaced in layer after layer
+    # two runs side by side: the unchanged network, and the one with units replaced, layer by layer
     clean = np.broadcast_to(problem.clean, (n_networks, *problem.clean.shape))  # [.., row, unit]
     on_bases = problem.clean[base]
     changed = np.broadcast_to(on_bases, (n_networks, n_sets, *on_bases.shape))
     first_unit, scale = 0, np.ones(n_networks)
     for number, (weight, bias) in enumerate(layers):
-        # the last layer's stays: ties are told at the output only
+        # the last layer's size is kept, because ties matter at the output only
         largest = np.abs(clean).max(1)[:, :, None]  # [network, unit, 1]
         terms = (np.abs(weight) @ largest)[:, :, 0] + np.abs(bias)
         scale = size_of_scores(problem.model, terms)
@@ -142,7 +142,7 @@ def _scores_in_all(
         changed = problem.activate(changed @ turned[:, None] + bias[:, None, None], number)
         is_hidden = number < len(layers) - 1
         if is_hidden:
-            # sets number the hidden units through, over all layers
+            # sets number the hidden units consecutively over all layers
             in_set = sets[..., None, first_unit : first_unit + weight.shape[1]]
             changed = np.where(in_set, _replacements(clean, source, replacement), changed)
             first_unit += weight.shape[1]

@@ -2,9 +2,9 @@
 
 An interpretation gives every kept unit one reading (a threshold between two of its values) such
 that its bits are a function of its kept parents' bits, and every unit and output a local gate: that
-function, with the don't-care rows filled in (in every way, or left open, as the convention says). A
-unit is read within the subcircuit, not within the whole network. Where the largest output wins, a
-decision is the gate, and reads all that the outputs read.
+function, with the don't-care rows filled in every way or left open, as the convention says. A unit
+is read within the subcircuit, not within the whole network. If the largest output wins, a gate
+belongs to a decision, and reads everything that the outputs read.
 """
 
 from collections import Counter, defaultdict
@@ -36,13 +36,13 @@ from xor_mi.search._problem import (
 from xor_mi.truth import GATES, row_number, truth_rows
 
 MAX_CHOICES = 1_000_000
-"""So many joint choices of readings of a layer are tried at most."""
+"""At most so many joint choices of readings of a layer are tried."""
 
 Bits = tuple[int, ...]
-"""What a unit reads as on each clean row."""
+"""The bits that a unit is read as on the clean rows."""
 
 _Readings = tuple[tuple[Bits, ...], ...]
-"""Per unit of a layer, the bits that it may read as."""
+"""Per unit of a layer, the bits that it may be read as."""
 
 _Indices = tuple[int, ...]
 """Units of a layer, by index and in order."""
@@ -58,8 +58,8 @@ OpenTable = tuple[int | None, ...]
 class Interpretation(Finding):
     """One local gate per kept unit and decision, in order of layers.
 
-    A gate's table is over its kept parents; None where no input produces the row and the convention
-    leaves it open.
+    A gate's table is over its kept parents; it has None where no input produces the row and the
+    convention leaves it open.
     """
 
     gates: tuple[LocalGate, ...]
@@ -79,7 +79,7 @@ class Interpretation(Finding):
 
 
 def _gate_text(gate: LocalGate) -> str:
-    """A gate's formula; a table with open rows is shown as it is, "0-10"."""
+    """A gate's formula; a table with open rows is shown as a table, "0-10"."""
     if None not in gate.table:
         return gate.formula
     return "".join("-" if bit is None else str(bit) for bit in gate.table)
@@ -87,15 +87,14 @@ def _gate_text(gate: LocalGate) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _KeptUnit:
-    """One unit of a subcircuit, as an interpretation sees it.
+    """One unit of a subcircuit, with what an interpretation depends on.
 
-    There is one object for all subcircuits in which it is alike, so that what is counted of it can
-    be looked up.
+    All subcircuits in which it is alike share one object, so that counts can be looked up.
 
     Attributes:
         parents: positions among the kept units of the layer before.
         names: the parents' names.
-        readings: the bits that it may read as.
+        readings: the bits that it may be read as.
     """
 
     unit: Unit
@@ -104,7 +103,7 @@ class _KeptUnit:
     readings: tuple[Bits, ...]
 
     def parents_bits(self, bits_before: Sequence[Bits]) -> list[Bits]:
-        """What its parents read as."""
+        """The bits that its parents are read as."""
         return [bits_before[parent] for parent in self.parents]
 
 
@@ -138,9 +137,9 @@ def interpretations(
     convention: AnyConvention = None,
     progress: bool = True,
 ) -> Iterator[Interpretation]:
-    """Every interpretation of a subcircuit, one at a time: none is held.
+    """Every interpretation of a subcircuit, one at a time, without holding them in memory.
 
-    There may be more than anyone lists; `count_interpretations` says how many.
+    There may be too many to list; `count_interpretations` says how many there are.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> from xor_mi.search import find_subcircuits
@@ -158,7 +157,7 @@ def interpretations(
 
 
 def _under_a_bar(listed: Iterator[Interpretation], progress: bool) -> Iterator[Interpretation]:
-    """The same, with a bar from the first that is asked for."""
+    """The same, with a bar that begins when the first one is asked for."""
     yield from progress_bar(
         listed, doing="interpretations", unit="interpretation", progress=progress
     )
@@ -176,7 +175,7 @@ def n_interpretations(problem: Problem, subcircuit: Subcircuit) -> int:
 
 
 def n_interpretations_of_all(problem: Problem, edges: Sequence[KeptEdges]) -> Iterator[int]:
-    """How many each of many subcircuits has, one after the other.
+    """How many interpretations each of many subcircuits has, one after the other.
 
     Raises:
         TooManyReadings: more joint choices of readings of a layer than are tried.
@@ -191,9 +190,9 @@ _Layers = tuple[tuple[_KeptUnit, ...], ...]
 
 
 class _Ways:
-    """Counts ways to read, for many subcircuits of one problem.
+    """Counts the ways to read many subcircuits of one problem.
 
-    These share most of their parts, so that what was counted once is looked up from then on.
+    The subcircuits share most of their parts, so a count that was made once is looked up later.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -204,11 +203,11 @@ class _Ways:
         self._to_decide: dict[tuple[tuple[_Options, ...], tuple[_KeptUnit, ...]], int] = {}
 
     def to_interpret(self, layers: _Layers) -> int:
-        """How many interpretations there are of a subcircuit.
+        """How many interpretations a subcircuit has.
 
-        Layer by layer: for each joint choice of bits, how many ways lead to it; given the parents'
-        bits, the units of a layer are independent. Of the last hidden layer the joint choices are
-        not made: see `_n_ways_to_decide`.
+        They are counted layer by layer: for each joint choice of bits, how many ways lead to it;
+        given the parents' bits, the units of a layer are independent. The joint choices of the last
+        hidden layer are not listed: see `_n_ways_to_decide`.
         """
         ways_to = self._ways_to_read(layers[:-2])
         return sum(ways * self._ways_to_decide(layers[-2:], bits) for bits, ways in ways_to.items())
@@ -256,8 +255,9 @@ def _require_few(n_choices: int) -> None:
 
 
 ReadSoFar = tuple[int, ...]
-"""Of a decision, which rows its parents up to some unit tell apart: a number per row, the same for
-rows that all of them read alike. Of a gate of two parents it is what they read, in binary.
+"""For a decision, which rows its parents up to some unit tell apart: a number per row, equal for
+rows on which all of them have the same bits. For a gate of two parents it is their bits as a binary
+number.
 """
 
 
@@ -274,12 +274,12 @@ def _n_ways_to_decide(
 ) -> int:
     """Ways to read the last hidden layer and the decisions.
 
-    Unit by unit. How many gates a decision has depends on which rows its parents tell apart, not on
-    how they do, but for a gate of two parents, which may be a parity. So choices that tell the same
-    rows apart are counted together.
+    The units are added one by one. How many gates a decision has depends on which rows its parents
+    tell apart, not on how they do it, except for a gate of two parents, which may be a parity. So
+    choices that tell the same rows apart are counted together.
 
     Args:
-        options_of_last: those of each unit of the last hidden layer.
+        options_of_last: the options of each unit of the last hidden layer.
     """
     nothing_read = (0,) * n_rows
     ways_to: dict[tuple[ReadSoFar, ...], int] = {(nothing_read,) * len(decisions): 1}
@@ -308,7 +308,7 @@ def _n_ways_to_decide(
 
 @lru_cache(maxsize=2**16)
 def _told_apart(rows: ReadSoFar, bits: Bits, n_parents: int) -> ReadSoFar:
-    """What is told apart with one more parent."""
+    """Which rows are told apart with one more parent."""
     numbers = tuple(2 * row + bit for row, bit in zip(rows, bits, strict=True))
     if n_parents <= 2:
         return numbers
@@ -326,7 +326,7 @@ def _n_gates_of(decision: _KeptUnit, rows: ReadSoFar, convention: Convention) ->
 def _counted_readings(
     unit: _KeptUnit, bits_before: Sequence[Bits], convention: Convention
 ) -> _Options:
-    """The bits that a unit may read as given its parents', each with its number of local gates."""
+    """The bits that a unit may be read as given its parents', each with its number of gates."""
     parents = unit.parents_bits(bits_before)
     counted = [(own, _n_tables(parents, own, convention)) for own in unit.readings]
     return tuple((own, n_gates) for own, n_gates in counted if n_gates)
@@ -350,7 +350,7 @@ def _listed_from(
     of_this_layer: tuple[_ReadGate, ...],
     convention: Convention,
 ) -> Iterator[tuple[_ReadGate, ...]]:
-    """The gates that go on from those that this layer has so far."""
+    """All lists of gates that continue the gates that this layer has so far."""
     if not layers:
         yield ()
         return
@@ -361,7 +361,7 @@ def _listed_from(
             yield (*of_this_layer, *gates)
         return
     # given the bits of the layer before, the units of this one are read independently; nothing is
-    # held, for a unit of many parents may have more gates than fit anywhere
+    # held in memory, because a unit of many parents may have more gates than fit there
     unit = layer[len(of_this_layer)]
     for gate in _gates_of(unit, bits_before, convention):
         yield from _listed_from(layers, bits_before, (*of_this_layer, gate), convention)
@@ -370,7 +370,7 @@ def _listed_from(
 def _gates_of(
     unit: _KeptUnit, bits_before: Sequence[Bits], convention: Convention
 ) -> Iterator[_ReadGate]:
-    """The bits that a unit may read as given its parents', each with each of its local gates."""
+    """The bits that a unit may be read as given its parents', with each of its local gates."""
     parents = unit.parents_bits(bits_before)
     for own in unit.readings:
         for table in _tables(parents, own, convention):
@@ -383,16 +383,16 @@ def _input_bits(problem: Problem) -> tuple[Bits, ...]:
 
 
 def _kept_units(problem: Problem, subcircuit: Subcircuit) -> _Layers:
-    """Layer by layer the kept units and decisions, with the bits that each may read as."""
+    """Layer by layer the kept units and decisions, with the bits that each may be read as."""
     require_shape(problem.model, subcircuit)
     (layers,) = _kept_units_of_all(problem, kept_edges(subcircuit))
     return layers
 
 
 def _kept_units_of_all(problem: Problem, edges: Sequence[KeptEdges]) -> Iterator[_Layers]:
-    """The same of each of many subcircuits."""
+    """The same for each of many subcircuits."""
     units = _KeptUnits(problem)
-    # some at a time, for the values of all their units are held
+    # some at a time, because the values of all their units are held
     step = max(1, VALUES_AT_ONCE // (max(problem.sizes) * len(problem.clean)))
     for start in range(0, len(edges[0]), step):
         some = [of_layer[start : start + step] for of_layer in edges]
@@ -403,8 +403,8 @@ def _kept_units_of_all(problem: Problem, edges: Sequence[KeptEdges]) -> Iterator
 
 
 _OfLayer = tuple[int, _Sources, _Indices, _Readings]
-"""What makes the kept units of two layers alike: the layer, what its units read, which units of the
-layer before are kept, and what its own may read as.
+"""A key that is equal if the kept units of two layers are alike: the layer, what its units read,
+which units of the layer before are kept, and what its own units may be read as.
 """
 
 _OfUnit = tuple[Unit, _Indices, _Indices, tuple[Bits, ...]]
@@ -412,7 +412,7 @@ _OfUnit = tuple[Unit, _Indices, _Indices, tuple[Bits, ...]]
 
 
 class _KeptUnits:
-    """The kept units of many subcircuits of one problem; of those that are alike there is one."""
+    """The kept units of many subcircuits of one problem; those that are alike share one object."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -422,11 +422,11 @@ class _KeptUnits:
         self._units: dict[_OfUnit, _KeptUnit] = {}
 
     def of(self, edges: Sequence[KeptEdges], readings: Sequence[_Readings]) -> _Layers:
-        """Those of one subcircuit.
+        """The kept units of one subcircuit.
 
         Args:
             edges: per linear layer, [d_out, d_in].
-            readings: of each hidden layer.
+            readings: the readings of each hidden layer.
         """
         *of_hidden, of_outputs = [
             self._sources_of(number, is_kept) for number, is_kept in enumerate(edges)
@@ -454,14 +454,14 @@ class _KeptUnits:
     def _hidden(
         self, number: int, sources: _Sources, before: _Indices, readings: _Readings
     ) -> tuple[_KeptUnit, ...]:
-        """The kept units of a hidden layer, with the bits that each may read as."""
+        """The kept units of a hidden layer, with the bits that each may be read as."""
         kept = [unit for unit in self.layers[number + 1] if sources[unit.index]]
         return tuple(
             self._unit(unit, sources[unit.index], before, readings[unit.index]) for unit in kept
         )
 
     def _decisions(self, sources: _Sources, before: _Indices) -> tuple[_KeptUnit, ...]:
-        """The decisions, whose bits leave no choice."""
+        """The decisions, whose bits are fixed."""
         model = self.problem.model
         reads = sources
         if model.rule.name == "argmax":
@@ -477,7 +477,7 @@ class _KeptUnits:
         """A unit that reads these of the kept units before it, by index."""
         key = (unit, sources, before, readings)
         if key not in self._units:
-            # an output's own layer says nothing about which one is before it
+            # the number of an output's layer does not say which layer is before it
             number = len(self.layers) - 2 if unit.is_output else unit.layer
             self._units[key] = _KeptUnit(
                 unit=unit,
@@ -489,9 +489,10 @@ class _KeptUnits:
 
 
 def _possible_bits(problem: Problem, edges: Sequence[KeptEdges]) -> list[list[_Readings]]:
-    """What the hidden units of subcircuits may read as, per hidden layer and subcircuit."""
+    """What the hidden units of subcircuits may be read as, per hidden layer and subcircuit."""
     convention = problem.convention
-    # values are those within the subcircuit: a unit may read otherwise there than in the network
+    # values are those within the subcircuit, where a unit may be read differently than in the
+    # network
     values = np.broadcast_to(problem.clean.T, (len(edges[0]), *problem.clean.T.shape))
     readings: list[list[_Readings]] = []
     for number, (weight, bias) in enumerate(problem.kept_of_all(edges)[:-1]):
@@ -530,10 +531,10 @@ def _bits_of(values: bytes, *, constants: bool, least_margin: float) -> tuple[Bi
 def _occurring(parents: Sequence[Bits], own: Bits) -> dict[int, int] | None:
     """Row of the local table -> bit, for the rows that inputs produce.
 
-    None where the bits are not a function of the parents'.
+    None if the bits are not a function of the parents' bits.
     """
     seen: dict[int, int] = {}
-    local_rows = zip(*parents, strict=True)  # per clean row, what the parents read as
+    local_rows = zip(*parents, strict=True)  # per clean row, the bits of the parents
     for local_row, bit in zip(local_rows, own, strict=True):
         # the same row of the gate with another bit: no gate can do that
         if seen.setdefault(row_number(local_row), bit) != bit:
@@ -557,7 +558,7 @@ def _n_tables(parents: Sequence[Bits], own: Bits, convention: Convention) -> int
 def _n_tables_on(rows: ReadSoFar, own: Bits, n_parents: int, convention: Convention) -> int:
     """The same, given which row of the table each clean row comes to.
 
-    Of a gate of more than two parents the rows may be numbered in any way.
+    The rows of a gate with more than two parents may be numbered in any way.
     """
     seen: dict[int, int] = {}
     for row, bit in zip(rows, own, strict=True):
@@ -565,12 +566,12 @@ def _n_tables_on(rows: ReadSoFar, own: Bits, n_parents: int, convention: Convent
         if seen.setdefault(row, bit) != bit:
             return 0
     n_unseen = 2**n_parents - len(seen)
-    # a banned table that agrees with the rows that occur is exactly one of the fillings
+    # a banned table that agrees with the rows that occur is exactly one of the completions
     n_banned = 0
     for table in _banned(n_parents, convention):
         n_banned += all(table[row] == bit for row, bit in seen.items())
     if convention.completion == "open":
-        # the one open table is a parity only if nothing of it is open
+        # the one open table is a parity only if none of its rows is open
         return int(not (n_banned and n_unseen == 0))
     return 2**n_unseen - n_banned
 

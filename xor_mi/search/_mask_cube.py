@@ -1,4 +1,4 @@
-"""numbers of all masks -> what holds of masks and of those within them, element by element.
+"""an array with an entry per mask -> properties of masks and the masks within them.
 
 Mask m keeps element e where bit e of m is set, so the masks without an element and those with it
 are two views of one array.
@@ -13,7 +13,7 @@ Kind = TypeVar("Kind", bound=np.generic)
 
 
 def halves(of_masks: NDArray[Kind], element: int) -> tuple[NDArray[Kind], NDArray[Kind]]:
-    """Two views of numbers [mask]: of the masks without an element, and of each of them with it."""
+    """Two views of an array [mask]: the masks without an element, and the same masks with it."""
     pairs = of_masks.reshape(-1, 2, 2**element)
     return pairs[:, 0], pairs[:, 1]
 
@@ -21,8 +21,8 @@ def halves(of_masks: NDArray[Kind], element: int) -> tuple[NDArray[Kind], NDArra
 def minimal_among(perfect: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which masks are perfect and contain no other perfect one, [mask]."""
     n_elements = len(perfect).bit_length() - 1
-    # whether a mask contains a perfect one, itself included: element by element, those without it
-    # are passed on to those with it
+    # whether a mask contains a perfect one, itself included: for each element, what holds for a
+    # mask without it is passed on to the mask with it
     contains = perfect.copy()
     for element in range(n_elements):
         without, with_it = halves(contains, element)

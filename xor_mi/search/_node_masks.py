@@ -1,9 +1,9 @@
 """a network -> every set of hidden units that could be its circuit, scored.
 
-The scores are by observation and by counterfactual patching.
+The sets are scored by observation and by counterfactual patching.
 
-Observation asks whether the units do the task alone; patching asks four things of them, each a
-recovered fraction that should be 1. The scores are those of Rios-Sialer's identifiability toy study
+Observation asks whether the units do the task alone; patching gives four recovered fractions, each
+of which should be 1. The scores are those of Rios-Sialer's identifiability toy study
 (2026): R = (patched - corrupted) / (clean - corrupted) of the output, or of the difference between
 outputs where the largest wins.
 """
@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xor_mi.errors import XorMiError, require_at_most, require_memory
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, number_text
 from xor_mi.graph import Subcircuit, Unit, layers_of, name_of_set
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP
@@ -49,14 +49,14 @@ class NodeMask:
 
     Attributes:
         whole: whether every unit is in the set.
-        perfect: whether the set, alone, decides every row right.
-        n_right_rows: how many rows it decides right.
-        sufficiency: what clean values in the set restore.
-        completeness: 1 - what clean values in the rest restore.
-        necessity: 1 - what is left with corrupted values in the set.
-        independence: what is left with corrupted values in the rest.
+        perfect: whether the set alone decides every row right.
+        n_right_rows: how many rows the set alone decides right.
+        sufficiency: the fraction that clean values in the set restore.
+        completeness: 1 - the fraction that clean values in the rest restore.
+        necessity: 1 - the fraction that is left with corrupted values in the set.
+        independence: the fraction that is left with corrupted values in the rest.
         worst: the smallest of the four over all pairs.
-        worst_pair: (clean, corrupted) rows of that.
+        worst_pair: the (clean, corrupted) rows of the pair with the smallest one.
     """
 
     units: tuple[Unit, ...]
@@ -69,6 +69,14 @@ class NodeMask:
     independence: float
     worst: float
     worst_pair: tuple[str, str]
+
+    def __str__(self) -> str:
+        does = "decides" if self.perfect else "does not decide"
+        clean, corrupted = self.worst_pair
+        return (
+            f"{name_of_set(self.units)} {does} every row right alone; the worst fraction is "
+            f"{number_text(self.worst)}, with clean {clean} and corrupted {corrupted}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +120,10 @@ class NodeMasks(Finding):
         n_perfect = sum(mask.perfect for mask in self)
         n_whole = sum(mask.worst >= 1 for mask in self)
         return (
-            f"{len(self)} sets of units: {n_perfect} decide every row right alone, "
-            f"{n_whole} restore and keep the output wholly under patching"
+            f"{len(self):,} sets of units: {n_perfect:,} "
+            f"{'decides' if n_perfect == 1 else 'decide'} every row right alone, {n_whole:,} fully "
+            f"{'restores and keeps' if n_whole == 1 else 'restore and keep'} the output under "
+            "patching"
         )
 
 
@@ -127,7 +137,7 @@ def node_masks(
 ) -> NodeMasks:
     """Score every choice of at least one unit in each hidden layer.
 
-    All edges among kept units stay.
+    All edges among kept units are kept.
 
     Observation: does the set decide every row right alone? Patching: four recovered fractions over
     all ordered pairs of inputs that the network decides differently; see `NodeMask`.
@@ -152,7 +162,7 @@ def node_masks(
     require_memory(
         bytes_of_interchange(n_sets, len(clean), widths) + scores_held,
         what=f"{n_sets:,} sets of units on {len(clean):,} pairs of inputs",
-        do="take a narrower network, or one of fewer inputs",
+        do="take a narrower network, or one with fewer inputs",
     )
     sets = _sets_with_every_layer(widths)
 
@@ -161,7 +171,7 @@ def node_masks(
         scores = interchange_scores(problem, problem.whole, units, (base, source))
         return (scores[..., output] - plain[corrupted]) / (plain[clean] - plain[corrupted])
 
-    # In the order of SCORES; of the middle two nothing should be left, hence 1 - it.
+    # In the order of SCORES; the middle two fractions should be 0, hence 1 minus them.
     scores = np.stack(
         [
             restored(sets, corrupted, clean),
@@ -183,7 +193,7 @@ def node_masks(
         units = units_in(in_set, model.units)
         right = _right_rows(problem, _induced(model.layer_sizes, units))
         worst_pair = int(of_set.min(0).argmin())
-        # adding 0 turns -0.0 into 0.0, which reads better
+        # adding 0 turns -0.0 into 0.0
         sufficiency, completeness, necessity, independence = (of_set.mean(1) + 0.0).tolist()
         masks.append(
             NodeMask(
@@ -205,7 +215,7 @@ def node_masks(
 
 def _sets_with_every_layer(widths: Sequence[int]) -> UnitSets:
     """Every choice of at least one unit per hidden layer, [set, hidden unit]."""
-    # all sets of a layer's units but the empty one, which comes first
+    # all sets of a layer's units except the empty one, which comes first
     per_layer = [list(product((False, True), repeat=width))[1:] for width in widths]
     choices = product(*per_layer)
     return np.array([sum(one_per_layer, ()) for one_per_layer in choices], dtype=bool)
@@ -216,7 +226,7 @@ def _pairs_decided_differently(
 ) -> tuple[Numbers, NDArray[np.int64], NDArray[np.int64]]:
     """The pairs of inputs that patching is scored on.
 
-    Gives the network's own score on every row, and the (clean, corrupted) rows of every ordered
+    Returns the network's own score on every row, and the (clean, corrupted) rows of every ordered
     pair that it decides differently.
     """
     rows = each_row(len(problem.clean))
@@ -232,7 +242,7 @@ def _pairs_decided_differently(
 
 
 def _induced(layer_sizes: tuple[int, ...], kept: Sequence[Unit]) -> Subcircuit:
-    """These hidden units with every edge among them, inputs and outputs."""
+    """The subcircuit of these hidden units, with every edge among them, inputs and outputs."""
     inputs, *hidden, outputs = layers_of(layer_sizes)
     sources: list[tuple[tuple[int, ...], ...]] = []
     before = tuple(range(len(inputs)))
@@ -244,7 +254,7 @@ def _induced(layer_sizes: tuple[int, ...], kept: Sequence[Unit]) -> Subcircuit:
 
 
 def _right_rows(problem: Problem, subcircuit: Subcircuit) -> NDArray[np.bool_]:
-    """Which rows a subcircuit decides right, all decisions, [row]."""
+    """Which rows a subcircuit decides right, at all outputs, [row]."""
     values = problem.rows
     for number, (weight, bias) in enumerate(problem.kept(subcircuit)):
         values = problem.activate(values @ weight.T + bias, number)

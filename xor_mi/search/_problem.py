@@ -1,6 +1,6 @@
 """a network, a target and a convention -> one Problem: all three in plain numbers.
 
-Made once per search and handed down.
+It is made once per search and passed on.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from xor_mi.circuits import ROUNDING
 from xor_mi.errors import XorMiError, require_memory
+from xor_mi.finding import count_text
 from xor_mi.graph import Subcircuit
 from xor_mi.kinds import Target
 from xor_mi.metrics import decisions
@@ -21,7 +22,7 @@ from xor_mi.search._convention import AnyConvention, Convention
 from xor_mi.truth import BooleanFunction
 
 VALUES_AT_ONCE = 2**20
-"""Of many networks together, so many values of a layer's units are held at once."""
+"""With many networks together, so many values of a layer's units are held at once."""
 
 Numbers = NDArray[np.float64]
 """float64 numbers of any shape; their axes are named where they are used."""
@@ -30,7 +31,7 @@ Affine = tuple[Numbers, Numbers]
 """(weight [d_out, d_in], bias [d_out]) of one linear layer."""
 
 Affines = tuple[Numbers, Numbers]
-"""The same of many networks: (weight [network, d_out, d_in], bias [network, d_out])."""
+"""The same for many networks: (weight [network, d_out, d_in], bias [network, d_out])."""
 
 KeptEdges = NDArray[np.bool_]
 """Which edges of one linear layer each of many subcircuits keeps, [subcircuit, d_out, d_in]."""
@@ -59,18 +60,19 @@ class CutLayer(NamedTuple):
 class Problem:
     """A network under a convention, in NumPy float64.
 
-    Weights, the rows, and on which side of the network's rule each decision must lie.
+    It holds the weights, the rows, and the bounds between which each score must lie.
 
     Attributes:
-        target: what is held to be right on the clean rows: the task, or what the network decides.
+        target: what counts as right on the clean rows: the task, or what the network decides.
         whole: (weight, bias) per linear layer of the whole network.
-        layers: the same as layers whose edges may be dropped; the convention decides over biases.
+        layers: the same as layers whose edges may be dropped; the convention says whether biases
+            are kept.
         clean: the 2^d_in input rows as the network reads them, in its input levels, [row, d_in].
         rows: the clean rows, then the noisy ones, [row, d_in].
         labels: what each decision must be, [row, decision].
-        low: each row's score must lie strictly above it, [row, decision].
-        high: and strictly below this. What is a tie up to rounding is a tie: undecided under
-            "threshold", rounded to even under "round".
+        low: each score must lie strictly above this, [row, decision].
+        high: each score must lie strictly below this, [row, decision]. A tie up to rounding counts
+            as a tie: it is undecided under "threshold", and rounded to even under "round".
     """
 
     model: HookedMLP
@@ -84,11 +86,16 @@ class Problem:
     low: Numbers
     high: Numbers
 
+    def __str__(self) -> str:
+        sizes = "-".join(map(str, self.sizes))
+        rows = count_text(len(self.rows), "row")
+        return f"{self.target.name} for a network {sizes} on {rows}, under {self.convention}"
+
     @classmethod
     def of(
         cls, model: HookedMLP, target: Target | None = None, convention: AnyConvention = None
     ) -> "Problem":
-        """Check the request and put it in numbers.
+        """The request, checked and put in numbers.
 
         >>> from xor_mi.handmade import textbook_xor
         >>> problem = Problem.of(textbook_xor())
@@ -99,9 +106,9 @@ class Problem:
 
         Raises:
             XorMiError: a network that weight arithmetic alone does not describe (hooks, train
-                mode) or with direct connections, no target, one of another width, a reference
-                network that leaves a row undecided, or outputs to be rounded that are compared
-                with each other.
+                mode) or with direct connections, no target, a target of another width, a reference
+                network that leaves a row undecided, or decision="round" for a network whose largest
+                output wins.
         """
         require_plain_mlp(model, "a search for subcircuits")
         model.require_no_direct("a search for subcircuits")
@@ -113,7 +120,7 @@ class Problem:
         whole = whole_network(model)
         clean = clean_rows(model)
         copies = [clean, *_noisy_copies(model, clean, convention)]
-        # a noisy row must be decided as the clean row it is a copy of
+        # a noisy row must be decided like the clean row that it is a copy of
         labels = np.tile(np.array(function.tables, dtype=np.int64).T, (len(copies), 1))
         tie = _rounding(model, whole)
         low, high = _bounds(labels, cut=model.rule.cut, tie=tie, convention=convention)
@@ -140,14 +147,14 @@ class Problem:
         return activate(self.model, pre, layer)
 
     def kept(self, subcircuit: Subcircuit) -> list[Affine]:
-        """The weights and biases that stay when a subcircuit's other edges are dropped.
+        """The weights and biases that are left when all edges outside a subcircuit are dropped.
 
-        What the dropped ones still carry is in the bias.
+        What the dropped edges still carry is in the bias.
         """
         return kept_layers(self.layers, subcircuit)
 
     def kept_of_all(self, edges: Sequence[KeptEdges]) -> list[Affines]:
-        """The same of many subcircuits at once."""
+        """The same for many subcircuits at once."""
         return kept_layers_of_all(self.layers, edges)
 
     def scores(self, outputs: Numbers) -> Numbers:
@@ -155,7 +162,7 @@ class Problem:
         return scores(self.model, outputs)
 
     def right_rows(self, outputs: Numbers) -> NDArray[np.bool_]:
-        """Outputs [..., row, d_out] -> which rows are decided right, all decisions, [..., row]."""
+        """Outputs [..., row, d_out] -> which rows are decided right, at all outputs, [..., row]."""
         scored = self.scores(outputs)
         return np.asarray(((scored > self.low) & (scored < self.high)).all(-1))
 
@@ -165,10 +172,10 @@ class Problem:
 
 
 def why_not_decided(model: HookedMLP, convention: Convention) -> str:
-    """Why a convention's decisions cannot be asked of this network; "" where they can."""
+    """Why this network cannot be decided by a convention; "" if it can."""
     if convention.decision == "round" and model.rule.name == "argmax":
         return (
-            "decision='round' holds each output against 0 or 1, but the largest output of this "
+            "decision='round' compares each output with 0 or 1, but the largest output of this "
             "network wins; take a convention with decision='threshold'"
         )
     return ""
@@ -187,15 +194,15 @@ def scores(model: HookedMLP, outputs: Numbers) -> Numbers:
 
 
 def size_of_scores(model: HookedMLP, terms: Numbers) -> Numbers:
-    """How large the terms are that a score is a sum of, at most; rounding is measured against it.
+    """The size of the terms that a score is a sum of; rounding is measured against it.
 
     Args:
-        terms: the same for each output, [..., d_out].
+        terms: the size for each output, [..., d_out].
 
     Returns:
         [...].
     """
-    # by argmax a score is the difference of two outputs
+    # with argmax a score is the difference of two outputs
     n_outputs = 2 if model.rule.name == "argmax" else 1
     return np.asarray(np.sort(terms)[..., -n_outputs:].sum(-1))
 
@@ -207,18 +214,18 @@ def whole_network(model: HookedMLP) -> tuple[Affine, ...]:
 
 def activate(model: HookedMLP, pre: Numbers, layer: int) -> Numbers:
     """The activation function after linear layer `layer`, on NumPy numbers of any shape."""
-    # contiguous, for torch takes no array with negative strides, such as a reversed one
+    # contiguous, because torch does not accept negative strides, such as those of a reversed array
     with torch.no_grad():
         return model.activate(torch.from_numpy(np.ascontiguousarray(pre)), layer).numpy()
 
 
 def cut_layers(model: HookedMLP, convention: Convention) -> tuple[CutLayer, ...]:
-    """The network's layers as they are where edges may be dropped."""
+    """The network's layers as layers whose edges may be dropped."""
     whole = whole_network(model)
     cut: list[CutLayer] = []
     for (weight, bias), values in zip(whole, _entering(model, whole), strict=True):
         with_means = convention.ablation == "mean"
-        # a mean is over the clean rows of the whole network, whatever is dropped elsewhere
+        # a mean is over the clean rows in the whole network, whatever else is dropped
         carried = values.mean(0) if with_means else np.zeros(values.shape[1])
         kept_bias = bias if convention.biases == "keep" else np.zeros_like(bias)
         cut.append(CutLayer(weight=weight, bias=kept_bias, carried=carried))
@@ -246,7 +253,7 @@ def kept_edges(subcircuit: Subcircuit) -> list[KeptEdges]:
     for sources, width in zip(subcircuit.sources, subcircuit.layer_sizes, strict=False):
         is_kept = np.zeros((1, len(sources), width), dtype=np.bool_)
         for unit, indices in enumerate(sources):
-            # an empty list selects nothing: a dropped unit keeps no edge
+            # an empty list selects nothing, so a dropped unit keeps no edge
             is_kept[0, unit, list(indices)] = True
         edges.append(is_kept)
     return edges
@@ -260,7 +267,8 @@ def require_shape(model: HookedMLP, subcircuit: Subcircuit) -> None:
         )
     if subcircuit.layer_sizes != model.layer_sizes:
         raise XorMiError(
-            f"a subcircuit of {subcircuit.layer_sizes}; the network is {model.layer_sizes}"
+            f"a subcircuit of a network {subcircuit.layer_sizes}; this network is "
+            f"{model.layer_sizes}: take one from find_subcircuits(model)"
         )
 
 
@@ -271,7 +279,7 @@ def _reference(model: HookedMLP, target: Target | None, convention: Convention) 
     labels = decisions(model).cpu()
     if (labels < 0).any():
         raise XorMiError(
-            "the network leaves a row undecided, so it is not a reference; "
+            "the network leaves a row undecided, so it cannot be the reference; "
             "give a target, or reference='task'"
         )
     return BooleanFunction(model.cfg.d_in, tuple(map(tuple, labels.T.tolist())))
@@ -279,7 +287,7 @@ def _reference(model: HookedMLP, target: Target | None, convention: Convention) 
 
 def _noisy_copies(model: HookedMLP, clean: Numbers, convention: Convention) -> Numbers:
     """The clean rows with noise added, [copy, row, d_in]."""
-    # what is made of the rows, values, labels and bounds, is as large again some times over
+    # values, labels and bounds of the rows need several times as much memory again
     require_memory(
         8 * 8 * convention.n_noisy * clean.size,
         what=f"{convention.n_noisy:,} noisy copies of {len(clean):,} rows",
@@ -292,7 +300,7 @@ def _noisy_copies(model: HookedMLP, clean: Numbers, convention: Convention) -> N
 
 
 def _entering(model: HookedMLP, whole: Sequence[Affine]) -> list[Numbers]:
-    """What enters each linear layer on the clean rows, [row, d_in of the layer] each."""
+    """The inputs of each linear layer on the clean rows, [row, d_in of the layer] each."""
     values = [clean_rows(model)]
     for number, (weight, bias) in enumerate(whole[:-1]):
         values.append(activate(model, values[-1] @ weight.T + bias, number))
@@ -300,7 +308,7 @@ def _entering(model: HookedMLP, whole: Sequence[Affine]) -> list[Numbers]:
 
 
 def _rounding(model: HookedMLP, whole: Sequence[Affine]) -> float:
-    """How near to the cut a score is a tie: relative to the terms that it is a sum of."""
+    """How near to the threshold a score is a tie; it depends on the terms that it is a sum of."""
     weight, bias = whole[-1]
     terms = np.abs(weight) @ np.abs(_entering(model, whole)[-1]).max(0) + np.abs(bias)
     return ROUNDING * float(size_of_scores(model, terms))
@@ -311,7 +319,7 @@ def _bounds(
 ) -> tuple[Numbers, Numbers]:
     """Between which numbers each score must lie, [row, decision] each."""
     if convention.decision == "round":
-        # to even, as torch.round: 0.5 is 0, and so is -0.5; 1.5 is 2
+        # halves to even, as torch.round does: 0.5 and -0.5 become 0, and 1.5 becomes 2
         low = np.where(labels == 1, 0.5 + tie, -0.5 - tie)
         high = np.where(labels == 1, 1.5 - tie, 0.5 + tie)
     else:

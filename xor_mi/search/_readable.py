@@ -1,12 +1,12 @@
-"""a problem -> every choice of what the last hidden layer may read, and how it comes about.
+"""a problem -> every choice of what the last hidden layer may read, and in how many ways it arises.
 
-A choice is a set of units of the layer before, each with the values that it holds on the rows.
-Values that are equal are one, whatever edges they come from, so choices are as many as there are
-patterns of values, not sets of edges. A unit's value depends on what it reads alone, and what it
-reads is again such a choice: of the layer before it. So the layers are gone through one by one.
+A choice is a set of units of the layer before, each with its values on the rows. Equal values count
+as one, whatever edges they come from, so there are as many choices as patterns of values, not as
+many as sets of edges. A unit's values depend only on what it reads, and what it reads is again such
+a choice, of the layer before it. So the choices are made layer by layer.
 
-"Every kept unit is read" is inclusion-exclusion over the sets of kept units that may be read: a
-smaller set comes in with a sign for every unit that it leaves out.
+That every kept unit is read is handled by inclusion and exclusion over the sets of kept units that
+may be read: a smaller set is counted with a change of sign for every unit that it leaves out.
 """
 
 from collections.abc import Iterator
@@ -22,17 +22,17 @@ from xor_mi.errors import require_at_most
 from xor_mi.search._problem import Numbers, Problem
 
 MAX_CHOICES = 2**22
-"""How many choices of what the last hidden layer may read are gone through, equal ones too where
-they come about in several ways: some take an hour.
+"""At most so many choices of what the last hidden layer may read are tried, counting equal ones as
+often as they arise; so many may take an hour.
 """
 MERGED_AT_ONCE = 2**20
-"""So many choices of a layer wait until equal ones are put together."""
+"""So many choices of a layer are collected before equal ones are merged."""
 MAX_KEY = 2**62
-"""Choices are numbered below this."""
+"""The numbers of choices are smaller than this."""
 
 Wholes = NDArray[np.int64]
 Ways = NDArray[np.object_]
-"""Python's own whole numbers, which have no end."""
+"""Python's own whole numbers, which can be of any size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +40,12 @@ class Readable:
     """Every choice of what may be read of one layer; a part of a choice comes before it.
 
     Attributes:
-        held: which of its values each unit of the layer holds, 0 where it may not be read,
+        held: the number of the values that each unit of the layer has, 0 where it may not be read,
             [choice, unit].
-        values: of each unit the different values that it may hold, from number 1 on; number 0 is
-            no value, [number, row] each.
-        ways: how many choices of all edges before keep just these units, with these values.
-        ways_all_on: the same, of those that keep every hidden unit up to this layer.
+        values: for each unit the different values that it may have, numbered from 1; number 0 means
+            that it is not there, [number, row] each.
+        ways: how many choices of all earlier edges keep exactly these units, with these values.
+        ways_all_on: the same, counting only those that keep every hidden unit up to this layer.
     """
 
     held: Wholes
@@ -68,16 +68,17 @@ class Readable:
         return np.array([prod(bases[unit + 1 :]) for unit in range(len(bases))], dtype=np.int64)
 
     def without(self, unit: int) -> tuple[Wholes, Wholes]:
-        """The choices that have a unit, and what each of them is without it."""
+        """The choices that have a unit, and for each the choice without that unit."""
         has = np.flatnonzero(self.held[:, unit])
         keys = self.keys[has] - self.held[has, unit] * self._places[unit]
         return has, np.searchsorted(self.keys, keys)
 
     def signed(self, ways: Ways) -> Ways:
-        """How often what may be read comes in, over all that contains it and comes about so often.
+        """The signed coefficient of each choice in the count by inclusion and exclusion.
 
-        The sum over what is kept, of how often it is kept times how many choices read all of it,
-        is that over what may be read, of these numbers times how many choices read none but it.
+        The wanted sum runs over what is kept: in how many ways it is kept, times how many choices
+        read all of it. It equals the sum over what may be read of these coefficients times how many
+        choices read nothing else.
         """
         coefficients = ways.copy()
         for unit in range(self.held.shape[1]):
@@ -86,17 +87,17 @@ class Readable:
         return coefficients
 
     def groups(self) -> Iterator[tuple[list[int], Wholes]]:
-        """The units that may be read, and which choices may read just these; parts come first."""
+        """Units that may be read, and which choices may read exactly these; parts come first."""
         sets = (self.held > 0) @ (1 << np.arange(self.held.shape[1]))
         order = np.argsort(sets, kind="stable")
         starts = np.flatnonzero(np.diff(sets[order], prepend=-1))
         for these in np.split(order, starts[1:]):
             units = np.flatnonzero(self.held[these[0]]).tolist()
-            if units:  # nothing to read: no output can read any
+            if units:  # if there is nothing to read, no output can read a unit
                 yield units, these
 
     def values_of(self, units: list[int], choices: Wholes) -> Numbers:
-        """What these units hold in each of these choices, [choice, unit, row]."""
+        """The values of these units in each of these choices, [choice, unit, row]."""
         return np.stack([self.values[unit][self.held[choices, unit]] for unit in units], axis=1)
 
 
@@ -129,7 +130,7 @@ def _inputs(problem: Problem) -> Readable:
 
 
 class _Found(NamedTuple):
-    """Choices of a layer, by their numbers, with how they come about."""
+    """Choices of a layer, by their numbers, with the number of ways in which they arise."""
 
     keys: Wholes
     ways: Ways
@@ -149,7 +150,7 @@ class _Found(NamedTuple):
 
 def _next_layer(problem: Problem, layer: int, before: Readable) -> Readable:
     """What may be read of a layer -> what may be read of the next."""
-    # each unit may hold a value, or not be there
+    # each unit may have a value, or not be there
     _require_few((len(before) - 1) * 2 ** problem.sizes[layer + 1])
     values, numbers = _values_of_units(problem, layer, before)
     places = [prod(len(own) for own in values[unit + 1 :]) for unit in range(len(values))]
@@ -187,7 +188,7 @@ def _next_layer(problem: Problem, layer: int, before: Readable) -> Readable:
 
 
 def _parts(before: Readable, choice: int) -> Wholes:
-    """All parts of a choice but the empty one, itself among them."""
+    """All non-empty parts of a choice, including itself."""
     keys = np.zeros(1, dtype=np.int64)
     for unit in np.flatnonzero(before.held[choice]):
         own = before.held[choice, unit] * before._places[unit]
@@ -198,7 +199,7 @@ def _parts(before: Readable, choice: int) -> Wholes:
 def _values_of_units(
     problem: Problem, layer: int, before: Readable
 ) -> tuple[tuple[Numbers, ...], list[Wholes]]:
-    """Of each unit the values that it may hold, and which it holds where it reads each choice."""
+    """For each unit, the values that it may have, and which it has when it reads each choice."""
     cut = problem.layers[layer]
     centred = [
         np.concatenate([np.zeros_like(own[:1]), own[1:] - carried])
@@ -210,7 +211,7 @@ def _values_of_units(
         pre = np.full((len(before), len(problem.rows)), offset)
         for weight, own, held in zip(weights, centred, before.held.T, strict=True):
             pre += weight * own[held]
-        unit = problem.activate(pre, layer) + 0.0  # so that -0 is 0
+        unit = problem.activate(pre, layer) + 0.0  # -0 becomes 0
         present, number = np.unique(unit, axis=0, return_inverse=True)
         values.append(np.concatenate([np.zeros_like(unit[:1]), present]))
         numbers.append(number.reshape(-1) + 1)

@@ -1,7 +1,7 @@
 """a problem -> the scores that decide it, each a sum of what the last hidden layer adds to outputs.
 
-On every row each score must lie between two numbers. Under a threshold each output is a score;
-where the largest output wins, what it is above each of the others is one.
+On every row each score must lie between two numbers. With a threshold each output is a score; if
+the largest output wins, its lead over each of the others is a score.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from xor_mi.search._problem import Numbers, Problem
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What must lie between which numbers, one column for every score on every row.
+    """The scores and their bounds, one column for every score on every row.
 
     Attributes:
-        signs: how much of each output is in it, [column, output].
-        rows: of which row of the problem it is, [column].
-        low: what it must lie strictly above, [column].
-        high: and strictly below, [column].
+        signs: the coefficient of each output in the score, [column, output].
+        rows: the row of the problem that the score belongs to, [column].
+        low: what the score must lie strictly above, [column].
+        high: what the score must lie strictly below, [column].
     """
 
     signs: Numbers
@@ -31,10 +31,11 @@ class Scores:
 
     @classmethod
     def of(cls, problem: Problem) -> "Scores":
-        """Those that must be right, before the output's activation.
+        """The scores that must be right, before the output's activation.
 
         Raises:
-            XorMiError: an output activation that is not increasing, or any between outputs.
+            XorMiError: an output activation that is not increasing, or any output activation if
+                outputs are compared.
         """
         if problem.model.rule.name == "threshold":
             return cls._of_outputs(problem)
@@ -71,14 +72,15 @@ class Scores:
 
     @classmethod
     def _of_the_largest(cls, problem: Problem) -> "Scores":
-        """Of the output that must win, less each of the others; at a tie nothing is decided."""
+        """The output that must win, minus each of the others; a tie is not decided."""
         n_outputs = problem.sizes[-1]
         signs: list[Numbers] = []
         rows: list[int] = []
         low: list[float] = []
         for row, labels in enumerate(problem.labels):
             winners = np.flatnonzero(labels)
-            if len(winners) != 1:  # no output or several cannot win: nothing is above infinity
+            # no output should win, or several, which is impossible: nothing is above infinity
+            if len(winners) != 1:
                 winners = np.array([0])
             (winner,) = winners
             possible = labels.sum() == 1

@@ -1,7 +1,7 @@
 """one network -> its searches under several conventions, each made once and looked up from then on.
 
-Counting, comparing and examining ask for the same subcircuits, interpretations and alignments; they
-ask here.
+Counting, comparing and examining need the same subcircuits, interpretations and alignments; they
+get them here.
 """
 
 from xor_mi.errors import XorMiError
@@ -29,13 +29,13 @@ from xor_mi.search._subcircuits import (
 )
 
 MAX_EXAMINED = 2_000
-"""Perfect subcircuits beyond this many are counted but not examined one by one, and not
-interpreted.
+"""If there are more perfect subcircuits than this, they are counted, but not examined one by one
+and not interpreted.
 """
 
 
 class SearchStopped(KeyboardInterrupt):
-    """Ctrl-C in the middle of a count; `search` holds what was met until then."""
+    """Ctrl-C in the middle of a search; `search` has what was found until then."""
 
     def __init__(self, search: SubcircuitSearch) -> None:
         super().__init__(str(search))
@@ -79,7 +79,7 @@ class Searches:
         return self._problems[convention]
 
     def subcircuits(self, convention: Convention) -> SubcircuitSearch:
-        """All of them, or `SearchStopped`: half a search is not a count."""
+        """All subcircuits, or `SearchStopped`, because half a search does not give a count."""
         if convention not in self._subcircuits:
             search = search_subcircuits(self.problem(convention), self.progress)
             if not search.complete:
@@ -88,7 +88,7 @@ class Searches:
         return self._subcircuits[convention]
 
     def n_perfect(self, convention: Convention) -> int:
-        """How many subcircuits are perfect: listed where they can be, else counted."""
+        """How many subcircuits are perfect, by listing them if possible, else by counting."""
         if convention not in self._n_perfect:
             if self.can_list:
                 n_perfect = self.subcircuits(convention).n_perfect
@@ -98,7 +98,7 @@ class Searches:
         return self._n_perfect[convention]
 
     def n_interpretations(self, convention: Convention) -> list[int]:
-        """Of the perfect subcircuits, or of the first `MAX_EXAMINED` of them, one by one."""
+        """How many interpretations each of the first `MAX_EXAMINED` perfect subcircuits has."""
         if convention not in self._n_interpretations:
             problem, search = self.problem(convention), self.subcircuits(convention)
             n_examined = min(len(search), MAX_EXAMINED)
@@ -127,11 +127,11 @@ class Searches:
             return None, str(error)
 
     def alignments(self, convention: Convention, pairs: PairSet) -> AlignmentSearch:
-        """Those under the convention, but tried on these pairs."""
+        """The alignments under the convention, but tried on these pairs."""
         if (convention, pairs) not in self._alignments:
             problem = self.problem(convention)
             formulas = formulas_of(problem, self.depth, self.output, progress=self.progress)
-            # What an interchange does to the network depends on no other switch of a convention.
+            # The effect of an interchange does not depend on any other switch of a convention.
             shared = (pairs, convention.across_layers)
             if shared not in self._placements:
                 self._placements[shared] = placements_of(problem, pairs, self.output)

@@ -3,8 +3,8 @@
 A subcircuit keeps all inputs and outputs, some hidden units and some edges, so that every kept unit
 and output reads at least one edge and every kept unit and input is read by at least one. A unit's
 value depends on its own kept edges only, given its sources' values: each (unit, kept edges) is
-evaluated once per configuration of the layers before and the combinations are added up, never run
-one by one.
+evaluated once per choice of the layers before, and the combinations are added up, not run one by
+one.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from xor_mi.errors import require_at_most, require_memory
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, count_text
 from xor_mi.graph import Edge, Subcircuit, layers_of, require_layer_sizes
 from xor_mi.kinds import Target
 from xor_mi.model import HookedMLP, require_plain_mlp
@@ -36,13 +36,13 @@ from xor_mi.search._problem import (
 )
 
 MAX_EDGES = 10_000
-"""A network with more edges has more subcircuits than Python writes the number of."""
+"""A network with more edges has so many subcircuits that Python does not print the number."""
 MAX_LISTED = 20_000_000
 """More subcircuits than this are counted (`count_perfect_subcircuits`), not listed."""
 NUMBERS_AT_ONCE = 2**22
 """How many numbers one step of the walk may hold."""
 CHOICES_AT_ONCE = 2**14
-"""How many choices of edges of one layer are looked at together."""
+"""How many choices of edges of one layer are processed together."""
 
 Integers = NDArray[np.int64]
 
@@ -80,7 +80,7 @@ def count_subcircuits(layer_sizes: Sequence[int]) -> int:
 
 
 def _ways_to_keep(n_targets: int, ways: dict[int, int]) -> int:
-    """Ways to choose all edges up to these targets, for every number of kept sources together."""
+    """Ways to choose all edges up to these targets, added up over the numbers of kept sources."""
     return sum(n_ways * _edge_sets(n_sources, n_targets) for n_sources, n_ways in ways.items())
 
 
@@ -100,7 +100,7 @@ def _edge_sets(n_sources: int, n_targets: int) -> int:
 def as_network(
     model: HookedMLP, subcircuit: Subcircuit, *, convention: AnyConvention = None
 ) -> HookedMLP:
-    """A subcircuit as a network of its own, in float64: cache it, patch it, train it on.
+    """A subcircuit as its own network, in float64, to cache, patch or train further.
 
     It keeps the network's activations, loss, decision rule, input levels and target.
 
@@ -129,14 +129,14 @@ class SubcircuitSearch(Finding):
 
     Attributes:
         layer_sizes: (d_in, *d_hidden, d_out) of the network.
-        convention: what it was searched under.
+        convention: the convention of the search.
         total: how many subcircuits there are under the convention.
         n_perfect: how many decide every row right.
-        masks: of the perfect ones, per linear layer and target unit the kept sources as bits (bit i
-            = source i), [perfect, unit].
+        masks: for the perfect ones, per linear layer and target unit, the kept sources as bits (bit
+            i = source i), [perfect, unit].
         n_by_edges: number of kept edges -> (subcircuits, perfect ones).
-        complete: False if Ctrl-C stopped the search; what was met until then is here, and `total`
-            is what was tried.
+        complete: False if Ctrl-C stopped the search; then it has what was found until then, and
+            `total` is the number that was tried.
     """
 
     layer_sizes: tuple[int, ...]
@@ -162,7 +162,7 @@ class SubcircuitSearch(Finding):
 
     def __getitem__(self, index: int) -> Subcircuit:
         if not -self.n_perfect <= index < self.n_perfect:
-            raise IndexError(f"{self.n_perfect} perfect subcircuits")
+            raise IndexError(f"{self.n_perfect:,} perfect subcircuits")
         sources: list[tuple[tuple[int, ...], ...]] = []
         for n_sources, layer in zip(self.layer_sizes, self.masks, strict=False):
             masks = layer[index].tolist()
@@ -182,7 +182,7 @@ class SubcircuitSearch(Finding):
         by_size = np.argsort(n_edges(self.masks), kind="stable")
         edges = self._packed_edges()[by_size]
         minimal: list[int] = []
-        # the smallest that is left contains no other, and none that contains it is minimal
+        # the smallest one left contains no other, and whatever contains it is not minimal
         while len(by_size):
             minimal.append(int(by_size[0]))
             lacks_an_edge = (edges[0] & ~edges).any(1)
@@ -190,12 +190,12 @@ class SubcircuitSearch(Finding):
         return tuple(minimal)
 
     def kept_edges(self, which: slice | Integers) -> list[KeptEdges]:
-        """Of some of the perfect ones, by number, the edges that each keeps, layer by layer."""
+        """The edges that some of the perfect ones keep, chosen by number, layer by layer."""
         by_layer = zip(self.masks, self.layer_sizes, strict=False)
         return [_unpacked(layer[which], width) for layer, width in by_layer]
 
     def _packed_edges(self) -> NDArray[np.uint8]:
-        """Which edges each perfect subcircuit keeps, eight a byte so that comparing is fast."""
+        """Which edges each perfect subcircuit keeps, eight per byte, so that comparing is fast."""
         n_edges_of_network = sum(a * b for a, b in pairwise(self.layer_sizes))
         packed = [np.zeros((0, -(-n_edges_of_network // 8)), dtype=np.uint8)]
         for start in range(0, self.n_perfect, CHOICES_AT_ONCE):
@@ -224,7 +224,7 @@ class SubcircuitSearch(Finding):
         columns: list[list[str]] = []
         for number, (sources, targets) in enumerate(pairwise(layers_of(self.layer_sizes))):
             for target, masks in zip(targets, self.masks[number].T.tolist(), strict=True):
-                # many subcircuits share a target's kept sources: each set of them is spelled once
+                # many subcircuits share a target's kept sources, so each set is written once
                 spelled: dict[int, str] = {}
                 for mask in set(masks):
                     edges = [Edge(sources[i], target) for i in _indices(mask, len(sources))]
@@ -236,8 +236,9 @@ class SubcircuitSearch(Finding):
     def __str__(self) -> str:
         stopped = "" if self.complete else "stopped early: "
         return (
-            f"{stopped}{self.n_perfect} of {self.total} subcircuits decide every row right, "
-            f"{len(self.minimal)} of them minimal"
+            f"{stopped}{self.n_perfect:,} of {count_text(self.total, 'subcircuit')} "
+            f"{'decides' if self.n_perfect == 1 else 'decide'} every row right, "
+            f"{len(self.minimal):,} of them minimal"
         )
 
 
@@ -263,11 +264,11 @@ def find_subcircuits(
     convention: AnyConvention = None,
     progress: bool = True,
 ) -> SubcircuitSearch:
-    """Evaluate every subcircuit.
+    """Evaluate every subcircuit, and list those that decide every row right.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> print(find_subcircuits(textbook_xor()))
-    1 of 9 subcircuits decide every row right, 1 of them minimal
+    1 of 9 subcircuits decides every row right, 1 of them minimal
 
     Raises:
         XorMiError: a network that weight arithmetic alone does not describe (hooks, train mode) or
@@ -293,9 +294,9 @@ def search_subcircuits(problem: Problem, progress: bool) -> SubcircuitSearch:
     )
     tried = np.zeros(most_edges + 1, dtype=np.int64)  # by number of edges
     perfect = np.zeros_like(tried)
-    # as few bytes as the sources of each layer need
+    # only as many bytes as the sources of each layer need
     kinds = [np.uint16 if size <= 16 else np.uint32 for size in sizes[:-1]]
-    # the first chunk is empty, so that there is something to join where nothing is perfect
+    # the first chunk is empty, so that there is something to join if nothing is perfect
     nothing = zip(sizes[1:], kinds, strict=True)
     chunks: list[list[Masks]] = [[np.zeros((0, size), dtype=kind) for size, kind in nothing]]
     complete = True
@@ -318,7 +319,7 @@ def search_subcircuits(problem: Problem, progress: bool) -> SubcircuitSearch:
                 chunks.append([layer[right].astype(kind) for layer, kind in held])
                 bar.update(len(right))
         except KeyboardInterrupt:
-            # what was met until now is worth having; `complete` says that it is not all
+            # what was found until now is kept; `complete` says that it is not everything
             complete = False
     joined = tuple(np.concatenate(layer) for layer in zip(*chunks, strict=True))
     by_edges = {n: (int(tried[n]), int(perfect[n])) for n in np.flatnonzero(tried).tolist()}
@@ -339,11 +340,11 @@ def _all_on(masks: Sequence[Integers]) -> NDArray[np.bool_]:
 
 
 class _Choices(NamedTuple):
-    """Choices of edges up to some layer, and what they come to.
+    """Choices of edges up to some layer, and the values that they give.
 
     Attributes:
         masks: per linear layer so far the kept sources of each unit as bits, [n, unit].
-        values: what the units of the last layer so far hold, [n, unit, row].
+        values: the values of the units of the last layer so far, [n, unit, row].
         alive: which of these units are kept, as bits, [n].
     """
 
@@ -403,7 +404,7 @@ def _with_next_layer(
             yield _read_by_one_output(problem, chunk)
             continue
         for alive in np.unique(chunk.alive).tolist():
-            # all of a group have the same sources to choose from, so one grid serves them all
+            # all of a group have the same sources to choose from, so one grid is enough
             group = chunk.take(np.flatnonzero(chunk.alive == alive))
             for subsets, grid in _edge_choices(alive, n_targets, at_once, is_last=is_last):
                 # one earlier choice becomes len(grid) of them, with n_targets x n_rows values each
@@ -414,7 +415,7 @@ def _with_next_layer(
 
 
 def _read_by_one_output(problem: Problem, chunk: _Choices) -> _Choices:
-    """A single output has no choice: it reads every kept unit."""
+    """The last layer for a single output, which has no choice: it reads every kept unit."""
     cut = problem.layers[-1]
     n_sources = cut.weight.shape[1]
     kept = (chunk.alive[:, None] >> np.arange(n_sources)) & 1  # [n, source]
@@ -468,10 +469,10 @@ def _edge_choices(
 ) -> Iterator[tuple[Integers, Integers]]:
     """The subsets of the kept sources, and in slices all ways to give each target one of them.
 
-    Not for a last layer of one output, which has no choice.
+    It is not used for a last layer with one output, which has no choice.
 
     Subsets are bits, [subset]; ways are subset numbers, [choice, target], such that each kept
-    source is read. The empty subset drops the target, which an output cannot be.
+    source is read. The empty subset drops the target; an output is never dropped.
     """
     n_subsets = 2 ** alive.bit_count()
     if is_last:
@@ -482,7 +483,7 @@ def _edge_choices(
         yield _edge_choices_between(alive, n_targets, is_last=is_last, start=start, stop=stop)
 
 
-# Every chunk of the walk asks for the same few grids again.
+# Every chunk of the walk needs the same few grids again.
 @lru_cache(maxsize=256)
 def _edge_choices_between(
     alive: int, n_targets: int, *, is_last: bool, start: int, stop: int

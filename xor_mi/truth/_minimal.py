@@ -293,10 +293,16 @@ def _on_some_row(
     products: Sequence[tuple[int, ...]], rows: Sequence[tuple[int, ...]]
 ) -> list[tuple[int, ...]]:
     """The products of inputs that are true on some row, without inputs that are always on."""
-    always = {i for i in range(len(rows[0])) if all(row[i] for row in rows)} if rows else set()
+    columns = zip(*rows, strict=True)
+    always = {i for i, bits in enumerate(columns) if all(bits)}
     kept: set[tuple[int, ...]] = set()
     for inputs in products:
-        if any(all(row[i] for i in inputs) for row in rows):
+        if any(_is_true(inputs, row) for row in rows):
             # two products that become equal cancel
             kept ^= {tuple(i for i in inputs if i not in always)}
     return list(kept)
+
+
+def _is_true(product: tuple[int, ...], row: Sequence[int]) -> bool:
+    """Whether all inputs of a product are on."""
+    return all(row[i] for i in product)
