@@ -325,7 +325,7 @@ def test_the_pointer_reads_a_class_in_words():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"n_inputs": 5}, "no class of 5 inputs in this table; it has those of 1, 2, 3, 4"),
+        ({"n_inputs": 5}, "this table has no class of 5 inputs; it has classes of 1, 2, 3, 4"),
         ({"unit": "sign"}, "no unit 'sign'"),
         ({"n_inputs": 2.5}, "n_inputs"),
     ],

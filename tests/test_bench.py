@@ -122,7 +122,7 @@ def test_a_part_of_a_page_takes_the_target_of_the_circuit(textbook):
         (lambda: bench.bench_spec(HookedMLP(HookedMLPConfig(5, 2))), "this network has 5 and 15"),
         (lambda: bench.bench_spec(HookedMLP(HookedMLPConfig(2, 17))), "this network has 2 and 69"),
         (lambda: bench.bench_spec(torch.nn.Identity()), "not Identity"),
-        (lambda: bench.bench_spec(zoo.load("parity-3"), identify_circuit(zoo.load("or-and"))), "2-2-1, and this one is 3-3-1"),
+        (lambda: bench.bench_spec(zoo.load("parity-3"), identify_circuit(zoo.load("or-and"))), "2-2-1, and this network is 3-3-1"),
         (lambda: bench.write_bench("bench.html", {}), "models is empty"),
         (lambda: bench.write_bench("bench.html", {"a": "or-and"}), "a HookedMLP"),
         (lambda: bench.write_bench("bench.html", {0: handmade.textbook_xor()}), "a name in models"),

@@ -356,9 +356,9 @@ def test_too_few_units_are_refused():
     problem = ExamProblem.of(random_network(0, sizes=(3, 2, 1)), "a ^ b ^ c")
     with pytest.raises(XorMiError, match="3 variables, at_least_1, .* 2 hidden units"):
         interchange_of_units(problem)
-    with pytest.raises(XorMiError, match=r"no hidden layer so many units \(they have 2\)"):
+    with pytest.raises(XorMiError, match=r"no hidden layer has as many units \(they have 2\)"):
         das(problem)
-    with pytest.raises(XorMiError, match="no hidden layer so many units"):
+    with pytest.raises(XorMiError, match="no hidden layer has as many units"):
         random_subspace(problem)
 
 

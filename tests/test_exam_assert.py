@@ -61,7 +61,7 @@ def test_the_message_has_mean_interval_chance_and_the_worst_networks(sizes):
     assert "95 % interval" in lines[1]
     assert f"by chance {chance:.2f}" in lines[1]
     assert f"{TASK}, 4 networks from seed 0 on" in lines[1]
-    assert "0 of 4 networks are within the bound" in lines[2]
+    assert "0 of 4 networks are each within the bound" in lines[2]
     named = [line.strip() for line in lines[lines.index("  worst on:") + 1 :][:3]]
     worst = sorted(sizes, key=lambda name: -sizes[name])[:3]
     assert named == [f"{name}: {sizes[name]:.2f}" for name in worst]
@@ -117,8 +117,8 @@ def test_the_example_of_the_docs_is_what_happens():
     ("asked", "message"),
     [
         ({"measure": "sise", "at_most": 3}, "did you mean 'size'"),
-        ({"measure": "size"}, "of size lower is better; give at_most=, and at_most= alone"),
-        ({"measure": "size", "at_least": 3}, "give at_most=, and at_most= alone"),
+        ({"measure": "size"}, "for size lower is better; give only at_most="),
+        ({"measure": "size", "at_least": 3}, "give only at_most="),
         ({"measure": "size", "at_least": 3, "at_most": 3}, "at_most= alone"),
         ({"measure": "cpr", "at_most": 3}, "of cpr higher is better; give at_least="),
         ({"measure": "size", "at_most": float("nan")}, "at_most is nan; give a finite number"),

@@ -440,7 +440,7 @@ def test_what_is_refused():
         ([True, False], "circuit has True; give"),
         (np.ones(6), "circuit has"),
         ([], "nothing to test"),
-        (other, "the network is"),
+        (other, "the network has"),
     ):
         with pytest.raises(XorMiError, match=message):
             ask(wrong)

@@ -201,7 +201,7 @@ def test_a_stopped_exam_goes_on_where_it_was(tmp_path, monkeypatch, undisturbed)
     asked = stop_at(monkeypatch, 0)
     said = []
     run = run_exam(folder, **SETTINGS, say=said.append)
-    assert said == [f"going on in '{folder}': 7 of 10 networks are graded already"]
+    assert said == [f"continuing in '{folder}': 7 of 10 networks are graded already"]
     assert len(asked) == 3
     same(run.frame(), undisturbed.frame())
     assert {file: file.stat().st_mtime_ns for file in before} == before
@@ -281,7 +281,10 @@ def test_other_versions_are_another_exam(tmp_path, monkeypatch):
     ("damage", "message"),
     [
         (lambda content: content[:50], "cannot be read"),
-        (lambda content: content.replace('"first": 0', '"first": 99'), "has not the networks"),
+        (
+            lambda content: content.replace('"first": 0', '"first": 99'),
+            "does not have the networks",
+        ),
         (lambda content: content.replace('"method": "random"', '"method": 5', 1), "cannot be read"),
         (lambda _: "[]", "is not a lot that xor-mi wrote"),
     ],
@@ -318,7 +321,7 @@ def test_two_tasks_with_one_name_in_files_are_refused(tmp_path):
     """The lots of one would be written over those of the other."""
     named = [replace(task("XOR 2-2-1 relu"), name=name) for name in ("My task", "my-task")]
     assert len(run_exam(tasks=named, methods="magnitude", n_networks=1, progress=False)) == 2
-    with pytest.raises(XorMiError, match="'My task' and 'my-task' have the same name in files"):
+    with pytest.raises(XorMiError, match="'My task' and 'my-task' have the same file name"):
         run_exam(tmp_path / "exam", tasks=named, methods="magnitude", n_networks=1, progress=False)
     assert not (tmp_path / "exam").exists()
 
@@ -410,7 +413,7 @@ def test_the_command_writes_and_goes_on(tmp_path, capsys, monkeypatch):
     status, out, _ = run_main(capsys, monkeypatch, *command)
     assert status == 0
     assert " ".join(out.split()).startswith(
-        f"going on in '{folder}': 6 of 6 networks are graded already "
+        f"continuing in '{folder}': 6 of 6 networks are graded already "
     )
     status, out, err = run_main(capsys, monkeypatch, *command, "--seed", "4")
     assert (status, out, len(err.splitlines())) == (2, "", 1)
@@ -442,7 +445,7 @@ def test_ctrl_c_says_that_what_is_done_is_kept(tmp_path, capsys, monkeypatch):
     status, _, err = run_main(capsys, monkeypatch, "exam", *ASKED, "--out", folder)
     assert status == 130
     assert err.splitlines()[-1] == (
-        f"xor-mi: stopped; what is in '{folder}' is kept, and the same command resumes from there"
+        f"xor-mi: stopped; the files in '{folder}' are kept; repeat the command to resume"
     )
     stop_at(monkeypatch, 1)
     status, _, err = run_main(capsys, monkeypatch, "exam", *ASKED)

@@ -316,7 +316,7 @@ WRONG = {
     "not finite": (lambda problem: [np.nan] * 6, "gave nan for x0->h0.0, and 6 of 6"),
     "text": (lambda problem: "edges", "gave 'edges'; give a number for each"),
     "nothing": (lambda problem: None, "gave None"),
-    "words": (lambda problem: ["a"] * 6, "scores of the kind"),
+    "words": (lambda problem: ["a"] * 6, "scores of dtype"),
     "ragged": (lambda problem: [[1], [1, 2]], "give a number for each"),
     "half a mapping": (
         lambda problem: {problem.edges[0]: 1.0},
@@ -486,7 +486,9 @@ def test_lots_are_joined(grades, networks):
     assert together.left_out == grades.left_out
     with pytest.raises(XorMiError, match="is in two of the grades"):
         joined([lots[0], lots[0]])
-    with pytest.raises(XorMiError, match="methods are magnitude, .* and random; join those"):
+    with pytest.raises(
+        XorMiError, match="differ in methods: magnitude, .* and random; join grades"
+    ):
         joined([lots[0], grade(random, {"x": networks[names[2]]})])
     other = grade(methods, {"x": networks[names[0]]}, Convention(ablation="mean"))
     with pytest.raises(XorMiError, match="convention is"):
@@ -546,11 +548,11 @@ def test_a_measure_says_on_how_many_networks_it_has_a_value(networks):
 
 BAD = [
     ({"methods": "magnitud", "networks": textbook_xor()}, "METHODS has"),
-    ({"methods": [], "networks": textbook_xor()}, "no methods are given"),
+    ({"methods": [], "networks": textbook_xor()}, "no methods were given"),
     ({"methods": [magnitude, magnitude], "networks": textbook_xor()}, "two methods are called"),
     ({"methods": 5, "networks": textbook_xor()}, "methods is 5"),
     ({"methods": [5], "networks": textbook_xor()}, "a method is 5"),
-    ({"methods": magnitude}, "no networks are given"),
+    ({"methods": magnitude}, "no networks were given"),
     ({"methods": magnitude, "networks": []}, "networks is empty"),
     ({"methods": magnitude, "networks": [torch.nn.Linear(2, 1)]}, "the exam needs a HookedMLP"),
     ({"methods": magnitude, "networks": 5}, "networks is 5"),

@@ -533,7 +533,7 @@ def test_too_many_sets_are_refused():
     with pytest.raises(XorMiError, match="23 edges.*more than the 20.*over='units'"):
         shapley_margin(problem)
     wide = ExamProblem.of(network((2, 21, 1), 0), convention=Convention(reference="model"))
-    with pytest.raises(XorMiError, match="21 units.*more than the 20.*method by gradient$"):
+    with pytest.raises(XorMiError, match="21 units.*more than the 20.*method with gradients$"):
         unit_shapley_accuracy(wide)
 
 

@@ -179,7 +179,7 @@ def test_failures_are_counted_and_the_smallest_is_named(run, read):
             own = frame[(frame["method"] == method) & (frame["network"] == network)].iloc[0]
             assert own["finds_minimum"] == 0
             fewest = part.grades.network(network).truth(own["over"]).minimum
-            assert gave == f"{own['size']:.0f} {own['over']}; the fewest are {fewest}"
+            assert gave == f"{own['size']:.0f} {own['over']}; the fewest possible are {fewest}"
     assert any(len(table["rows"]) > 1 for table in tables)
 
 

@@ -220,7 +220,7 @@ def test_many_methods_wait_in_the_legend():
         ({"kind": "bord"}, "no picture of grades 'bord'; there are: board, faithfulness"),
         ({"measure": "sise"}, "did you mean 'size'"),
         ({"measure": "gate_agreement"}, "no method here has a value of gate_agreement"),
-        ({"measure": "size", "kind": "faithfulness"}, "measure= is of the board"),
+        ({"measure": "size", "kind": "faithfulness"}, "measure= is for the board"),
         ({"kind": "faithfulness", "over": "gates"}, "no kind of element 'gates'"),
         ({"kind": "faithfulness", "methods": ["all_but_one"]}, "those that score edges are"),
         ({"kind": "faithfulness", "methods": []}, "methods is empty"),

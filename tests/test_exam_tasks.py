@@ -207,8 +207,11 @@ def test_conventions_are_told_apart_by_ablation_and_noise():
 
 
 WRONG_TASKS = [
-    ({"layer_sizes": (3, 2, 1)}, "layer_sizes .3, 2, 1., and its target 2 inputs and 1 outputs"),
-    ({"layer_sizes": (2, 3, 2)}, "layer_sizes .2, 3, 2., and its target 2 inputs"),
+    (
+        {"layer_sizes": (3, 2, 1)},
+        "layer_sizes .3, 2, 1., and its target has 2 inputs and 1 output; give",
+    ),
+    ({"layer_sizes": (2, 3, 2)}, "layer_sizes .2, 3, 2., and its target has 2 inputs"),
     ({"recipe": "gate"}, "no recipe 'gate'; recipes are: gates"),
 ]
 

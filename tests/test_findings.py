@@ -233,7 +233,7 @@ def test_a_finding_is_drawn_or_says_what_to_do_instead(kind):
         assert figure.layout.title.text
         require_plain_numbers(figure)
     else:
-        with pytest.raises(XorMiError, match="no picture is drawn of|is not a finding"):
+        with pytest.raises(XorMiError, match="has no picture|is not a finding"):
             plots.figure(finding)
 
 

@@ -132,7 +132,11 @@ def test_a_kind_is_picked_from_a_sweep_of_several(bridge, tokens):
 @pytest.mark.parametrize(
     ("places", "options", "says"),
     [
-        (lambda model: [Site("hook_embed")], {}, "this has nothing that has a layer and a number"),
+        (
+            lambda model: [Site("hook_embed")],
+            {},
+            "this finding has no site with a layer and a number",
+        ),
         (
             lambda model: sites(model, "head") + sites(model, "neuron")[:2],
             {},
@@ -143,7 +147,11 @@ def test_a_kind_is_picked_from_a_sweep_of_several(bridge, tokens):
             {"kind": "position"},
             "no kind 'position'; kinds .* head",
         ),
-        (lambda model: sites(model, "head")[:1] * 2, {}, "two sites of this lie in one cell"),
+        (
+            lambda model: sites(model, "head")[:1] * 2,
+            {},
+            "two sites of this finding lie in one cell",
+        ),
         (lambda model: sites(model, "head"), {"metric": "loss"}, "no metric 'loss'; this sweep"),
         (
             lambda model: sites(model, "head"),

@@ -160,7 +160,7 @@ def test_rounding_at_the_inputs_is_no_distance_to_the_threshold():
     said = "y0 is 0.00 everywhere: on the threshold 0, whatever the input"
     assert title.replace("<br>", " ") == said
     wide = plots.input_plane(HookedMLP.from_weights(layers, dtype="float64"), bounds=(-1, 4))
-    assert wide.layout.title.text == "y0 is the threshold 0 at every input, but for rounding"
+    assert wide.layout.title.text == "y0 is the threshold 0 at every input, up to rounding"
     assert {value for line in wide.data[0].z[:2] for value in line[:2]} == {0}
 
 
@@ -239,7 +239,7 @@ def test_a_unit_without_effect_is_drawn_as_idle():
         ends = set(arrow.name.split("->"))
         assert (arrow.opacity < 1) == bool(ends & {"h0.2", "h0.3"})
     key = next(note for note in figure.layout.annotations if note.name == "key")
-    assert "pale: idle or dead, as the mouse on the unit explains" in key.text
+    assert "pale: idle or dead; point at a unit to see why" in key.text
     assert key.text.count("pale") == 1
     assert not [
         note for note in plots.network_diagram(model).layout.annotations if "pale" in note.text
@@ -543,7 +543,7 @@ def test_the_weight_slider_says_how_many_conditions_hold_without_circuits(textbo
         "c = 0 (as it is): 4 of 4 conditions hold",
         "c = 0.75: 2 of 4 conditions hold",
     ]
-    with pytest.raises(XorMiError, match="1 circuits for 3 steps"):
+    with pytest.raises(XorMiError, match="circuits has 1 circuit, and the sweep 3 steps"):
         plots.weight_slider(sweep, [identify_circuit(textbook)])
 
 
@@ -580,7 +580,7 @@ def test_titles_of_sliders_say_where_a_decision_changes(textbook):
         return figure.layout.title.text.replace("<br>", " ")
 
     sweep = margins.move_weight(textbook, "fc1.weight[0, 1]", n_steps=3)
-    said = "w12 is 1.00: below 0.50 input 01 is decided otherwise, above 1.50 input 11 is decided"
+    said = "w12 is 1.00: below 0.50 the decision on input 01 changes, above 1.50 the decision on input 11"
     figure = plots.weight_slider(sweep)
     assert title(figure).startswith(said)
     assert figure.layout.sliders[0].steps[0].label.startswith("w12 = ")

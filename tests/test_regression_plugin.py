@@ -466,7 +466,7 @@ def test_a_finding_that_no_test_checks_is_unused(pytester):
     pytester.makepyfile(test_one="def test_it(): pass")
     result = ran(pytester, FLAG, passed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["test_one?test_it.finding.json: no test is held against it; *"])
+    result.stdout.fnmatch_lines(["test_one?test_it.finding.json: no test uses it; *"])
 
 
 @pytest.mark.unchecked
@@ -529,7 +529,7 @@ def test_a_baseline_that_no_test_asks_for_fails_under_the_flag(pytester, two, op
     result = ran(pytester, FLAG, *options, passed=2)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
-        ["*unused circuits*", "test_two?test_other.circuit.json: no test is held against it; *"]
+        ["*unused circuits*", "test_two?test_other.circuit.json: no test uses it; *"]
     )
     result.stdout.no_fnmatch_line("test_two?test_it.circuit.json: no test*")
     assert ran(pytester, *options, passed=2).ret == 0

@@ -132,7 +132,7 @@ def test_tour_goes_from_training_to_a_proven_circuit(tmp_path, capsys, monkeypat
     assert "00 and 11: the same decision" in out
     assert re.search(r"h0\.0 +OR +margin", out)
     assert re.search(r"h0\.1 +AND +margin", out)
-    assert "Of 60 networks trained alike from seeds 0 to 59" in " ".join(out.split())
+    assert "Of 60 networks trained in the same way from seeds 0 to 59" in " ".join(out.split())
     assert sorted(path.name for path in (tmp_path / "tour").iterdir()) == FILES
     circuit = json.loads((tmp_path / "tour" / "circuit.json").read_text(encoding="utf-8"))
     assert circuit["verdict"] == "identified"
@@ -177,7 +177,7 @@ def test_tour_on_a_seed_that_fails_says_so(tmp_path, capsys, monkeypatch):
     verdict = re.search(r'<div class="verdict"><p>(.*?)</p>', page)[1]
     assert (
         verdict
-        == "<strong>not computing</strong>: wrong on 00, 11. By rounding alone are decided 00, 01, 10 and 11."
+        == "<strong>not computing</strong>: wrong on 00, 11. Only by rounding are decided 00, 01, 10 and 11."
     )
     headline = "It does not compute XOR: it decides 1 on every input, by rounding alone"
     assert re.search("<h1>(.*?)</h1>", page)[1] == headline
@@ -246,7 +246,7 @@ def test_a_report_on_a_network_that_has_no_target(tmp_path):
     assert asked.cfg.target == BooleanFunction.of("XNOR", 2)
     assert model.cfg.target is None
     assert all(map(torch.equal, asked.state_dict().values(), model.state_dict().values()))
-    with pytest.raises(XorMiError, match="give target= to find_out"):
+    with pytest.raises(XorMiError, match="give it to find_out"):
         write_report(find_out(model, progress=False), tmp_path / "third", target="XOR")
     with pytest.raises(XorMiError, match="3 inputs; the network has 2"):
         write_report(model, tmp_path / "third", target=BooleanFunction.named("XOR", 3))
@@ -292,7 +292,7 @@ def test_tour_of_networks_that_are_read_otherwise(
     )
     assert status == 0
     assert f"1. Train a {sizes} network on XOR" in out
-    assert ("Of 4 networks trained alike from seeds 0 to 3" in out) == (n_others == 4)
+    assert ("Of 4 networks trained in the same way from seeds 0 to 3" in out) == (n_others == 4)
     assert says in (tmp_path / "report.html").read_text(encoding="utf-8")
     numbers = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     by_schema().validate(numbers)
@@ -441,7 +441,7 @@ def test_a_network_of_one_path_has_one_subcircuit():
         search = find_subcircuits(model, progress=False)
         if right:
             said = report._subcircuits_said(search)
-            assert said == "There is one subcircuit, the whole network: no edge can go."
+            assert said == "There is one subcircuit, the whole network: no edge can be removed."
         else:
             said = report._none_perfect(search)
             assert said == "No edge can be removed: its one set of edges is the whole network."
@@ -530,7 +530,7 @@ STOPPABLE = {
     "watch": (
         ["watch", "--out", "{tmp}/out"],
         "xor_mi.population.watch",
-        "stopped; nothing is written; the same command trains the same network again",
+        "stopped; nothing is written; repeat the command to train the same network again",
     ),
     "identify": (["identify", "{tmp}"], "xor_mi.circuits.identify_circuit", "stopped"),
     "search": (["search", "{tmp}"], "xor_mi.search.compare_conventions", "stopped"),
@@ -870,7 +870,7 @@ def test_a_report_says_what_tells_ambiguous_circuits_apart(tmp_path):
     [
         (("nowhere-at-all", "out"), "no model in"),
         ((3, "out"), "not int"),
-        ((handmade.textbook_xor(),), "no folder to write to"),
+        ((handmade.textbook_xor(),), "directory is not given"),
     ],
 )
 def test_a_report_of_nothing_is_refused(tmp_path, monkeypatch, arguments, message):
@@ -890,7 +890,7 @@ def test_too_large_for_conditions_is_left_out(tmp_path):
         None
     ] * 4
     assert 'id="conditions"' not in page
-    why = "73 weights and 16 decisions; a report examines each of at most 64"
+    why = "the network has 73 weights and 16 decisions; a report examines at most 64 of each"
     assert f"<li>slack, moved weight, conditions, subcircuits: {why}.</li>" in page
 
 
@@ -906,10 +906,10 @@ def test_weights_that_only_rounding_flips_are_not_shown_moving():
     assert findings.moved_weight is None
     assert "weight_slider" not in figures
     assert figures["slack"].layout.title.text.replace("<br>", " ") == (
-        "Each weight may move alone as far as it likes: no decision changes, but for rounding"
+        "Each weight may move alone as far as it likes: no decision changes, except by rounding"
     )
     page = render_report(findings, figures)
-    said = "No weight moved alone changes a decision but for those that rounding makes"
+    said = "No weight moved alone changes a decision except by rounding"
     assert f"<p>{said}, so none is shown moving.</p>" in page
 
 
@@ -918,7 +918,7 @@ def test_weights_that_only_rounding_flips_are_not_shown_moving():
     [
         ("argmax", "An input of 0 is bit 0, 1 is bit 1. Hidden units: relu. Decided 1: class 1 wins, that is, y1 is larger than y0."),
         ("steps", "Hidden units: heaviside. A step at exactly zero is on. Decided 1: an output above 0."),
-        ("direct", "Hidden units: relu. The inputs are also connected with the outputs, past the hidden layers."),
+        ("direct", "Hidden units: relu. The inputs are also connected directly to the outputs."),
         ("mixed", "Hidden units: relu in layer 0, tanh in layer 1."),
     ],
 )  # fmt: skip
@@ -975,7 +975,7 @@ def test_a_report_of_many_inputs_is_refused_with_the_number(tmp_path):
     """
     with pytest.raises(
         XorMiError,
-        match="5 inputs have 992 pairs to patch and draw; a report is written for up to 4 inputs",
+        match="the network has 5 inputs, with 992 pairs to patch and draw; a report is written for at most 4 inputs",
     ):
         write_report(handmade.from_formula("x0 ^ x1 ^ x2 ^ x3 ^ x4"), tmp_path / "out")
     assert not (tmp_path / "out" / "report.html").exists()
@@ -1022,7 +1022,7 @@ def test_a_circuit_that_is_not_proved_is_not_compared_with_others():
     """
     model = nearly_two_ways()
     networks = pd.DataFrame({"seed": [0, 1], "solved": [True, False], "gates": ["{AND, OR}", ""]})
-    said = "Of 2 networks trained alike from seeds 0 to 1, 1 solved XOR"
+    said = "Of 2 networks trained in the same way from seeds 0 to 1, 1 solved XOR"
     approximate = identify_circuit(model, with_evidence=False)
     assert how_common(approximate, networks) == f"{said}."
     single = identify_circuit(model, require="single", with_evidence=False)

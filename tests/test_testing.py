@@ -265,7 +265,7 @@ NONSENSE = [
     (["wrong_rows"], {"00": []}, "'wrong_rows' names rows, and 'verdict' is \"identified\""),
     (["units", 0, "unit"], "h0.7", "'units[0].unit' is \"h0.7\", which is not a hidden unit"),
     (["units", 0, "unit"], "x0", "'units[0].unit' is \"x0\", which is not a hidden unit"),
-    (["units", 1, "unit"], "h0.0", "'units[1].unit' is \"h0.0\", which is there already"),
+    (["units", 1, "unit"], "h0.0", "'units[1].unit' is \"h0.0\", which occurs twice"),
     (["units", 0, "unit"], "h" * 10**5, "'units[0].unit' is \"" + "h" * 57 + "...\""),
     (["units", 0, "margin"], -0.1, "'units[0].margin' is -0.1, not at least 0"),
     (["units", 0, "interchange"], 1.5, "'units[0].interchange' is 1.5, not 0 to 1"),
@@ -275,7 +275,7 @@ NONSENSE = [
     (["edges", 3], "x0->y0", "'edges[3]' is \"x0->y0\", which is not an edge of 2-2-1"),
     (["edges", 3], "h0.0->x0", "'edges[3]' is \"h0.0->x0\", which is not an edge of 2-2-1"),
     (["edges", 3], "x0 and h0.0", "'edges[3]' is \"x0 and h0.0\", which is not an edge of 2-2-1"),
-    (["edges", 3], "x0->h0.0", "'edges[3]' is \"x0->h0.0\", which is there already"),
+    (["edges", 3], "x0->h0.0", "'edges[3]' is \"x0->h0.0\", which occurs twice"),
     (["joint_interchange"], [1.0, 1.0], "'joint_interchange' has more numbers than the 1 hidden"),
     (["joint_interchange", 0], 1.5, "'joint_interchange[0]' is 1.5, not 0 to 1"),
     (["necessary_sets", "zero", 0], ["h3.0"], "'necessary_sets.zero[0][0]' is \"h3.0\", which"),
@@ -428,7 +428,7 @@ def test_other_versions_are_said_where_a_number_differs_and_only_there(monkeypat
     old = record_elsewhere(monkeypatch, HERE)
     later = HERE | {"torch": "2.15.0+cu132", "xor-mi": "0.3.0"}
     hint = (
-        "found with other versions, which may round otherwise: xor-mi 0.2.0 -> 0.3.0, "
+        "found with other versions, which may round differently: xor-mi 0.2.0 -> 0.3.0, "
         "torch 2.13.0 -> 2.15.0"
     )
     found = compare_records(old, record_elsewhere(monkeypatch, later, moved()))
@@ -1144,7 +1144,7 @@ def test_assert_acts_as_wants_every_circuit_to_agree():
     acts as neither for sure; and where no circuit is proved, no unit is.
     """
     circuit = identify_circuit(HookedMLP.from_weights(IDLE, target="XOR"))
-    with pytest.raises(AssertionError, match="h0.0 acts as nothing: it is idle, and could be read"):
+    with pytest.raises(AssertionError, match="h0.0 acts as no gate: it is idle, and could be read"):
         assert_acts_as(circuit, {circuit.units[0].gate: 0})
     assert_acts_as(circuit, {circuit.units[1].gate: 1})
     model = HookedMLP.from_weights(AMBIGUOUS, target="XOR")
@@ -1213,7 +1213,7 @@ def test_assert_computes_lists_the_rows():
     with pytest.raises(AssertionError) as error:
         assert_computes(handmade.textbook_xor(), "OR")
     assert str(error.value) == (
-        "does not compute OR: 1 of 4 rows are decided otherwise (threshold 0.5)\n  11: 0, not 1 (output 0)"
+        "does not compute OR: 1 of 4 rows are decided differently (threshold 0.5)\n  11: 0, not 1 (output 0)"
     )  # fmt: skip
 
 
@@ -1417,7 +1417,7 @@ def test_other_conventions_alone_are_no_difference(name):
         "inputs 0 and 1, threshold",
         {"levels": "inputs -1 and 1, threshold", "argmax": "inputs 0 and 1, argmax"},
     )
-    assert note == f"read by other conventions: {was} -> {now[name]}"
+    assert note == f"other conventions: {was} -> {now[name]}"
 
 
 @pytest.mark.parametrize(
@@ -1435,7 +1435,7 @@ def test_assert_computes_says_the_rule(name, how, rows):
     assert_computes(model, "XOR")
     with pytest.raises(AssertionError) as error:
         assert_computes(model, "OR")
-    headline = f"does not compute OR: 1 of 4 rows are decided otherwise ({how})"
+    headline = f"does not compute OR: 1 of 4 rows are decided differently ({how})"
     assert str(error.value) == f"{headline}\n{rows}"
 
 

@@ -229,7 +229,9 @@ def test_of_other_than_two_inputs_the_weights_move_alone(held_out):
 @pytest.mark.unchecked
 def test_pictures_that_there_are_not(held_out):
     """One error that says which there are."""
-    with pytest.raises(XorMiError, match=r"plane of 3 inputs cannot be drawn; give kind='weights'"):
+    with pytest.raises(
+        XorMiError, match=r"plane of a network with 3 inputs cannot be drawn; give kind='weights'"
+    ):
         plots.trajectory_figure(held_out, kind="plane")
     with pytest.raises(XorMiError, match=r"no kind of picture 'gate'; .* did you mean 'gates'"):
         held_out.plot(kind="gate")

@@ -47,7 +47,7 @@ from xor_mi.training import TrainConfig
         (lambda: width_study(widths=[2], n_networks=5, config="x"), "give a TrainConfig"),
         (lambda: identity_experiment(2, seen=5), "give even numbers as bits"),
         (lambda: slack_to_flip(handmade.textbook_xor(), rows=[]), "rows is empty"),
-        (lambda: assert_acts_as(handmade.textbook_xor(), {"OR": []}), "no unit is asked about"),
+        (lambda: assert_acts_as(handmade.textbook_xor(), {"OR": []}), "names no unit"),
         (lambda: assert_patch_effect(handmade.textbook_xor(), "01", "11", "h0.1", effect="a"), "give a finite number"),
         (lambda: assert_patch_effect(handmade.textbook_xor(), "01", "11", "h0.1", effect=float("nan")), "give a finite number"),
     ],

@@ -1,6 +1,6 @@
-"""an exam -> index.html, one file that needs no network: boards, curves, where methods fail.
+"""an exam -> index.html, one file that works offline: boards, curves and failures.
 
-It says what was measured, on which networks, under which convention, and nothing more.
+It says what was measured, on which networks and under which convention.
 """
 
 import re
@@ -44,16 +44,17 @@ MOST_NETWORKS_NAMED = 3
 def write_exam_page(
     exam: ExamRun | Grades | PathLike, directory: PathLike | None = None, *, overwrite: bool = False
 ) -> Path:
-    """Write index.html of an exam into its folder; gives the page's path.
+    """Write index.html of an exam into its folder; return the page's path.
 
     Args:
         exam: what `exam.run_exam`, `exam.read_exam` or `exam.grade` returns, or the folder of one.
-        directory: where to; by default the folder that the exam is in.
-        overwrite: write beside files that xor-mi did not write, and over them where they are called
-            index.html.
+        directory: the folder to write to; by default the folder of the exam.
+        overwrite: write beside files that xor-mi did not write, and over an index.html that it did
+            not write.
 
     Raises:
-        XorMiError: no exam, nowhere to write, or a folder with files which xor-mi did not write.
+        XorMiError: no exam, no folder to write to, or a folder with files that xor-mi did not
+            write.
     """
     give = "what exam.run_exam or exam.grade returns, or the folder of an exam"
     require_kind("exam", exam, (ExamRun, Grades, str, Path), give=give)
@@ -94,10 +95,10 @@ def render_exam_page(exam: ExamRun) -> str:
 
 
 def _part_of_page(part: ExamPart, number: int, drawn: PageFigures) -> dict[str, object]:
-    """What the template says of one task under one convention.
+    """The part of the page for one task under one convention, as values for the template.
 
     Args:
-        drawn: its figures come to those of the page.
+        drawn: the figures of the page, to which the part's figures are added.
     """
     grades = part.grades
     is_graded = bool(grades.measures)
@@ -134,13 +135,13 @@ def _part_of_page(part: ExamPart, number: int, drawn: PageFigures) -> dict[str, 
 
 
 def _drawn_measures(grades: Grades) -> list[str]:
-    """The boards of the page: sizes, then what gates and alignments have instead."""
+    """The measures of the boards on the page: sizes, then those of gates and alignments."""
     asked = ("size", "gate_agreement", "interchange_accuracy")
     return [name for name in asked if name in grades.measures]
 
 
 def _what_was_measured(part: ExamPart) -> list[str]:
-    """On what, under what, with which seed: sentence by sentence."""
+    """The networks, the convention, the metric and the seed, sentence by sentence."""
     grades = part.grades
     said = [part.says] if part.says else []
     n = len(grades.networks)
@@ -161,8 +162,9 @@ def _what_was_measured(part: ExamPart) -> list[str]:
     said.append(f"A dropped edge carries {carries}.")
     if convention.n_noisy:
         said.append(
-            f"Besides each clean row {convention.n_noisy} noisy copies of it must be decided "
-            f"right: their standard deviation is {convention.noise_sd:g} of the distance between "
+            f"Besides each clean row, {convention.n_noisy} noisy copies of it must be decided "
+            f"right: the standard deviation of the noise is {convention.noise_sd:g} of the "
+            "distance between "
             "the levels of the inputs."
         )
     said.append(f"Convention {part.convention}: {convention.describe()}.")
@@ -171,7 +173,7 @@ def _what_was_measured(part: ExamPart) -> list[str]:
 
 
 def _truth_lines(networks: Sequence[ExamNetwork]) -> list[dict[str, str]]:
-    """What exhaustion says, of edges and of units: ranges over networks."""
+    """The truth about edges and units, as ranges over networks."""
     lines: list[dict[str, str]] = []
     for over in ("edges", "units"):
         truths = [one for network in networks for one in network.truths if one.over == over]
@@ -196,7 +198,7 @@ def _truth_lines(networks: Sequence[ExamNetwork]) -> list[dict[str, str]]:
 
 
 def _range(numbers: Sequence[float]) -> str:
-    """'3 to 17, median 5', or the one number that all have."""
+    """'3 to 17, median 5', or one number if all are equal."""
     if not numbers:
         return ""
     low, high = min(numbers), max(numbers)
@@ -210,7 +212,7 @@ def _count(number: float) -> str:
 
 
 def _tables(board: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """The whole board, a table for each kind of answer."""
+    """The whole board, as one table per kind of answer."""
     for (over, gives), heading in KINDS.items():
         lines = board[board["gives"] == gives]
         if over is not None:
@@ -231,7 +233,7 @@ def _tables(board: pd.DataFrame) -> Iterator[dict[str, object]]:
 
 
 def _line(line: Mapping[str, object], measures: Sequence[str], others: Sequence[str]) -> list[str]:
-    """A method's line of the table."""
+    """The line of a method in the table."""
     cells = [str(line["method"]), str(line["n_networks"])]
     for name in measures:
         mean, low, high = (_number(line[f"{name}{end}"]) for end in ("", "_low", "_high"))
@@ -240,14 +242,14 @@ def _line(line: Mapping[str, object], measures: Sequence[str], others: Sequence[
 
 
 def _number(value: object) -> str:
-    """A number of a table; "" for none."""
+    """A number of a table; "" for None."""
     if not isinstance(value, (int, float)) or pd.isna(value):
         return ""
     return number_text(value) if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _failures(grades: Grades) -> Iterator[dict[str, object]]:
-    """Of each method that is not always right: how often, and the smallest network where."""
+    """For each method that is not always right: how often it fails, and the smallest network."""
     for name in grades.methods:
         wrong = grades.failures(name)
         if wrong:
@@ -263,15 +265,16 @@ def _failures(grades: Grades) -> Iterator[dict[str, object]]:
 
 
 def _what_it_gave(grade: Grade, network: ExamNetwork) -> str:
-    """What a method's answer comes to where it is wrong."""
+    """A method's wrong answer, in words."""
     if grade.over is not None and grade.gives in ("scores", "set"):
         minimum = network.truth(grade.over).minimum
         size = grade.values.get("size")
         if size is None:
             return (
-                f"{len(grade.kept)} {grade.over}, which are not perfect; the fewest are {minimum}"
+                f"{len(grade.kept)} {grade.over}, which are not perfect; the fewest possible are "
+                f"{minimum}"
             )
-        return f"{size:.0f} {grade.over}; the fewest are {minimum}"
+        return f"{size:.0f} {grade.over}; the fewest possible are {minimum}"
     for measure in ("gate_agreement", "interchange_accuracy"):
         value = grade.values.get(measure)
         if value is not None:
@@ -280,7 +283,7 @@ def _what_it_gave(grade: Grade, network: ExamNetwork) -> str:
 
 
 def _missing(grades: Grades) -> Iterator[str]:
-    """'captum: 20 of 20 networks: why', with the reason of the first."""
+    """'captum: 20 of 20 networks: reason', with the reason of the first network."""
     for name in grades.methods:
         without = [one for one in grades.of(name) if one.why_not]
         if without:

@@ -1,10 +1,10 @@
 """pytest -> a build that fails when a circuit, or any other finding, changes: `circuit_regression`,
 two networks as fixtures, `assert circuit == expected`.
 
-pytest imports this module at every start, in every project of the environment: nothing heavy is
-imported until a test asks for it, and no annotation is evaluated, since an older pytest has not all
-of the names in them. Where baselines lie, and --force-regen and --regen-all, are
-pytest-regressions'."""
+pytest imports this module at every start, in every project of the environment. So nothing heavy is
+imported until a test asks for it, and no annotation is evaluated, since an older pytest lacks some
+of their names. pytest-regressions decides where baselines lie, and has --force-regen and
+--regen-all."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 __all__ = ["CircuitRegression"]
 
 LEAST_PYTEST = (8, 4)
-"""What the extra `pytest` asks for. An older pytest loads the plugin all the same, and runs tests
-that do not use `circuit_regression`.
+"""The least version that the extra `pytest` requires. An older pytest loads the plugin all the
+same, and runs tests that do not use `circuit_regression`.
 """
 EXTENSION = ".circuit.json"
 FINDING_EXTENSION = ".finding.json"
 MAX_TEST_SHOWN = 200
-"""Characters of a test's name in a message; names with parameters are long."""
+"""The most characters of a test's name in a message; names with parameters can be long."""
 USED = "circuit_baseline"
-"""The property of a test's report that names a baseline it was held against; reports travel from
-xdist's workers by themselves.
+"""The property of a test's report that names a baseline of the test; reports travel from xdist's
+workers without our help.
 """
 
 
@@ -59,8 +59,8 @@ class _Failed(pytest.fail.Exception, AssertionError):
 
 
 class CircuitRegression:
-    """A test's circuits and other findings against the baselines stored beside it; the fixture
-    `circuit_regression`.
+    """The fixture `circuit_regression`: compares a test's circuits and other findings with the
+    baselines stored beside the test.
     """
 
     def __init__(self, request: pytest.FixtureRequest):
@@ -75,7 +75,7 @@ class CircuitRegression:
         up_to: UpTo = "signature",
         basename: str | None = None,
     ) -> None:
-        """Fail unless the circuit, or the other finding, is the one in the baseline.
+        """Fail unless the circuit, or another finding, is the same as in its baseline.
 
         The baseline of a circuit is `<test file>/<test name>.circuit.json`, that of another finding
         `<test file>/<test name>.finding.json`. A missing baseline is written, and the test fails;
@@ -150,11 +150,11 @@ class CircuitRegression:
         raise _Failed("\n".join([written, *content]), pytrace=False)
 
     def _folders(self) -> tuple[Any, Any]:
-        """pytest-datadir's two: where a test's data is copied to, and where it is stored."""
+        """The folders of pytest-datadir: where test data is copied to, and where it is stored."""
         from xor_mi.errors import XorMiError
 
         fixture = self._request.getfixturevalue
-        # installed, and yet switched off: by -p no:..., or where no plugin is loaded by itself
+        # installed but switched off: by -p no:..., or because plugins are not loaded automatically
         is_on = hasattr(self._request.config.option, "with_test_class_names")
         try:
             folders = fixture("lazy_datadir"), fixture("original_datadir")
@@ -173,7 +173,7 @@ class CircuitRegression:
     def _pytest_regressions() -> tuple[Callable[..., Any], Callable[..., Any]]:
         from xor_mi.errors import XorMiError
 
-        # __version__ and not version_tuple, which pytest 6 has not
+        # not version_tuple, which pytest 6 lacks
         found = tuple(int(number) for number in re.findall(r"\d+", pytest.__version__)[:2])
         if found < LEAST_PYTEST:
             least = ".".join(map(str, LEAST_PYTEST))
@@ -200,16 +200,14 @@ class _Failure(NamedTuple):
 def _is_file_name(basename: object) -> bool:
     if not isinstance(basename, str) or basename in ("", ".", ".."):
         return False
-    # what any system refuses: baselines travel between machines
+    # characters that some system refuses: baselines travel between machines
     return basename.isprintable() and not set(basename) & set('/\\<>:"|?*')
 
 
 def _held(
     finding: HookedMLP | Circuit | FindingLike, *, test: str, tolerance: Tolerance, up_to: UpTo
 ) -> _HeldCircuit | _HeldFinding:
-    """What is held against a baseline, by its kind; wrong arguments are refused before anything is
-    written.
-    """
+    """The record of a finding, by its kind; wrong arguments are refused before any writing."""
     import pandas as pd
 
     from xor_mi.circuits import Circuit
@@ -240,7 +238,7 @@ def _held(
 
 @dataclass(frozen=True)
 class _HeldCircuit:
-    """A circuit's record, and how it is held against a baseline."""
+    """A circuit's record, and its comparison with a baseline."""
 
     record: CircuitRecord
     tolerance: Tolerance
@@ -256,8 +254,8 @@ class _HeldCircuit:
         """Why the circuit is not the baseline's, or None.
 
         Args:
-            baseline: the file to read: pytest-regressions gives a copy of the stored one.
-            source: the stored one, which messages name.
+            baseline: the file to read, a copy by pytest-regressions of the stored baseline.
+            source: the stored baseline, which messages name.
             is_named: whether the test gave the baseline its name.
         """
         from xor_mi.errors import XorMiError
@@ -285,7 +283,7 @@ class _HeldCircuit:
 
 @dataclass(frozen=True)
 class _HeldFinding:
-    """Another finding's record, and how it is held against a baseline."""
+    """Another finding's record, and its comparison with a baseline."""
 
     record: FindingRecord
     tolerance: Tolerance
@@ -345,28 +343,28 @@ def _of_another_test(
 
 @pytest.fixture
 def circuit_regression(request: pytest.FixtureRequest) -> CircuitRegression:
-    """`circuit_regression.check(finding, tolerance=..., up_to="signature" | "family")`: the build
-    fails when a circuit, or any other finding, changes.
+    """`circuit_regression.check(finding, tolerance=..., up_to="signature" | "family")` fails the
+    build when a circuit, or any other finding, changes.
     """
     return CircuitRegression(request)
 
 
 @pytest.fixture
 def xor_model() -> HookedMLP:
-    """The textbook 2-2-1 network: h0.0 an OR, h0.1 an AND, the output OR and not AND."""
+    """The textbook 2-2-1 network: h0.0 is OR, h0.1 is AND, the output is OR and not AND."""
     from xor_mi.handmade import textbook_xor
 
     return textbook_xor()
 
 
-# the folders and not zoo.names(), which would load torch at every start of pytest
+# the folders, because zoo.names() would load torch at every start of pytest
 _ZOO = sorted(folder.name for folder in (Path(__file__).parent / "zoo" / "data").iterdir())
 
 
 @pytest.fixture(params=_ZOO)
 def zoo_model(request: pytest.FixtureRequest) -> HookedMLP:
     """Every network of the zoo in turn; `@pytest.mark.parametrize("zoo_model", ["or-and"],
-    indirect=True)` picks by name.
+    indirect=True)` chooses by name.
     """
     from xor_mi import zoo
 
@@ -374,8 +372,8 @@ def zoo_model(request: pytest.FixtureRequest) -> HookedMLP:
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """`assert circuit == expected` -> what changed, units first."""
-    # Not imported: where no test has loaded it, neither side can be a Circuit.
+    """Explain a failed `assert circuit == expected`: the changes, units first."""
+    # not imported: if no test has loaded it, neither side can be a Circuit
     if op != "==" or "xor_mi.circuits" not in sys.modules:
         return None
     from xor_mi.circuits import Circuit
@@ -389,7 +387,7 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     try:
         differences = compare_records(record_of(right), record_of(left), tolerance=0)
     except XorMiError as error:  # a circuit without evidence
-        # why first: of a long explanation pytest shows the beginning
+        # the reason first: pytest shows only the beginning of a long explanation
         return ["circuit == expected", str(error), *both]
     if not differences:
         return [
@@ -401,28 +399,30 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--fail-unused-circuits."""
+    """Add the option --fail-unused-circuits."""
     group = parser.getgroup("xor_mi")
     group.addoption(
         "--fail-unused-circuits",
         action="store_true",
-        help="Fail if no circuit or finding is held against a stored one (*.circuit.json, "
-        "*.finding.json) any longer; tests that were not run are not judged.",
+        help=(
+            "Fail if a stored baseline (*.circuit.json, *.finding.json) is no longer compared "
+            "with any circuit or finding; baselines of tests that were not run are not judged."
+        ),
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch for unused baselines where asked to; xdist's workers only report."""
+    """Watch for unused baselines if asked to; xdist's workers only report."""
     if config.getoption("fail_unused_circuits") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(UnusedBaselines(config), "xor_mi_unused_baselines")
 
 
 class UnusedBaselines:
-    """The run's reports -> stored baselines that no test was held against.
+    """The reports of a run -> the stored baselines that no test used.
 
-    A baseline is unused if its test ran, passed and did not ask for it; if its test file ran in
-    full and has no such test; or if its test file is gone. Where only part of the tests ran, a test
-    that is not seen may still exist, and is not judged."""
+    A baseline is unused if its test ran, passed and did not use it; if its test file ran in full
+    and has no such test; or if its test file is gone. If only some tests ran, a test that was not
+    seen may still exist, and its baseline is not judged."""
 
     def __init__(self, config: pytest.Config):
         self._config = config
@@ -432,21 +432,21 @@ class UnusedBaselines:
         self._unused: list[Path] = []
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """Part of the tests is not run."""
+        """Note that some tests are not run."""
         self._deselected |= bool(items)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note which test came out how, and what it was held against."""
+        """Note the outcome of a test, and the baselines that it used."""
         self._used |= {Path(str(value)) for key, value in report.user_properties if key == USED}
         option = self._config.option
         if getattr(option, "setuponly", False) or getattr(option, "setupplan", False):
-            return  # no test is run, and yet each is reported as passed
+            return  # no test is run, although each is reported as passed
         file, _, name = report.nodeid.partition("::")
         outcomes = self._outcomes.setdefault(self._config.rootpath / file, {})
         outcomes.setdefault(name, set()).add(report.outcome)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Turn a passing run into a failing one where baselines are unused."""
+        """Turn a passing run into a failing one if baselines are unused."""
         partial = self._is_partial(session)
         not_used = [file for file in self._stored() if file not in self._used]
         self._unused = [file for file in not_used if self._is_unused(file, partial)]
@@ -455,16 +455,16 @@ class UnusedBaselines:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """List them."""
+        """List the unused baselines."""
         if self._unused:
             terminalreporter.section("unused circuits", red=True, bold=True)
             for file in self._unused:
                 terminalreporter.line(
-                    f"{_shown(file)}: no test is held against it; delete it, or restore its test"
+                    f"{_shown(file)}: no test uses it; delete it, or restore its test"
                 )
 
     def _is_partial(self, session: pytest.Session) -> bool:
-        """Whether only some of the tests ran, so that one that was not seen may still exist."""
+        """Whether only some of the tests ran, so that a test that was not seen may still exist."""
         option = self._config.option
         picking = (
             "keyword",
@@ -518,12 +518,12 @@ class UnusedBaselines:
 
 
 def _baselines(folder: Path, config: pytest.Config) -> set[Path]:
-    """All baselines below a folder, without the folders that pytest does not enter."""
+    """All baselines below a folder, except in folders that pytest does not enter."""
     skipped = config.getini("norecursedirs")
     baselines: set[Path] = set()
     for path, folders, files in os.walk(folder):
         entered = [name for name in folders if not any(fnmatch(name, skip) for skip in skipped)]
-        # in place: os.walk goes on with what is left in its own list
+        # in place: os.walk enters what is left in its own list
         folders[:] = [name for name in entered if not _is_environment(Path(path, name))]
         baselines |= {Path(path, file) for file in files if _is_baseline(file)}
     return baselines
@@ -538,6 +538,6 @@ def _is_environment(folder: Path) -> bool:
 
 
 def _shown(file: Path) -> Path:
-    """A path as short as it can be from here."""
+    """The shortest form of a path from here."""
     here = Path.cwd()
     return file.relative_to(here) if file.is_relative_to(here) else file

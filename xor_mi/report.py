@@ -1,9 +1,9 @@
-"""a network -> a folder a person can open: report.html, and report.json with every number in it.
+"""a network -> a folder with a report: report.html, and report.json with every number in it.
 
 report.html is one file that needs no network.
 
-Beside them the model (config.json, model.safetensors), circuit.json and patching.csv. The page
-names, at each section, the key of report.json that holds its numbers; `report.schema.json` in the
+The folder also has the model (config.json, model.safetensors), circuit.json and patching.csv. Each
+section of the page names the key of report.json that holds its numbers; `report.schema.json` in the
 package is the JSON Schema of that file.
 """
 
@@ -108,7 +108,7 @@ __all__ = [
 ]
 
 VERSION = 3
-"""Of report.json; it rises when a key changes its meaning or goes."""
+"""The version of report.json; it is increased when a key changes its meaning or is removed."""
 SCHEMA = f"{REPORT_MARK}/{VERSION}"
 """The `$id` of report.schema.json."""
 REPORT_FILES = MODEL_FILES | {
@@ -117,17 +117,17 @@ REPORT_FILES = MODEL_FILES | {
     "patching.csv": REPORT_MARK,
     "report.html": REPORT_MARK,
 }
-"""What `write_report` writes: a file's name -> its mark (see `saving.mark_of`)."""
+"""The files that `write_report` writes: name -> its mark (see `saving.mark_of`)."""
 MOST_INPUTS_DRAWN = 4
-"""A network of more inputs has too many pairs of rows to patch and draw."""
+"""The most inputs: with more there are too many pairs of rows to patch and draw."""
 MOST_WEIGHTS_EXAMINED = 64
-"""Conditions, slack and subcircuits are looked at in networks of at most so many weights, and at
-most so many decisions (of one output on one row).
+"""The most weights, and the most decisions (of one output on one row), of a network whose
+conditions, slack and subcircuits are examined.
 """
 MOST_SUBCIRCUITS_LISTED = 20_000
-"""Networks with more subcircuits than this are not searched for perfect ones."""
+"""The most subcircuits of a network that is searched for perfect ones."""
 STEPS_OF_THE_INPUT_SLIDER = 41
-"""Even steps of the input slider; every kink and decision change is one more."""
+"""Even steps of the input slider; every kink and decision change adds a step."""
 
 HEADLINES = {
     "identified": "It computes {target}, and exactly one explanation survives every test required",
@@ -146,23 +146,23 @@ ACTIVATION_MEANS = {
     "heaviside": "0 or 1, by its sign",
     "sign": "-1 or 1, by its sign",
 }
-"""Activation function -> what it makes of a sum; without those that take a formula to say."""
+"""Activation function -> its effect on a sum, if that can be said without a formula."""
 OUTPUT_MEANS = {
     "logit": "a <dfn>logit</dfn>: a sigmoid would make it a probability, a half at 0",
     "probability": "a probability",
     "output": "a number that stands for no probability",
 }
-"""What an output is, in words for who has not met it; as HTML."""
+"""What an output is, in words for readers new to it; as HTML."""
 MOST_WEIGHTS_OPEN = 24
-"""A table of more weights is shut until the reader opens it."""
+"""A table of more weights is closed until the reader opens it."""
 MOST_KINKS_NAMED = 8
-"""Of more places where units bend on a way the first so many are named."""
+"""The most kinks on a path that are named."""
 ROUNDING = 1e-6
-"""What is smaller than this part of a network's own scale is rounding."""
+"""Numbers smaller than this share of a network's own scale are rounding."""
 SEEDS_NAMED = 3
-"""Of the seeds that solve what this network does not, so many are named."""
+"""The most seeds that are named of networks that solve what this network does not."""
 MOST_CIRCUITS_LISTED = 20
-"""Of more circuits, and of what tells more of them apart, the page has the first so many."""
+"""The most circuits, and differences between circuits, on the page."""
 
 Found = TypeVar("Found")
 Figures = dict[str, go.Figure]
@@ -171,16 +171,16 @@ Json = dict[str, object]
 
 @dataclass(frozen=True, eq=False)
 class NetworkFindings:
-    """What is found out about one network, station by station.
+    """The findings about one network, station by station.
 
     Attributes:
-        comparison, difference, path: of all-zeros with all-ones.
-        slider_path: the same way in the steps of the slider.
-        conditions, slack, moved_weight, moved_circuits: of the weights, and of the one that may
-            move least, with the circuit at each step; None where there are too many weights, or
-            where they do not cover this network.
-        subcircuits: None where there are too many, or where the search does not cover this network.
-        left_out: a section that is None -> why, in one sentence.
+        comparison, difference, path: between all-zeros and all-ones.
+        slider_path: the same path in the steps of the slider.
+        conditions, slack, moved_weight, moved_circuits: of all weights, and of the weight that may
+            move least, with the circuit at each step; None if there are too many weights or the
+            station does not cover this network.
+        subcircuits: None if there are too many, or if the search does not cover this network.
+        left_out: the name of an attribute that is None -> the reason, in one sentence.
     """
 
     model: HookedMLP
@@ -216,13 +216,13 @@ def find_out(
 
     Args:
         target: what the network should compute: a gate, a formula or a `BooleanFunction`. Default:
-            `model.cfg.target`, and where that is None too, whatever the network decides.
+            `model.cfg.target`, or if that is None, whatever the network decides.
         require, min_margin: what a circuit must have to count; see `identify_circuit`.
-        progress: a bar, if a station takes over half a second.
+        progress: show a bar if a station takes over half a second.
 
     Raises:
-        XorMiError: more than `MOST_INPUTS_DRAWN` inputs: every pair of inputs is patched and drawn;
-            a target of another width; or a level of proof or a margin that does not exist.
+        XorMiError: more than `MOST_INPUTS_DRAWN` inputs, since every pair of inputs is patched and
+            drawn; a target of another width; or a level of proof or a margin that does not exist.
     """
     require_hooked_mlp(model, "finding out about a network")
     _require_few_inputs(model)
@@ -233,7 +233,7 @@ def find_out(
     left_out: dict[str, str] = {}
 
     def unless_refused(section: str, station: Callable[[], Found]) -> Found | None:
-        """What a station finds, or None where it does not cover this network."""
+        """The result of a station, or None if it does not cover this network."""
         try:
             _require_small(model)
             return station()
@@ -245,7 +245,8 @@ def find_out(
         n_subcircuits = 0 if model.cfg.direct else count_subcircuits(model.layer_sizes)
         if n_subcircuits > MOST_SUBCIRCUITS_LISTED:
             raise XorMiError(
-                f"{n_subcircuits} subcircuits; a report lists them up to {MOST_SUBCIRCUITS_LISTED}"
+                f"the network has {n_subcircuits:,} subcircuits; a report examines at most "
+                f"{MOST_SUBCIRCUITS_LISTED:,}"
             )
         return find_subcircuits(model, progress=progress)
 
@@ -254,7 +255,7 @@ def find_out(
 
     slack = unless_refused("slack", find_slack)
     moved = None
-    # a weight whose moves change no decision is not worth a figure
+    # a weight whose moves change no decision needs no figure
     if slack is None or slack.smallest.slack < inf:
         moved = unless_refused("moved_weight", lambda: move_weight(model, progress=progress))
     return NetworkFindings(
@@ -278,13 +279,13 @@ def find_out(
 
 
 def _require_small(model: HookedMLP) -> None:
-    """Refuse what every single weight, or every set of edges, of a larger network would take."""
+    """Refuse a larger network, in which every weight or set of edges would take too long."""
     n_decisions = 2**model.cfg.d_in * model.cfg.n_decisions
     n_weights = sum(parameter.numel() for parameter in model.parameters())
     if max(n_decisions, n_weights) > MOST_WEIGHTS_EXAMINED:
         raise XorMiError(
-            f"{n_weights} weights and {n_decisions} decisions; a report examines each of at most "
-            f"{MOST_WEIGHTS_EXAMINED}"
+            f"the network has {n_weights:,} weights and {n_decisions:,} decisions; a report "
+            f"examines at most {MOST_WEIGHTS_EXAMINED} of each"
         )
 
 
@@ -293,14 +294,14 @@ def _require_few_inputs(model: HookedMLP) -> None:
     if model.cfg.d_in > MOST_INPUTS_DRAWN:
         n_pairs = 2**model.cfg.d_in * (2**model.cfg.d_in - 1)
         raise XorMiError(
-            f"{model.cfg.d_in} inputs have {n_pairs} pairs to patch and draw; a report is written "
-            f"for up to {MOST_INPUTS_DRAWN} inputs: call patch_sweep(model, pairs), "
-            "identify_circuit(model) and plots on the pairs you want"
+            f"the network has {model.cfg.d_in} inputs, with {n_pairs:,} pairs to patch and draw; "
+            f"a report is written for at most {MOST_INPUTS_DRAWN} inputs: call "
+            "patch_sweep(model, pairs), identify_circuit(model) and plots on the pairs you want"
         )
 
 
 def _scores(model: HookedMLP) -> dict[str, Metric]:
-    """The score of each decision as a metric, called by what it is."""
+    """The score of each decision as a metric, by name."""
     name = model.rule.score_name
     if model.cfg.n_decisions == 1:
         return {name: partial(score, rule=model.rule)}
@@ -314,7 +315,7 @@ def _circuits_of(moved: WeightSweep, circuit: Circuit, progress: bool) -> tuple[
     """The circuit at each step of a moved weight, without its evidence.
 
     Args:
-        circuit: of the network as it is; as much is required of the others.
+        circuit: the circuit of the unmoved network; the others get the same requirements.
     """
     required = partial(
         identify_circuit,
@@ -328,11 +329,11 @@ def _circuits_of(moved: WeightSweep, circuit: Circuit, progress: bool) -> tuple[
 
 
 def require_writable(directory: PathLike, *, overwrite: bool = False) -> Path:
-    """Make the folder and try it, so that `write_report` would not refuse it after all the work.
+    """Make the folder and try to write in it, before the work that `write_report` does.
 
     Raises:
-        XorMiError: it cannot be made, nothing can be written in it, or it holds files that xor-mi
-            did not write.
+        XorMiError: the folder cannot be made or written to, or holds files that xor-mi did not
+            write.
     """
     return saving.require_writable(directory, REPORT_FILES, overwrite=overwrite)
 
@@ -347,36 +348,39 @@ def write_report(
     overwrite: bool = False,
     progress: bool = True,
 ) -> Path:
-    """Find out all there is about a network and write it into a folder.
+    """Analyse a network at every station and write the results into a folder.
 
     Returns the path of report.html.
 
     Args:
-        model: a `HookedMLP`, a folder that one was saved in, or what `find_out` returns.
+        model: a `HookedMLP`, a folder in which one was saved, or the result of `find_out`.
         directory: the folder; by default the one the model was read from.
-        target: what the network should compute, as for `find_out`. Of what `find_out` returns the
-            target is settled.
+        target: what the network should compute, as in `find_out`. The result of `find_out` already
+            has a target.
         training: how the network was trained, for the report.
-        networks: a census of retrained networks, for the report's section on how common the circuit
-            is.
-        overwrite: replace files of the report's names that xor-mi did not write, and write beside
-            others. Nothing else is touched.
-        progress: a bar, if a station takes over half a second.
+        networks: a census of retrained networks, for the section on how common the circuit is.
+        overwrite: replace files that have names of the report but were not written by xor-mi, and
+            write beside foreign files. Nothing else is touched.
+        progress: show a bar if a station takes over half a second.
 
     Raises:
-        XorMiError: no model, a folder without one, nowhere to write, a folder that holds files
-            which xor-mi did not write, or a target of another width.
+        XorMiError: no model, a folder without a model, no folder to write to, a folder that holds
+            files that xor-mi did not write, or a target of another width.
     """
     _require_train_result(training)
     _require_census(networks)
     if isinstance(model, NetworkFindings) and target is not None:
-        raise XorMiError("findings have the target they were found with; give target= to find_out")
+        raise XorMiError(
+            "target= was given with findings, which already have a target; give it to find_out "
+            "instead"
+        )
     if isinstance(model, (str, Path)):
         directory = model if directory is None else directory
         model = HookedMLP.from_pretrained(model)
     elif directory is None:
         raise XorMiError(
-            "no folder to write to; give one, such as write_report(model, 'my-report')"
+            "directory is not given, and the model was not read from a folder; give one, such as "
+            "write_report(model, 'my-report')"
         )
     folder = require_writable(directory, overwrite=overwrite)
     if isinstance(model, NetworkFindings):
@@ -384,7 +388,7 @@ def write_report(
     else:
         require_hooked_mlp(model, "a report")
         findings = find_out(model, target=target, progress=progress)
-    # all is made before anything is written: an error leaves no half of a report
+    # everything is made before anything is written, so that an error leaves no half of a report
     numbers = to_dict(findings, training=training, networks=networks)
     page = render_report(findings, figures_of(findings), training=training, networks=networks)
     model = findings.model
@@ -395,7 +399,7 @@ def write_report(
         "patching.csv": findings.sweep.frame().to_csv(index=False, lineterminator="\n"),
         "report.html": page,
     }
-    # asked again: minutes may have passed since
+    # checked again: minutes may have passed
     require_writable(folder, overwrite=overwrite)
     write_files({folder / name: content for name, content in contents.items()})
     return folder / "report.html"
@@ -425,7 +429,7 @@ def to_dict(
     training: TrainResult | None = None,
     networks: pd.DataFrame | None = None,
 ) -> Json:
-    """Every number of the report as JSON-ready values. What is undefined or without end is null."""
+    """Every number of the report as JSON-ready values; undefined and infinite numbers are null."""
     require_kind("findings", findings, NetworkFindings, give="what find_out returns")
     _require_train_result(training)
     _require_census(networks)
@@ -464,7 +468,7 @@ def to_dict(
 
 
 def _conventions_dict(cfg: HookedMLPConfig) -> Json:
-    """How the network is to be read. `act_fn` is for networks with one activation in all layers."""
+    """The network's conventions. `act_fn` is for networks with one activation in all layers."""
     return {
         "act_fn": cfg.act_fns[0] if len(set(cfg.act_fns)) == 1 else None,
         "act_fns": list(cfg.act_fns),
@@ -477,7 +481,7 @@ def _conventions_dict(cfg: HookedMLPConfig) -> Json:
 
 
 def _weights_dict(model: HookedMLP) -> Json:
-    """Each layer's own weights, and beside them those from the inputs straight to the outputs."""
+    """Each layer's weights, and the direct weights from the inputs to the outputs."""
     layers = [(weight.tolist(), bias.tolist()) for weight, bias in model.float64_layers()]
     width = model.cfg.d_hidden[-1]
     readout, bias = layers.pop()
@@ -490,7 +494,7 @@ def _weights_dict(model: HookedMLP) -> Json:
 
 
 def _diagnosis_dict(circuit: Circuit) -> Json | None:
-    """What a network that does not compute its target does instead, and what is in the way."""
+    """What a network that does not compute its target does instead, and what stops it."""
     diagnosis = circuit.diagnosis
     if diagnosis is None:
         return None
@@ -504,7 +508,7 @@ def _diagnosis_dict(circuit: Circuit) -> Json | None:
 
 
 def _truth_table(diagnosis: Diagnosis) -> list[Json]:
-    """Row by row: the outputs, what is decided, and what the target is there."""
+    """Row by row: the outputs, the decisions and the target."""
     target = zip(*diagnosis.target.tables, strict=True)
     wrong = diagnosis.rows_wrong
     return [
@@ -576,18 +580,18 @@ def _shares(networks: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def _lines_if_any(finding: Finding | None) -> list[Json] | None:
-    """A finding's table, line by line."""
+    """The lines of a finding's table; None without a finding."""
     return None if finding is None else _records(finding.frame())
 
 
 def _records(frame: pd.DataFrame) -> list[Json]:
-    # not by `to_json`, which cuts a number after its 15th decimal
+    # not with `to_json`, which cuts numbers after the 15th decimal
     lines = frame.to_dict("records")
     return [{str(name): _or_null(value) for name, value in line.items()} for line in lines]
 
 
 def _or_null(value: object) -> object:
-    """What is not a number, or without end, is null: plain JSON has no word for it."""
+    """A value for JSON, which has no NaN and no infinity: both become null."""
     if value is pd.NA or (isinstance(value, float) and not isfinite(value)):
         return None
     return value
@@ -605,7 +609,7 @@ def render_report(
 ) -> str:
     """The page as text: one file, nothing loaded from anywhere, every inserted text escaped.
 
-    plotly is written into it.
+    plotly.js is contained in it.
     """
     require_kind("findings", findings, NetworkFindings, give="what find_out returns")
     _require_train_result(training)
@@ -614,7 +618,7 @@ def render_report(
     for name, figure in figures.items():
         require_kind(f"figure {name!r}", figure, go.Figure, give="what figures_of returns")
     circuit, model = findings.circuit, findings.model
-    # a new dict: the caller's own stays as it is
+    # a new dict, so that the caller's does not change
     figures = figures | _shares_figure(circuit, networks)
     drawn, steps = PageFigures(), _steps_of(findings)
     in_page: dict[str, Markup] = {}
@@ -684,7 +688,7 @@ def _shares_figure(circuit: Circuit, networks: pd.DataFrame | None) -> Figures:
 
 
 def _headline(circuit: Circuit) -> str:
-    """The verdict in words; of a network that does something else also what it does."""
+    """The verdict in words; for a network that computes something else, also what it does."""
     text = HEADLINES[circuit.verdict].format(target=circuit.target.name)
     diagnosis = circuit.diagnosis
     if diagnosis is None:
@@ -704,17 +708,17 @@ def _what_instead(diagnosis: Diagnosis) -> str:
             for row, bits in zip(diagnosis.rows, diagnosis.decided, strict=True)
             if UNDECIDED in bits
         ]
-        return f"on {_listed(undecided, 'and')} it decides nothing"
+        return f"it is undecided on {_listed(undecided, 'and')}"
     constants = {table[0] for table in computes.tables if len(set(table)) == 1}
     if len(constants) == 1 and all(len(set(table)) == 1 for table in computes.tables):
         return f"it decides {constants.pop()} on every input"
     if computes == diagnosis.target:
-        return "on some inputs only rounding decides as it should"
+        return "on some inputs it is right only by rounding"
     return f"it computes {computes.name}"
 
 
 def _reason(circuit: Circuit) -> str:
-    """The facts that decided the verdict; of a wrong network without what the page shows besides.
+    """The facts that decided the verdict, without those that the page of a wrong network repeats.
 
     What it computes stands in the headline, its outputs in the table, and what would help in the
     section on what went wrong.
@@ -726,12 +730,12 @@ def _reason(circuit: Circuit) -> str:
     if diagnosis.rows_by_rounding:
         rows = _listed(diagnosis.rows_by_rounding, "and")
         verb = "is" if len(diagnosis.rows_by_rounding) == 1 else "are"
-        said = f"{said}. By rounding alone {verb} decided {rows}"
+        said = f"{said}. Only by rounding {verb} decided {rows}"
     return ". ".join([said, *circuit.remarks])
 
 
 def _sections(findings: NetworkFindings, *, has_common: bool) -> dict[str, str]:
-    """Anchor of every section -> its title; without those that would say nothing."""
+    """Anchor of every section -> its title; empty sections are left out."""
     circuit, comparison = findings.circuit, findings.comparison
     is_wrong, moves = circuit.diagnosis is not None, not _is_constant(findings)
     has_perfect = findings.subcircuits is not None and findings.subcircuits.n_perfect > 0
@@ -753,13 +757,13 @@ def _sections(findings: NetworkFindings, *, has_common: bool) -> dict[str, str]:
 
 
 def _is_on_a_bench(model: HookedMLP) -> bool:
-    """Whether the network is small enough to be moved by hand."""
+    """Whether the network is small enough for the bench."""
     n_weights = sum(parameter.numel() for parameter in model.parameters())
     return model.cfg.d_in <= MOST_INPUTS and n_weights <= MOST_WEIGHTS
 
 
 def _is_constant(findings: NetworkFindings) -> bool:
-    """Whether the outputs are the same on every input, but for rounding beside the largest term."""
+    """Whether the outputs are the same on every input, up to rounding of the largest term."""
     along = findings.path.outputs.double()
     on_rows = torch.tensor(diagnose(findings.model).outputs, dtype=torch.float64)
     largest = findings.contributions.frame()["term"].abs().max()
@@ -768,12 +772,12 @@ def _is_constant(findings: NetworkFindings) -> bool:
 
 
 def _spread(outputs: Tensor) -> float:
-    """Between the largest and the smallest value of an output, [row, output]."""
+    """The largest difference between values of one output, [row, output]."""
     return (outputs.amax(dim=0) - outputs.amin(dim=0)).max().item()
 
 
 def _truth_table_lines(findings: NetworkFindings) -> list[Json]:
-    """The truth table as the page writes it, of a network that is right as well."""
+    """The truth table as the page writes it, even if the network is right."""
     diagnosis = diagnose(findings.model, findings.circuit.target)
     lines = _truth_table(diagnosis)
     by_rounding = diagnosis.rows_by_rounding
@@ -786,14 +790,14 @@ def _truth_table_lines(findings: NetworkFindings) -> list[Json]:
 
 
 def _output_heading(model: HookedMLP) -> str:
-    """'y0, a logit': the outputs, and what they are where that has a name."""
+    """'y0, a logit': the outputs, with their kind if it has a name."""
     names = ", ".join(f"y{k}" for k in range(model.layer_sizes[-1]))
     kind = model.rule.outputs
     return names if kind == "output" else f"{names} ({kind})"
 
 
 def _compared(findings: NetworkFindings) -> str:
-    """What is decided on the two inputs, and which hidden units tell them apart."""
+    """The decisions on the two inputs, and the hidden units that differ between them."""
     comparison = findings.comparison
     on_a, on_b = map(_decided_text, (comparison.decision_a, comparison.decision_b))
     if comparison.same_decision:
@@ -809,7 +813,10 @@ def _compared(findings: NetworkFindings) -> str:
     after = set(apart["unit"][apart["hook"].map(stage_of_hook) == "post"])
     passed = [name for name in names if name in after]
     if not passed:
-        return f"{said} Inside only sums before an activation differ, which cuts that off."
+        return (
+            f"{said} Inside, only sums before an activation differ, and the activation removes "
+            "the difference."
+        )
     verb = "tells" if len(passed) == 1 else "tell"
     return f"{said} Inside {_listed(passed, 'and')} {verb} them apart."
 
@@ -820,7 +827,7 @@ def _decided_text(bits: Sequence[int]) -> str:
 
 
 def _comparison_lines(model: HookedMLP, comparison: Comparison) -> list[dict[str, str]]:
-    """Every value on both inputs, and its change; each beside those of its own hook point."""
+    """Every value on both inputs, and its change, written on the scale of its hook point."""
     frame = comparison.frame()
     sizes = frame.groupby("hook")[["value_a", "value_b"]].agg(lambda values: values.abs().max())
     of_hook = _scales_of_hooks(model, list(dict.fromkeys(frame["hook"])))
@@ -843,18 +850,18 @@ def _comparison_lines(model: HookedMLP, comparison: Comparison) -> list[dict[str
 
 
 def _scales_of_hooks(model: HookedMLP, hooks: Sequence[str]) -> dict[str, float]:
-    """Of each hook point the size of what its values are made of; 0 of the inputs."""
+    """The size of the terms of the values at each hook point; 0 for the inputs."""
     layers = forward_float64(model, model.rows())
     scales = [0.0]
-    # of each layer its sums, then its values
+    # for each layer its sums, then its values
     for of_layer in zip(own_scales(model, layers), own_value_scales(model, layers), strict=True):
         scales += of_layer
-    # where the output has no activation, its sums are its values
+    # an output without an activation has its sums as values
     return dict(zip(hooks, scales, strict=False))
 
 
 def _weight_lines(model: HookedMLP) -> list[dict[str, str]]:
-    """Every weight and bias: its symbol, what it joins, its parameter and its value."""
+    """Every weight and bias: its symbol, the units it joins, its parameter and its value."""
     layers = model.float64_layers()
     lines: list[dict[str, str]] = []
     for symbol, entry in zip(weight_symbols(model), entries(model), strict=True):
@@ -873,7 +880,7 @@ def _weight_lines(model: HookedMLP) -> list[dict[str, str]]:
 
 
 def _condition_lines(conditions: Conditions | None) -> list[dict[str, str]]:
-    """What each row needs of the weights and by how much it holds, cell by cell of a table."""
+    """The condition of each row on the weights and its slack, as cells of a table."""
     if conditions is None:
         return []
     lines: list[dict[str, str]] = []
@@ -881,22 +888,22 @@ def _condition_lines(conditions: Conditions | None) -> list[dict[str, str]]:
         holds = "holds" if one.satisfied else "fails"
         is_rounding = abs(one.slack) < ROUNDING * conditions.scale
         by = "rounding" if is_rounding else number_text(abs(one.slack))
-        said = f"{holds} by {by}" if one.slack else "fails: exactly on it"
+        said = f"{holds} by {by}" if one.slack else "fails: exactly on the threshold"
         decision = f"{one.row} {one.place}" if conditions.target.n_outputs > 1 else one.row
         lines.append({"row": decision, "condition": one.inequality, "slack": said})
     return lines
 
 
 def _moves_nothing(findings: NetworkFindings) -> str:
-    """That no weight is shown moving, where none changes a decision."""
+    """A sentence on why no moving weight is shown; "" if one is."""
     if findings.slack is None or findings.slack.smallest.slack < inf:
         return ""
-    but = " but for those that rounding makes" if findings.slack.n_left_out else ""
+    but = " except by rounding" if findings.slack.n_left_out else ""
     return f"No weight moved alone changes a decision{but}, so none is shown moving."
 
 
 def _walked(findings: NetworkFindings) -> Markup:
-    """Where decisions change on the straight way between the two inputs, and where units bend."""
+    """The decision changes and the kinks on the straight path between the two inputs."""
     walk, comparison = findings.path, findings.comparison
     said = Markup(
         "Straight from {a}, where t is 0, to {b}, where it is 1"
@@ -928,9 +935,9 @@ def _walked(findings: NetworkFindings) -> Markup:
 
 
 def _step_on_paper(findings: NetworkFindings) -> int | None:
-    """The point of the slider's path that paper shows: where the decision first changes.
+    """The point of the slider's path that is printed: where the decision first changes.
 
-    None where it changes nowhere between the two inputs but for rounding.
+    None if it changes nowhere between the two inputs, up to rounding.
     """
     changes = [change.t for change in findings.path.changes]
     inside = [t for t in changes if ROUNDING < t < 1 - ROUNDING]
@@ -940,7 +947,7 @@ def _step_on_paper(findings: NetworkFindings) -> int | None:
 
 
 def _subcircuits_said(search: SubcircuitSearch | None) -> str:
-    """How many of them decide every row right."""
+    """How many subcircuits decide every row right."""
     if search is None:
         return ""
     is_one = search.total == 1
@@ -951,10 +958,13 @@ def _subcircuits_said(search: SubcircuitSearch | None) -> str:
         (only,) = search.minimal
         if len(only.edges) == max(search.n_by_edges):
             if is_one:
-                return f"{all_tried}: no edge can go."
-            return f"{all_tried}: only the whole network decides every input right, no edge can go."
+                return f"{all_tried}: no edge can be removed."
+            return (
+                f"{all_tried}: only the whole network decides every input right; no edge can be "
+                "removed."
+            )
         edges = _listed(_names_of_edges(only), "and")
-        return f"{all_tried}: one alone decides every input right, that of {edges}."
+        return f"{all_tried}: only one decides every input right, that of {edges}."
     verb = "is" if len(search.minimal) == 1 else "are"
     return (
         f"{all_tried}: {search.n_perfect:,} decide every input right, {len(search.minimal):,} of "
@@ -963,18 +973,16 @@ def _subcircuits_said(search: SubcircuitSearch | None) -> str:
 
 
 def _none_perfect(search: SubcircuitSearch | None) -> str:
-    """Where removing edges does not help either."""
+    """A sentence that removing edges does not help either."""
     if search is None or search.n_perfect:
         return ""
     if search.total == 1:
         return "No edge can be removed: its one set of edges is the whole network."
-    return (
-        f"None of its {search.total:,} sets of edges, all others removed, decides all right either."
-    )
+    return f"None of its {search.total:,} sets of edges decides every input right either."
 
 
 def _evidence_cells(one: Evidence) -> dict[str, object]:
-    """A claim, cell by cell of a table."""
+    """A claim as cells of a table."""
     of = f" of {one.n:,}"
     return {
         "claim": one.claim,
@@ -987,7 +995,7 @@ def _evidence_cells(one: Evidence) -> dict[str, object]:
 
 
 def _steps_of(findings: NetworkFindings) -> dict[str, str]:
-    """Figure with a slider -> what it is of."""
+    """Figure with a slider -> the label of the slider."""
     said = {
         "input_slider": f"How far from {findings.comparison.a} to {findings.comparison.b}",
         "weight_slider": "The value of the weight",
@@ -1000,7 +1008,7 @@ def _steps_of(findings: NetworkFindings) -> dict[str, str]:
 
 
 def _read_as(cfg: HookedMLPConfig) -> list[str]:
-    """What the numbers stand for, sentence by sentence."""
+    """The conventions of the network, sentence by sentence."""
     low, high = cfg.input_levels
     said = [f"An input of {low:g} is bit 0, {high:g} is bit 1."]
     if len(set(cfg.act_fns)) == 1:
@@ -1013,7 +1021,7 @@ def _read_as(cfg: HookedMLPConfig) -> list[str]:
     if {"heaviside", "sign"}.intersection((*cfg.act_fns, cfg.out_act_fn)):
         said.append(f"A step at exactly zero is {'on' if cfg.step_at_zero else 'off'}.")
     if cfg.direct:
-        said.append("The inputs are also connected with the outputs, past the hidden layers.")
+        said.append("The inputs are also connected directly to the outputs.")
     if cfg.decision_rule == "threshold":
         said.append(f"Decided 1: an output above {cfg.threshold:g}.")
     elif cfg.n_decisions == 1:
@@ -1022,30 +1030,32 @@ def _read_as(cfg: HookedMLPConfig) -> list[str]:
         said.append("Decided 1: the output that is larger than all others.")
     for name in dict.fromkeys((*cfg.act_fns, cfg.out_act_fn)):
         if name in ACTIVATION_MEANS:
-            said.append(f"Of a sum {name} makes {ACTIVATION_MEANS[name]}.")
+            said.append(f"{name} turns a sum into {ACTIVATION_MEANS[name]}.")
     return said
 
 
 def _how_many_circuits(circuit: Circuit) -> str:
-    """How many circuits there are, and how many of them count."""
+    """How many circuits survive, and how many of them count."""
     n_circuits, n_passing = len(circuit.circuits), len(circuit.passing)
     survive = "1 circuit survives" if n_circuits == 1 else f"{n_circuits} circuits survive"
     text = f"{survive} two-level substitution, with margins of at least {circuit.min_margin:g}"
     if circuit.require == "substitution":
-        return f"{text}: no more is required of a circuit to count."
+        return f"{text}: a circuit needs no more to count."
     how_many = f"{n_passing or 'none'} of them" if n_circuits > 1 else "it" if n_passing else "none"
     verb = "are" if n_passing > 1 else "is"
     return f"{text}; {how_many} {verb} proved by {circuit.require} interchange, which is required."
 
 
 def _how_far_proved(circuit: Circuit) -> str:
-    """How far the first circuit is proved, where that is not just what was required."""
+    """The level to which the first circuit is proved, if it differs from what was required."""
     if circuit.proof_level == circuit.require != "substitution":
         return ""
     which = "It" if len(circuit.circuits) == 1 else "The first of them"
     means = {
-        "substitution": "two-level substitution only: some single interchange comes out otherwise",
-        "single": "single interchange: with joint interchange some come out otherwise",
+        "substitution": (
+            "two-level substitution only: some single interchange differs from its prediction"
+        ),
+        "single": "single interchange: some joint interchange differs from its prediction",
         "joint": "joint interchange, the highest level",
         None: "",
     }
@@ -1053,9 +1063,9 @@ def _how_far_proved(circuit: Circuit) -> str:
 
 
 def _idle_lines(circuit: Circuit) -> list[str]:
-    """'h0.1: x0 or AND': the units that no output depends on, with what they could be read as.
+    """'h0.1: x0 or AND': the units on which no output depends, with their possible gates.
 
-    Not those that have one value only, for there is nothing to choose.
+    Constant units are left out, because they have only one reading.
     """
     return [
         f"{unit.place.name}: {_listed(unit.could_be, 'or')}"
@@ -1065,7 +1075,7 @@ def _idle_lines(circuit: Circuit) -> list[str]:
 
 
 def _contradiction_cells(facts: Contradiction | None) -> dict[str, str] | None:
-    """An interchange that comes out otherwise, cell by cell of a table."""
+    """An interchange that contradicts the circuit, as cells of a table."""
     if facts is None:
         return None
     taken = zip(facts.variables, facts.sources, strict=True)
@@ -1081,7 +1091,7 @@ def _contradiction_cells(facts: Contradiction | None) -> dict[str, str] | None:
 
 
 def _circuit_cells(one: CandidateCircuit) -> dict[str, str]:
-    """A circuit, cell by cell of a table."""
+    """A circuit as cells of a table."""
     named = zip(one.live, one.gates, strict=True)
     smallest = one.smallest_margin
     margin = number_text(smallest) if isfinite(smallest) else "no live unit"
@@ -1096,7 +1106,7 @@ def _circuit_cells(one: CandidateCircuit) -> dict[str, str]:
 
 
 def _as_predicted(count: InterchangeCount) -> str:
-    """'14 of 16', and whether that is a sample."""
+    """'14 of 16', with a note if it is a sample."""
     sample = "" if count.exhaustive else f" (a seeded sample of {count.n_all})"
     return f"{count.n_right} of {count.n}{sample}"
 
@@ -1116,11 +1126,11 @@ def _left_out_lines(left_out: dict[str, str]) -> list[str]:
 
 
 def figures_of(findings: NetworkFindings) -> Figures:
-    """Every figure of the page; those that do not apply to this network are left out."""
+    """Every figure of the page, without those that do not apply to this network."""
     require_kind("findings", findings, NetworkFindings, give="what find_out returns")
     circuit, model = findings.circuit, findings.model
     figures: Figures = {}
-    # of a network without gates the bench has the diagram already
+    # for a network without gates the bench already has the diagram
     if circuit.primary is not None or not _is_on_a_bench(model):
         figures["network"] = plots.network_diagram(model, circuit)
     figures |= {
@@ -1146,7 +1156,7 @@ def figures_of(findings: NetworkFindings) -> Figures:
 
 
 def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
-    """One sentence: of the networks trained from many seeds, how many have the same gates.
+    """One sentence: how many of the networks trained from many seeds have the same gates.
 
     And how many of them solved the task, and which engine trained them, if the census knows:
     another engine rounds differently, and a few networks end elsewhere. Where this network did not
@@ -1159,14 +1169,15 @@ def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
     engine = networks.attrs.get(ENGINE)
     by = f" (by the engine {engine}; another rounds differently)" if engine else ""
     text = (
-        f"Of {len(networks)} networks trained alike from {seeds}{by}, "
-        f"{len(solved)} solved {circuit.target.name}"
+        f"Of {len(networks):,} networks trained in the same way from {seeds}{by}, "
+        f"{len(solved):,} solved {circuit.target.name}"
     )
     if circuit.verdict == "not_computing" and len(solved):
         first = list(map(str, solved["seed"].head(SEEDS_NAMED)))
         which = "the first seeds that do are" if len(first) > 1 else "a seed that does is"
         return f"{text}; {which} {_listed(first, 'and')}."
-    # in the shares a network without a proved circuit has no gates, so this one is not compared
+    # the shares have no gates of networks without a proved circuit, so such a network is not
+    # compared
     if not circuit.passing or solved.empty:
         return f"{text}."
     shares = gate_shares(networks)

@@ -1,6 +1,6 @@
-"""a trajectory -> a folder a person can open: index.html, one file that needs no network.
+"""a trajectory -> a folder with a page: index.html, one file that works offline.
 
-Beside it events.csv and trajectory.csv, the tables of the page, and the trained network
+The folder also has events.csv and trajectory.csv, the tables of the page, and the trained network
 (config.json, model.safetensors).
 """
 
@@ -34,7 +34,7 @@ TRAJECTORY_FILES = MODEL_FILES | {
     "trajectory.csv": TRAJECTORY_MARK,
     "events.csv": TRAJECTORY_MARK,
 }
-"""What `write_trajectory_page` writes: a file's name -> its mark (see `saving.mark_of`)."""
+"""The files that `write_trajectory_page` writes: name -> its mark (see `saving.mark_of`)."""
 
 NUMBERS = (
     "step",
@@ -45,16 +45,15 @@ NUMBERS = (
     "slack",
     "margin",
 )
-"""Columns of the table of checkpoints that stand to the right."""
+"""Columns of the table of checkpoints that are aligned to the right."""
 
 
 def require_writable(directory: PathLike, *, overwrite: bool = False) -> Path:
-    """Make the folder and try it, so that `write_trajectory_page` would not refuse it after all the
-    work.
+    """Make the folder and try to write in it, before the work that `write_trajectory_page` does.
 
     Raises:
-        XorMiError: it cannot be made, nothing can be written in it, or it holds files that xor-mi
-            did not write.
+        XorMiError: the folder cannot be made or written to, or holds files that xor-mi did not
+            write.
     """
     return saving.require_writable(directory, TRAJECTORY_FILES, overwrite=overwrite)
 
@@ -62,25 +61,25 @@ def require_writable(directory: PathLike, *, overwrite: bool = False) -> Path:
 def write_trajectory_page(
     trajectory: Trajectory, directory: PathLike, *, overwrite: bool = False
 ) -> Path:
-    """Write how a circuit formed into a folder; returns the path of index.html.
+    """Write a page on how a circuit formed into a folder; return the path of index.html.
 
     Args:
         trajectory: what `population.trajectory` returns.
         directory: the folder.
-        overwrite: replace files of the page's names that xor-mi did not write, and write beside
-            others. Nothing else is touched.
+        overwrite: replace files that have names of the page but were not written by xor-mi, and
+            write beside foreign files. Nothing else is touched.
 
     Raises:
-        XorMiError: no trajectory, nowhere to write, or a folder that holds files which xor-mi did
-            not write.
+        XorMiError: no trajectory, no folder to write to, or a folder that holds files that xor-mi
+            did not write.
     """
-    # all is made before anything is written: an error leaves no half of a page
+    # everything is made before anything is written, so that an error leaves no half of a page
     page = render_trajectory_page(trajectory)
     model = trajectory.model
     folder = require_writable(directory, overwrite=overwrite)
     contents: dict[str, str | bytes] = {
         **saved_files(model.cfg, model.state_dict()),
-        # first: the tables are known by the page beside them, also where writing ends between two
+        # the page first: it marks the tables as ours, even if writing ends between two files
         "index.html": page,
         "trajectory.csv": _csv(_checkpoints(trajectory)),
         "events.csv": _csv(trajectory.events()),
@@ -125,20 +124,20 @@ def render_trajectory_page(trajectory: Trajectory) -> str:
 
 
 def _nudges(stuck: Stuck | None, drawn: PageFigures) -> Markup:
-    """The picture of what would free it; "" where no nudge was found that could be drawn."""
+    """The picture of the nudges that would free it; "" if none was found."""
     if stuck is None or not (stuck.nudges or stuck.frees):
         return Markup()
     return drawn.place("nudges", plots.figure(stuck))
 
 
 def _until_the_end(trajectory: Trajectory) -> list[Moment]:
-    """The checkpoints up to the first at which training is over: later ones repeat it."""
+    """The checkpoints up to the first at which training is over; later ones repeat it."""
     n_before = sum(moment.step < trajectory.n_steps for moment in trajectory.moments)
     return list(trajectory.moments[: n_before + 1])
 
 
 def _checkpoints(trajectory: Trajectory) -> pd.DataFrame:
-    """`Trajectory.frame` with texts where a cell of it has several values."""
+    """`Trajectory.frame` with texts in place of cells with several values."""
     table = trajectory.frame()
     names = _unit_names(trajectory)
     table["gates"] = ["; ".join(gates) if any(gates) else "" for gates in table["gates"]]
@@ -161,7 +160,7 @@ def _csv(table: pd.DataFrame) -> str:
 
 
 def _columns(trajectory: Trajectory) -> list[str]:
-    """The heads of the table of checkpoints."""
+    """The headings of the table of checkpoints."""
     n_rows = len(trajectory.target.rows())
     rows = ["rows right"]
     if _n_trained(trajectory) < n_rows:
@@ -170,7 +169,7 @@ def _columns(trajectory: Trajectory) -> list[str]:
 
 
 def _n_trained(trajectory: Trajectory) -> int:
-    """How many rows were trained on; one that was named twice is one."""
+    """How many rows were trained on; a row that was given twice counts once."""
     return len(set(trajectory.trained_rows))
 
 
@@ -191,7 +190,7 @@ def _cells(trajectory: Trajectory, moment: Moment) -> list[str]:
 
 
 def _how_trained(trajectory: Trajectory) -> dict[str, str]:
-    """What decided the outcome: name -> value, settings that are not the usual ones among them."""
+    """The settings of training: name -> value, including those that differ from the defaults."""
     model = trajectory.model
     usual, config = TrainConfig(), trajectory.config
     said = {

@@ -1,9 +1,7 @@
-"""a network + sliders for its inputs and weights -> a playground for Jupyter; needs the extra
-`widgets`.
+"""a network -> a playground for Jupyter, with sliders; needs the extra `widgets`.
 
-What is shown is the bench of `xor_mi.bench`. It computes activations, decisions and conditions in
-the browser; the kernel identifies the circuit of the weights as they stand and sends what of its
-answer has changed.
+It shows the bench of `xor_mi.bench`, which computes activations, decisions and conditions in the
+browser; the kernel identifies the circuit of the current weights and sends what has changed.
 """
 
 import asyncio
@@ -30,14 +28,14 @@ from xor_mi.model import HookedMLP, require_hooked_mlp
 __all__ = ["MOST_SLIDERS", "Playground", "playground"]
 
 MOST_SLIDERS = MOST_WEIGHTS
-"""A network of more weights than this is not played with."""
+"""The most weights of a network in the playground."""
 EXPLAINED_AFTER = 0.2
-"""Seconds without a move until what is wrong with a network is explained, which may take longer
-than a move may wait.
+"""Seconds without a move before the fault of a network is explained, which takes longer than a move
+may wait.
 """
 
-# help(xor_mi) and inspect.getmembers(xor_mi) look into every room: this one must be importable
-# without its extra, and says what is missing only when a widget is made.
+# help(xor_mi) and inspect.getmembers(xor_mi) import every room, so this room must be importable
+# without its extra; the error comes only when a widget is made.
 try:
     import anywidget
     import traitlets
@@ -45,10 +43,10 @@ try:
     class _BenchWidget(anywidget.AnyWidget):
         _esm = module_text()
         spec = traitlets.Dict().tag(sync=True)
-        # set in the browser or here: which network, and the weights that are not as it was found
+        # set in the browser or here: the network, and the weights that were moved
         preset = traitlets.Int(0).tag(sync=True)
         moves = traitlets.Dict().tag(sync=True)
-        # what the kernel found, trait by trait, so that only what has changed is sent
+        # the kernel's findings, trait by trait, so that only changes are sent
         answered = traitlets.Unicode().tag(sync=True)
         verdict = traitlets.Unicode().tag(sync=True)
         reason = traitlets.Unicode().tag(sync=True)
@@ -58,7 +56,7 @@ except ImportError as error:
     _NEEDS = f"the playground needs {error.name}; pip install 'xor-mi[widgets]'"
 
     class _WithoutExtra:
-        # In __new__, so that the __init__ of a class below never begins.
+        # in __new__, so that the __init__ of a subclass never begins
         def __new__(cls, *args: object, **kwargs: object) -> Never:  # noqa: ARG004 (any widget's)
             raise XorMiError(_NEEDS) from None
 
@@ -69,8 +67,8 @@ class Playground(_BenchWidget):
     """The bench of a network with a live kernel: it finds gates and verdict anew at each move.
 
     Attributes:
-        model, circuit: the network with the weights as they stand, and its circuit.
-        weights: symbol, as `margins.weight_symbols` has it -> the number as it stands.
+        model, circuit: the network with its current weights, and its circuit.
+        weights: symbol, as in `margins.weight_symbols` -> its current value.
     """
 
     def __init__(self, model: HookedMLP) -> None:
@@ -92,13 +90,13 @@ class Playground(_BenchWidget):
         return numbers
 
     def move(self, weight: str, value: Number) -> None:
-        """One weight becomes this number, here and in every view.
+        """Set one weight to this number, here and in every view.
 
         Args:
             weight: its symbol, "w12", or its name, "fc1.weight[0, 1]".
 
         Raises:
-            XorMiError: no such weight, or no finite number.
+            XorMiError: a weight that does not exist, or a number that is not finite.
         """
         of_symbol = {name: symbol for symbol, name in self._symbols.items()}
         symbol = of_symbol.get(weight, weight) if isinstance(weight, str) else weight
@@ -106,7 +104,7 @@ class Playground(_BenchWidget):
             raise unknown("weight", weight, [*self._symbols], where="this network has")
         start = self._networks[self.preset]
         parameter = self._symbols[symbol]
-        # the number as this network's floats hold it
+        # rounded to the network's dtype
         held = _value(edit(start, {parameter: value}), parameter)
         moves = dict(self.moves)
         moves.pop(symbol, None)
@@ -115,20 +113,20 @@ class Playground(_BenchWidget):
         self.moves = {name: moves[name] for name in self._symbols if name in moves}
 
     def reset(self) -> None:
-        """Every weight back to where it started."""
+        """Set every weight back to its start."""
         self.moves = {}
 
     def code(self) -> str:
-        """Python that makes the network as it stands, number for number."""
+        """Python code that makes the network with its current weights, number for number."""
         return network_code(self.model)
 
     def _changed(self, change: Mapping[str, object]) -> None:  # noqa: ARG002 (traitlets hands it)
-        # network and weights may come in one message, which is answered once
+        # network and weights may come in one message, which gets one answer
         if _key(self.preset, self.moves) != self.answered:
             self._answer()
 
     def _answer(self) -> None:
-        """Look at the network as it stands, and say what was found."""
+        """Identify the current network, and send the findings."""
         start = self._networks[self.preset]
         changes = {self._symbols[symbol]: value for symbol, value in self.moves.items()}
         self.model = edit(start, changes) if changes else start
@@ -144,9 +142,9 @@ class Playground(_BenchWidget):
             self._explain_later()
 
     def _explain_later(self) -> None:
-        """Once no further move comes: why the network does not compute its target.
+        """After the last move, explain why the network does not compute its target.
 
-        Where no loop runs that moves could come through, at once.
+        Without an event loop, through which moves could come, it is explained at once.
         """
         if self._explaining is not None:
             self._explaining.cancel()
@@ -163,7 +161,7 @@ class Playground(_BenchWidget):
 
 
 def _key(preset: int, moves: Mapping[str, float]) -> str:
-    """Which weights of which network an answer is about; the bench writes it alike.
+    """A key for the network and the weights of an answer; the bench writes the same key.
 
     >>> _key(0, {"w12": 0.25})
     '0; w12 0.25'
@@ -173,13 +171,13 @@ def _key(preset: int, moves: Mapping[str, float]) -> str:
 
 
 def _value(model: HookedMLP, name: str) -> float:
-    """The entry of this name, such as "fc1.weight[0, 1]"."""
+    """The value of the entry of this name, such as "fc1.weight[0, 1]"."""
     (entry,) = entries(model, name)
     return entry.of(model.float64_layers())
 
 
 def playground(model: HookedMLP | None = None, *, target: Target | None = None) -> Playground:
-    """The bench of a network in a notebook: sliders for inputs and weights, and all that follows.
+    """The bench of a network in a notebook, with sliders for inputs and weights.
 
     Activations, input plane, truth table and conditions follow in the browser; gates and verdict
     come from the kernel, which identifies the circuit anew.
@@ -187,7 +185,7 @@ def playground(model: HookedMLP | None = None, *, target: Target | None = None) 
     Args:
         model: by default `handmade.textbook_xor()`, nine weights.
         target: what the network should compute: a gate, a formula or a `BooleanFunction`. Default:
-            `model.cfg.target`, and where that is None too, whatever the network decides.
+            `model.cfg.target`, or if that is None, whatever the network decides.
 
     >>> play = playground()
     >>> play.move("w12", 0.25)
@@ -196,7 +194,7 @@ def playground(model: HookedMLP | None = None, *, target: Target | None = None) 
 
     Raises:
         XorMiError: more inputs than `bench.MOST_INPUTS`, more weights than `MOST_SLIDERS`, a target
-            of another width, or without the extra `widgets`.
+            of another width, or the extra `widgets` is not installed.
     """
     model = textbook_xor() if model is None else model
     require_hooked_mlp(model, "the playground")

@@ -1,8 +1,8 @@
 """a network -> the bench: sliders, diagram, plane, truth table and conditions that move together.
 
-`bench.js` is one JavaScript module without dependencies. A page holds it and computes every number
-itself (`bench_html`, `write_bench`); in Jupyter `widgets.playground` shows the same module, and the
-kernel adds the gates and the verdict.
+`bench.js` is one JavaScript module without dependencies. A page contains it and computes every
+number itself (`bench_html`, `write_bench`); in Jupyter, `widgets.playground` shows the same module,
+and the kernel adds the gates and the verdict.
 """
 
 from xor_mi.bench._code import network_code as network_code

@@ -1,4 +1,4 @@
-"""a network -> Python that makes it again, number for number; the bench writes the same text."""
+"""a network -> Python code that makes it again, number for number, as the bench writes it."""
 
 import torch
 
@@ -8,7 +8,7 @@ from xor_mi.truth import BooleanFunction
 
 
 def network_code(model: HookedMLP) -> str:
-    """Python that makes this network by `HookedMLP.from_weights`.
+    """Python code that makes this network with `HookedMLP.from_weights`, as text.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> print(network_code(textbook_xor()))
@@ -26,7 +26,7 @@ def network_code(model: HookedMLP) -> str:
     <BLANKLINE>
 
     Raises:
-        XorMiError: no `HookedMLP`, or one with hooks.
+        XorMiError: a model that is not a `HookedMLP`, or one with hooks.
     """
     require_plain_mlp(model, "the code of a network")
     width = model.layer_sizes[-2]
@@ -35,7 +35,7 @@ def network_code(model: HookedMLP) -> str:
     for weight, bias in model.float64_layers():
         # direct connections, the readout's last columns, are a setting
         own = weight[:, :width] if len(pairs) == model.cfg.n_layers else weight
-        # + 0.0: a zero has no minus
+        # + 0.0: so that no zero is written as -0.0
         pairs.append(f"        ({(own + 0.0).tolist()}, {(bias + 0.0).tolist()}),")
     if model.cfg.direct:
         weight, _ = model.float64_layers()[-1]
@@ -59,14 +59,14 @@ def network_code(model: HookedMLP) -> str:
 
 
 def settings_code(cfg: HookedMLPConfig, target: BooleanFunction | None) -> dict[str, str]:
-    """What follows the weights in a call of `HookedMLP.from_weights`: setting -> its value."""
+    """The arguments after the weights in a call of `HookedMLP.from_weights`: name -> value."""
     plain = HookedMLPConfig(cfg.d_in, cfg.d_hidden, cfg.d_out, direct=cfg.direct)
     code: dict[str, str] = {}
     for name in ("act_fn", "out_act_fn", "negative_slope", "step_at_zero", "input_levels"):
         value = getattr(cfg, name)
         if value != getattr(plain, name):
             code[name] = _quoted(value)
-    # what follows from other settings is written out, so that the call says all of it
+    # settings that follow from others are written too, so that the call is complete
     if cfg.decision_rule == "argmax" or cfg.loss_fn != "bce":
         code["loss_fn"] = _quoted(cfg.loss_fn)
     if cfg.decision_rule == "argmax":
@@ -83,12 +83,12 @@ def settings_code(cfg: HookedMLPConfig, target: BooleanFunction | None) -> dict[
 
 
 def _quoted(value: object) -> str:
-    """A value as it is written in Python, with the quotes that this package uses."""
+    """A value as Python code, with the quotes that this package uses."""
     return repr(value).replace("'", '"')
 
 
 def _target_code(target: BooleanFunction) -> str:
-    """A gate or a formula where that is read back as the function, else its table."""
+    """A gate or a formula, if it is read back as the same function; otherwise the table."""
     try:
         is_read_back = BooleanFunction.of(target.name, target.n_inputs) == target
     except XorMiError:

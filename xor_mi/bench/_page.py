@@ -1,4 +1,4 @@
-"""a network's bench -> its part of a page, or a page of its own; nothing is loaded."""
+"""a network's bench -> a part of a page, or a page of its own; nothing is loaded."""
 
 import json
 from collections.abc import Mapping
@@ -54,17 +54,17 @@ def bench_html(
 ) -> Markup:
     """The bench of a network as part of a page: its element, its numbers, and the module.
 
-    It works from a file, without a network. All the benches of a page are found and shown by one
-    module.
+    It works from a file, without an internet connection. One module finds and shows all benches of
+    a page.
 
     Args:
         circuit: as in `bench_spec`.
-        with_module: write the module too, which a page needs once.
+        with_module: include the module, which a page needs once.
 
     Raises:
-        XorMiError: all that `bench_spec` refuses.
+        XorMiError: as in `bench_spec`.
     """
-    # a text with </script> in it must not end the script
+    # a text that contains </script> must not end the script
     spec = json.dumps(bench_spec(model, circuit), allow_nan=False).replace("<", "\\u003c")
     module = f'<script type="module">{module_text()}\nmountAll();\n</script>' if with_module else ""
     return Markup(
@@ -76,10 +76,10 @@ def bench_html(
 def write_bench(
     path: PathLike, models: HookedMLP | Mapping[str, HookedMLP], *, overwrite: bool = False
 ) -> Path:
-    """Write a page with the bench of one network, or of several; gives the page's path.
+    """Write a page with the bench of one network, or of several; return the page's path.
 
-    Gates and verdict are those of `identify_circuit`, against the network's target, or without one
-    against what it decides.
+    Gates and verdict are from `identify_circuit` for the network's target, or without a target for
+    the function that the network decides.
 
     Args:
         path: the file to write, such as "bench.html".
@@ -87,8 +87,8 @@ def write_bench(
         overwrite: replace a file of this name that xor-mi did not write.
 
     Raises:
-        XorMiError: no network, one that `bench_spec` refuses, a name that is not text to be shown,
-            or a file that cannot be written.
+        XorMiError: no network, a network that `bench_spec` refuses, a name that is not printable
+            text, or a file that cannot be written.
     """
     file = as_path("path", path)
     give = "a HookedMLP, or a dict of them by name"
@@ -111,7 +111,7 @@ def write_bench(
 
 
 def _heading(name: object) -> str:
-    """The name of a network as it stands above its bench."""
+    """The name of a network as the heading of its bench."""
     require_kind("a name in models", name, str, give="text, such as 'XOR'")
     text = str(name)
     if not text.strip():

@@ -1,7 +1,7 @@
-"""a network and its circuit -> all that the bench needs to know, as JSON.
+"""a network and its circuit -> everything that the bench needs, as JSON.
 
-The bench computes in float64, as `values.forward_float64` does, so what it needs is the weights as
-they are held and the conventions they are read by.
+The bench computes in float64, as `values.forward_float64` does, so it needs only the weights and
+the conventions of the network.
 """
 
 from functools import cache
@@ -19,23 +19,23 @@ from xor_mi.values import forward_float64
 from xor_mi.zoo import load, names, recorded
 
 MOST_INPUTS = 4
-"""A network of more inputs has too many rows for a table that is read at a glance."""
+"""The most inputs of a network on the bench: its table must be readable at a glance."""
 MOST_WEIGHTS = 64
-"""A network of more weights has no bench; reports examine weights up to as many."""
+"""The most weights of a network on the bench, as many as a report examines."""
 
 Json = dict[str, object]
 
 
 def bench_spec(model: HookedMLP, circuit: Circuit | None = None) -> Json:
-    """All that the bench shows of a network, JSON-ready.
+    """Everything that the bench shows of a network, JSON-ready.
 
-    Beside the network itself there are the networks of the zoo that have its shape, and of 2-2-1
-    the textbook's.
+    It includes the networks of the zoo that have the same shape, and for 2-2-1 the textbook
+    network.
 
     Args:
-        circuit: what `identify_circuit` found in this network: its gates and its verdict are shown
-            as those of the network as it was found. Its target is what rows are held against;
-            without one, the network's own.
+        circuit: the result of `identify_circuit` for this network. Its gates and verdict are shown
+            for the unmoved weights, and rows are compared with its target; without a circuit, with
+            the network's own target.
 
     >>> spec = bench_spec(textbook_xor())
     >>> spec["networks"][0]["weights"]
@@ -44,8 +44,8 @@ def bench_spec(model: HookedMLP, circuit: Circuit | None = None) -> Json:
     ['w11', 'w12', 'w21', 'w22', 'b1', 'b2', 'v1', 'v2', 'c']
 
     Raises:
-        XorMiError: no `HookedMLP`, more than `MOST_INPUTS` inputs or `MOST_WEIGHTS` weights, a
-            circuit of another shape, or values that are not finite.
+        XorMiError: a model that is not a `HookedMLP`, more than `MOST_INPUTS` inputs or
+            `MOST_WEIGHTS` weights, a circuit of another shape, or values that are not finite.
     """
     require_plain_mlp(model, "the bench")
     if circuit is not None:
@@ -71,7 +71,7 @@ def bench_spec(model: HookedMLP, circuit: Circuit | None = None) -> Json:
 
 
 def preset_models(model: HookedMLP) -> dict[str, HookedMLP]:
-    """The networks that the bench offers beside this one, by name: those of its shape.
+    """The networks of the same shape that the bench offers besides this one, by name.
 
     >>> list(preset_models(textbook_xor()))[:3]
     ['textbook', 'or-and', 'nor-and']
@@ -85,14 +85,14 @@ def preset_models(model: HookedMLP) -> dict[str, HookedMLP]:
 
 
 def found_spec(circuit: Circuit, *, with_reason: bool = True) -> Json:
-    """What the bench says of a circuit: the verdict, its reason, the gates of units that matter.
+    """The part of a circuit that the bench shows: verdict, reason and the gates of live units.
 
-    A unit that no output depends on has no gate but a note: "dead" or "always on" where it has one
-    value on every row, else "idle", for any of several gates would do.
+    A unit on which no output depends has a note instead of a gate: "dead" or "always on" if it has
+    one value on every row, otherwise "idle", because it could be any of several gates.
 
     Args:
-        with_reason: the reason may take a while to find where the verdict is not_computing;
-            without, it is left empty.
+        with_reason: include the reason, which may take a while to find if the verdict is
+            not_computing; otherwise it is empty.
 
     >>> from xor_mi.circuits import identify_circuit
     >>> found_spec(identify_circuit(textbook_xor(), with_evidence=False))["gates"]
@@ -117,7 +117,7 @@ def found_spec(circuit: Circuit, *, with_reason: bool = True) -> Json:
 
 @cache
 def _found_of_preset(name: str) -> Json:
-    """The same of a preset, as it is stored; of the textbook's network as it is known."""
+    """The same for a preset: from the zoo, or for the textbook network as it is known."""
     if name == "textbook":
         return {
             "verdict": "identified",
@@ -140,7 +140,7 @@ def _found_of_preset(name: str) -> Json:
 
 
 def require_few(model: HookedMLP) -> None:
-    """Refuse what does not fit on a bench."""
+    """Refuse a network that does not fit on a bench."""
     n_inputs, n_weights = model.cfg.d_in, len(entries(model))
     if n_inputs > MOST_INPUTS or n_weights > MOST_WEIGHTS:
         raise XorMiError(
@@ -156,13 +156,13 @@ def _require_same_sizes(model: HookedMLP, circuit: Circuit) -> None:
             "-".join(map(str, sizes)) for sizes in (circuit.cfg.layer_sizes, model.layer_sizes)
         ]
         raise XorMiError(
-            f"the circuit is of a network {of_circuit}, and this one is {of_model}; give what "
-            "identify_circuit returns of it"
+            f"the circuit is from a network {of_circuit}, and this network is {of_model}; give "
+            "what identify_circuit returns for this network"
         )
 
 
 def _network(model: HookedMLP, target: BooleanFunction | None) -> Json:
-    """Weights in the order of the symbols, and the conventions they are read by."""
+    """Weights in the order of the symbols, and the conventions of the network."""
     cfg = model.cfg
     layers = model.float64_layers()
     weights = [entry.of(layers) for entry in entries(model)]
@@ -175,7 +175,7 @@ def _network(model: HookedMLP, target: BooleanFunction | None) -> Json:
         "activations": [*cfg.act_fns, cfg.out_act_fn],
         "slope": cfg.negative_slope,
         "step_at_zero": cfg.step_at_zero,
-        # as the network holds them, which decides; and as they are written
+        # the exact numbers, which decide; and the numbers as they are written
         "levels": model.rows()[[0, -1], 0].tolist(),
         "given_levels": list(cfg.input_levels),
         "rule": cfg.decision_rule,
@@ -188,7 +188,7 @@ def _network(model: HookedMLP, target: BooleanFunction | None) -> Json:
 
 
 def _symbol(entry: Entry, symbol: str) -> Json:
-    """One weight: what it is called, and where it is."""
+    """One weight: its names and its place."""
     return {
         "symbol": symbol,
         "parameter": entry.name,

@@ -1963,7 +1963,7 @@ class Bench {
       nodes.bar.style.left = `${px(one.slack < 0 ? 50 - share : 50)}%`;
       nodes.line.classList.toggle("xmb-fails", !one.satisfied);
       const by = this.isRounding(one) ? "rounding" : numberText(Math.abs(one.slack));
-      say(nodes.room, one.slack === 0 ? "fails: exactly on it" : `${one.satisfied ? "holds" : "fails"} by ${by}`);
+      say(nodes.room, one.slack === 0 ? "fails: exactly on the threshold" : `${one.satisfied ? "holds" : "fails"} by ${by}`);
     });
   }
 

@@ -25,23 +25,25 @@ __all__ = ["app", "main"]
 
 TAGLINE = "Boolean networks small enough to prove what every unit does, as TransformerLens models."
 TOUR_SEED = 29
-"""The first seed from which a 2-2-1 network finds an OR unit and an AND unit; the tour says how
+"""The first seed from which a 2-2-1 network finds an OR unit and an AND unit; the tour reports how
 common that is.
 """
 SEARCH_FORMAT = "xor_mi.search/1"
-"""First in search.json; the number rises when a key changes its meaning or goes."""
+"""The first entry of search.json; the number is increased when a key changes its meaning or is
+removed.
+"""
 MAX_WIDTH = 12
-"""Units of a hidden layer that --hidden takes."""
+"""The most units of a hidden layer that --hidden accepts."""
 
 Hidden = Annotated[
-    str, typer.Option(help="how many units the hidden layer has, or each of several, such as 3,3")
+    str, typer.Option(help="width of the hidden layer, or of several layers, such as 3,3")
 ]
 Activation = Annotated[
     str, typer.Option(help="activation of the hidden units, such as relu, tanh or sigmoid")
 ]
 Optimizer = Annotated[str, typer.Option(help="adam, adamw or sgd")]
-LearningRate = Annotated[float, typer.Option(help="learning rate: how far a step goes")]
-Steps = Annotated[int, typer.Option(help="optimiser steps at most")]
+LearningRate = Annotated[float, typer.Option(help="learning rate")]
+Steps = Annotated[int, typer.Option(help="the most optimiser steps")]
 Inputs = Annotated[
     int | None,
     typer.Option(
@@ -52,7 +54,9 @@ Inputs = Annotated[
 Saved = Annotated[str, typer.Argument(help="a folder with config.json and model.safetensors")]
 AskedTarget = Annotated[
     str | None,
-    typer.Option(help="gate or formula the network should compute; default: as it was saved"),
+    typer.Option(
+        help=("gate or formula the network should compute; default: the target it was saved with")
+    ),
 ]
 Require = Annotated[
     str,
@@ -61,29 +65,35 @@ Require = Annotated[
 MinMargin = Annotated[
     float | None,
     typer.Option(
-        help="circuits in which the threshold of a unit that matters sits in a smaller part of "
-        "the unit's range are left out; a number from 0 to 1, default: 0.01"
+        help=(
+            "smallest margin of a circuit: the gap around the threshold of each live unit, as a "
+            "share of the unit's range; a number from 0 to 1, default: 0.01"
+        )
     ),
 ]
 Force = Annotated[
     bool,
     typer.Option(
         "--force",
-        help="write into a folder that holds other files too, and replace those that xor-mi did "
-        "not write where they have the name of one it writes; without it, such a folder is refused",
+        help=(
+            "write into a folder that holds foreign files, and replace those with names that "
+            "xor-mi writes; without it, such a folder is refused"
+        ),
     ),
 ]
 ForceFile = Annotated[
     bool,
     typer.Option(
         "--force",
-        help="replace a file of that name that xor-mi did not write, and write into a model's "
-        "folder that holds other files too",
+        help=(
+            "replace a file of that name that xor-mi did not write, and write into a model's "
+            "folder that holds foreign files"
+        ),
     ),
 ]
 
 STOPPED = 130
-"""Exit status after Ctrl-C, as of any program."""
+"""The exit status after Ctrl-C, as in other programs."""
 
 app = typer.Typer(
     help=TAGLINE,
@@ -102,7 +112,7 @@ class _Required(TypedDict):
 
 
 class _Stopped(XorMiError):
-    """Ctrl-C, with a sentence of the command's own."""
+    """Ctrl-C, with a sentence from the command."""
 
 
 def _print_version(asked: bool) -> None:
@@ -123,30 +133,30 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """What goes before a command; alone, the help."""
+    """Options before a command; without a command, print the help."""
     if context.invoked_subcommand is None:
         print_text(context.get_help())
 
 
 @app.command()
 def tour(
-    seed: Annotated[int, typer.Option(help="seed of the network that is looked at")] = TOUR_SEED,
+    seed: Annotated[int, typer.Option(help="seed of the network")] = TOUR_SEED,
     hidden: Hidden = "2",
     out: Annotated[
         str, typer.Option(help="folder for the model, report.html and its numbers")
     ] = "xor-mi-tour",
     networks: Annotated[
-        int, typer.Option(help="networks trained to see how common its circuit is; 0 for none")
+        int, typer.Option(help="networks to train to see how common the circuit is; 0 for none")
     ] = 500,
     act: Activation = "relu",
     loss: Annotated[
-        str, typer.Option(help="bce, mse, or ce for two outputs of which the larger wins")
+        str, typer.Option(help="bce, mse, or ce (two outputs, of which the larger wins)")
     ] = "bce",
     levels: Annotated[
         str, typer.Option(help="the numbers that stand for bit 0 and bit 1, such as -1,1")
     ] = "0,1",
     direct: Annotated[
-        bool, typer.Option("--direct", help="connect the inputs with the output as well")
+        bool, typer.Option("--direct", help="also connect the inputs directly to the output")
     ] = False,
     require: Require = "joint",
     min_margin: MinMargin = None,
@@ -172,7 +182,7 @@ def tour(
     from xor_mi.training import TrainConfig, train, train_population
 
     config = TrainConfig(
-        # as typed: what is not a name is refused by TrainConfig, with the names that exist
+        # unchecked: TrainConfig refuses unknown names and lists those that exist
         act_fn=cast("ActivationName", act),
         loss_fn=cast("LossName", loss),
         input_levels=input_levels,
@@ -185,7 +195,7 @@ def tour(
     print_heading(f"1. Train a {sizes} network on XOR")
     result = train("XOR", hidden=widths, seed=seed, config=config)
     print_text(f"{result}\n", indent=INDENT)
-    # The model is saved before anything is analysed: an analysis that is stopped loses no training.
+    # the model is saved before the analysis, so that stopping the analysis loses no training
     result.model.save_pretrained(out, overwrite=force)
     findings = find_out(result.model, **required)
     print_findings(findings)
@@ -197,7 +207,7 @@ def tour(
         print_text(f"{how_common(findings.circuit, others)}\n", indent=INDENT)
         write_report(findings, out, training=result, networks=others, overwrite=force)
     print_text(
-        f"Written: {report} (open it in a browser), beside it config.json, model.safetensors, "
+        f"Written: {report} (open it in a browser), and beside it config.json, model.safetensors, "
         "report.json, circuit.json, patching.csv"
     )
 
@@ -218,16 +228,16 @@ def watch(
         str, typer.Option(help="folder for the page, its tables and the model")
     ] = "xor-mi-watch",
     page: Annotated[
-        bool, typer.Option("--page/--no-page", help="write the page, or only say what happens")
+        bool, typer.Option("--page/--no-page", help="write the page, or only print the events")
     ] = True,
     force: Force = False,
 ) -> None:
     """Train a network and say when each gate appears.
 
-    Each event is printed at the step at which it happens: rows that come right, units that die, and
-    every change of the gate that a unit is read as. Written into --out: index.html, to be opened in
-    a browser, with all of it and with the weights moving, events.csv, trajectory.csv and the
-    network (config.json, model.safetensors).
+    Each event is printed at the step at which it happens: all rows come right, a unit dies, or the
+    gate of a unit changes. Written into --out: index.html, to be opened in a browser, with all
+    events and with moving weights; events.csv, trajectory.csv and the network (config.json,
+    model.safetensors).
     """
     widths = _widths(hidden)
     if page and not out:
@@ -240,13 +250,13 @@ def watch(
     required = _checked_requirement(require, min_margin)
     if page:
         require_writable(out, overwrite=force)
-    kept = "nothing is written; the same command trains the same network again"
+    kept = "nothing is written; repeat the command to train the same network again"
     try:
         result = population.watch(
             target, seed, hidden=widths, n_inputs=inputs, config=config, say=print_text, **required
         )
         if page:
-            # before anything is analysed: an analysis that is stopped loses no training
+            # saved before the analysis, so that stopping the analysis loses no training
             result.model.save_pretrained(out, overwrite=force)
             kept = f"the trained network is kept in '{out}', without a page"
         found = population.trajectory(
@@ -261,8 +271,8 @@ def watch(
         if page:
             written = write_trajectory_page(found, out, overwrite=force)
             print_text(
-                f"\nWritten: {written} (open it in a browser), beside it events.csv, "
-                "trajectory.csv, config.json, model.safetensors"
+                f"\nWritten: {written} (open it in a browser), and beside it "
+                "events.csv, trajectory.csv, config.json, model.safetensors"
             )
     except KeyboardInterrupt:
         raise _Stopped(f"stopped; {kept}") from None
@@ -275,10 +285,10 @@ def identify(
     require: Require = "joint",
     min_margin: MinMargin = None,
 ) -> None:
-    """Say which unit of a saved network is which gate.
+    """Name the gate of each unit of a saved network.
 
-    With the verdict, what was tested, and how other circuits differ that are possible too. Nothing
-    is written.
+    Printed are the verdict, what was tested, and the differences of other possible circuits. No
+    file is written.
     """
     from xor_mi.circuits import identify_circuit
     from xor_mi.cli._findings import print_circuit
@@ -292,7 +302,9 @@ def identify(
 def search(
     directory: Saved,
     target: AskedTarget = None,
-    depth: Annotated[int, typer.Option(help="formulas up to so many gates deep")] = 3,
+    depth: Annotated[
+        int, typer.Option(help="the most gates of a formula from input to output")
+    ] = 3,
     out: Annotated[
         str | None, typer.Option(help="file for the result; default: search.json in the folder")
     ] = None,
@@ -302,9 +314,9 @@ def search(
 ) -> None:
     """Count every explanation of a saved network.
 
-    Subcircuits, interpretations, formulas and alignments are counted under three conventions; what
-    tells them apart is said. Written: search.json in the network's folder, or the file that --out
-    names; stopped by Ctrl-C it has what was counted until then.
+    Subcircuits, interpretations, formulas and alignments are counted under three conventions, and
+    the differences are printed. Written: search.json in the network's folder, or the file that
+    --out names; after Ctrl-C it has the counts so far.
     """
     from xor_mi.model import HookedMLP
     from xor_mi.saving import SEARCH_MARK, require_own, require_own_file, write_file
@@ -326,14 +338,14 @@ def search(
         )
 
     def ask() -> None:
-        """The model's folder as a whole, or a file that --out names by itself."""
+        """Check the model's folder as a whole, or the file that --out names."""
         if out is None:
             require_own(directory, {file.name: SEARCH_MARK}, overwrite=force)
         else:
             require_own_file(file, SEARCH_MARK, overwrite=force)
 
     def keep(content: dict[str, object]) -> None:
-        """Asked before each writing: minutes may lie between two."""
+        """Check before each writing, since minutes may pass in between, and write."""
         ask()
         write_file(file, json.dumps({"format": SEARCH_FORMAT} | content, indent=2) + "\n")
 
@@ -362,7 +374,7 @@ def search(
         row = compared.counts[0].to_dict()
         counts.append(row)
         print_text(f"{name}: {_counts_in_words(row)}")
-        # Written after every convention: stopped by Ctrl-C, what was counted stays.
+        # written after every convention, so that Ctrl-C keeps the counts so far
         keep({"counts": counts})
     report = identifiability_report(model, target, depth=depth, conventions={}, **required)
     keep(report.to_dict() | {"counts": counts})
@@ -373,9 +385,7 @@ def search(
 def census(
     out: Annotated[
         str,
-        typer.Option(
-            help="folder for the Parquet files; a census that is there in part is resumed"
-        ),
+        typer.Option(help="folder for the Parquet files; an unfinished census in it is resumed"),
     ] = "census",
     networks: Annotated[int, typer.Option(help="how many networks")] = 1_000_000,
     target: Annotated[str, typer.Option(help="gate or formula to train on")] = "XOR",
@@ -391,8 +401,10 @@ def census(
     engine: Annotated[
         str | None,
         typer.Option(
-            help="torch, or numba, which is faster; default: that of the census in the folder, "
-            "else numba where it is installed"
+            help=(
+                "torch, or numba, which is faster; default: the engine of the census in the "
+                "folder, otherwise numba if it is installed"
+            )
         ),
     ] = None,
     shard: Annotated[int, typer.Option(help="networks per file")] = 10_000,
@@ -402,16 +414,18 @@ def census(
         bool,
         typer.Option(
             "--any-version",
-            help="go on with a census of another version of xor-mi, torch or numba, whose numbers "
-            "may differ in their last digits, and keep what it has written",
+            help=(
+                "continue a census of another version of xor-mi, torch or numba, whose numbers "
+                "may differ in their last digits, and keep its files"
+            ),
         ),
     ] = False,
 ) -> None:
     """Train and identify many networks.
 
     Written into --out: one Parquet file for every few thousand networks; printed: how common each
-    family of circuits is. If it is stopped or killed, the same command resumes it, after it has
-    checked what is there. With a larger --networks it is extended.
+    family of circuits is. If it is stopped or killed, repeat the command to resume it; the files
+    that are there are checked. With a larger --networks it is extended.
     """
     widths = _widths(hidden)
     if not out:
@@ -440,7 +454,7 @@ def census(
             seed=seed,
             n_inputs=inputs,
             **_required(require, min_margin),
-            # as typed, like the names above
+            # unchecked, like the names above
             engine=cast("EngineName | None", engine),
             shard_size=shard,
             n_jobs=jobs,
@@ -449,7 +463,7 @@ def census(
         )
     except KeyboardInterrupt:
         raise _Stopped(
-            f"stopped; what is in '{out}' is kept, and the same command resumes from there"
+            f"stopped; the files in '{out}' are kept; repeat the command to resume"
         ) from None
     columns = [name for name in CENSUS_COLUMNS if name not in ("margins", "weights")]
     networks_found = read_census(folder, columns=columns)
@@ -458,9 +472,9 @@ def census(
     print_text(f"Written: {n_networks} in {folder}, {n_solved:,} solved {target}\n")
     if not n_solved:
         return
-    print_heading("Families of the solved")
+    print_heading("Families of the solved networks")
     print_shares(family_shares(networks_found), counted="family")
-    print_heading("How many of the solved have exactly one circuit, and how far it is proved")
+    print_heading("How many solved networks have exactly one circuit, by level of proof")
     print_shares(verdict_shares(networks_found), counted="counted")
 
 
@@ -471,44 +485,49 @@ def exam(
         typer.Option(
             "--tasks",
             metavar="NAME",
-            help="a task, or several with commas between; may be given again; default: all",
+            help="a task, or several with commas between; may be repeated; default: all",
         ),
     ] = None,
-    networks: Annotated[int, typer.Option(help="how many networks of each task")] = 20,
+    networks: Annotated[int, typer.Option(help="number of networks of each task")] = 20,
     methods: Annotated[
         list[str] | None,
         typer.Option(
             "--methods",
             metavar="NAME",
-            help="a method, or several with commas between; may be given again; default: all",
+            help="a method, or several with commas between; may be repeated; default: all",
         ),
     ] = None,
     ablation: Annotated[
         str, typer.Option(help="what a dropped edge carries: zero, its source's mean, or both")
     ] = "zero",
     noisy: Annotated[
-        bool, typer.Option("--noisy", help="noisy copies of each row must be decided right too")
+        bool,
+        typer.Option("--noisy", help=("require noisy copies of each row to be decided right too")),
     ] = False,
     seed: Annotated[int, typer.Option(help="seed of the first network of each task")] = 0,
     out: Annotated[
         str | None,
         typer.Option(
-            help="folder for the page and all grades, where an exam that is there in part is "
-            "resumed; default: the board is printed"
+            help=(
+                "folder for the page and all grades; an unfinished exam in it is resumed; "
+                "default: the board is printed"
+            )
         ),
     ] = None,
     force: Force = False,
     listed: Annotated[
-        bool, typer.Option("--list", help="say which tasks and methods there are, and exit")
+        bool, typer.Option("--list", help="list the tasks and methods, and exit")
     ] = False,
-    no_progress: Annotated[bool, typer.Option("--no-progress", help="without a bar")] = False,
+    no_progress: Annotated[
+        bool, typer.Option("--no-progress", help="show no progress bar")
+    ] = False,
 ) -> None:
     """Grade methods for finding circuits.
 
-    Every circuit of every network is known, so each method is held against all of them, beside what
-    chance does. The board is printed, or with --out written as a page, index.html, beside
-    grades.json and all grades. Ten networks are written at a time; if it is stopped or killed, the
-    same command goes on, and with a larger --networks the exam is extended.
+    Every circuit of every network is known, so each method is compared with all of them, and with
+    chance. The board is printed, or with --out written as a page, index.html, beside grades.json
+    and all grades. Ten networks are written at a time; if it is stopped or killed, repeat the
+    command to resume it. With a larger --networks the exam is extended.
     """
     if ablation not in ("zero", "mean", "both"):
         raise XorMiError(f"--ablation is '{ablation}'; give zero, mean or both")
@@ -547,14 +566,14 @@ def exam(
         if out is not None:
             page = write_exam_page(run, out, overwrite=force)
             print_text(
-                f"{run}\nWritten: {page} (open it in a browser), beside it grades.json and lots"
+                f"{run}\nWritten: {page} (open it in a browser), and beside it grades.json and lots"
             )
             return
     except KeyboardInterrupt:
         if out is None:
             raise
         raise _Stopped(
-            f"stopped; what is in '{out}' is kept, and the same command resumes from there"
+            f"stopped; the files in '{out}' are kept; repeat the command to resume"
         ) from None
     for part in run.parts:
         n_graded, n_left_out = len(part.grades.networks), len(part.grades.left_out)
@@ -564,28 +583,24 @@ def exam(
 
 
 def _names_given(option: str, given: list[str] | None) -> list[str] | None:
-    """Names of an option that may be given again, or several at once with commas between."""
+    """The names in an option that may be repeated, or hold several names with commas between."""
     if not given:
         return None
     names = [name.strip() for text in given for name in text.split(",")]
     if not all(names):
-        raise XorMiError(
-            f"{option} has an empty name; give names, such as `xor-mi exam --list` says"
-        )
+        raise XorMiError(f"{option} has an empty name; give names from `xor-mi exam --list`")
     return names
 
 
 def main() -> None:
-    """The console script: every error is one line on standard error and exit status 2; after Ctrl-C
-    130.
-    """
+    """The console script: an error is one line on standard error and exit status 2, Ctrl-C 130."""
     try:
         status = _run()
-        # here and not at the end of Python, which would print a traceback
+        # flushed here, because at the end of Python an error would print a traceback
         print(end="", flush=True)
     except OSError as error:
         _drop_output()
-        if isinstance(error, BrokenPipeError):  # the reader has seen enough
+        if isinstance(error, BrokenPipeError):  # the reader of the pipe has closed it
             sys.exit(1)
         _say(f"cannot write the output: {error.strerror or error}")
         status = 2
@@ -593,7 +608,7 @@ def main() -> None:
 
 
 def _run() -> int:
-    """Exit status of the command on the command line; what went wrong is said."""
+    """Run the command and return its exit status; errors are printed."""
     try:
         status = app(standalone_mode=False) or 0
     except KeyboardInterrupt:
@@ -602,7 +617,7 @@ def _run() -> int:
         _say(str(stopped))
         return STOPPED
     except Exception as error:
-        # A mistyped option is click's own error, which formats itself; the class is not imported,
+        # A mistyped option is click's own error, which formats itself. The class is not imported,
         # since typer may bring its own copy of click.
         formatted = getattr(error, "format_message", None)
         if isinstance(error.__cause__, KeyboardInterrupt):
@@ -611,26 +626,26 @@ def _run() -> int:
             _say(formatted() if formatted else str(error))
             return 2
         elif isinstance(error, OSError) and error.filename is not None:
-            # one without a file's name is the output's, see `main`
+            # an error without a file name is about the output, see `main`
             why = error.strerror or error
             _say(f"cannot use '{error.filename}': {why}; give one that you may read and write")
             return 2
         else:
             raise
-    # of Ctrl-C some versions of typer leave nothing but the status
+    # after Ctrl-C some versions of typer leave only the status
     if status == STOPPED:
         _say("stopped")
     return status
 
 
 def _say(message: str) -> None:
-    # without standard error, `print` would write it among the output
+    # without standard error, `print` would write it to the output
     if sys.stderr is not None:
         print(f"xor-mi: {' '.join(message.split())}", file=sys.stderr)
 
 
 def _drop_output() -> None:
-    """What could not be written is not tried again when Python ends."""
+    """Discard output that could not be written, so that Python does not try again at its end."""
     if sys.stdout is None:
         return
     with contextlib.suppress(OSError):
@@ -650,7 +665,7 @@ def _counted(n: int, what: str) -> str:
 
 
 def _train_config(*, act: str, optimizer: str, lr: float, steps: int) -> "TrainConfig":
-    """How networks are trained; what is not a name is refused with the names that exist."""
+    """The training settings; an unknown name is refused with the names that exist."""
     from xor_mi.training import TrainConfig
 
     return TrainConfig(
@@ -663,10 +678,10 @@ def _train_config(*, act: str, optimizer: str, lr: float, steps: int) -> "TrainC
 
 
 def _required(require: str, min_margin: float | None) -> "_Required":
-    """What a circuit must have to count, as `identify_circuit` takes it."""
+    """What a circuit must have to count, as arguments of `identify_circuit`."""
     from xor_mi.circuits import MIN_MARGIN
 
-    # as typed: what is not a level of proof is refused there, with those that exist
+    # unchecked: identify_circuit refuses unknown levels of proof and lists those that exist
     return {
         "require": cast("ProofLevel", require),
         "min_margin": MIN_MARGIN if min_margin is None else min_margin,
@@ -674,7 +689,7 @@ def _required(require: str, min_margin: float | None) -> "_Required":
 
 
 def _checked_requirement(require: str, min_margin: float | None) -> "_Required":
-    """The same, refused before anything is made or counted where there is no such requirement."""
+    """As `_required`, but an invalid requirement is refused before anything is made or counted."""
     from xor_mi.circuits import identify_circuit
     from xor_mi.handmade import textbook_xor
 

@@ -1,4 +1,4 @@
-"""findings -> what a command prints of them, part by part."""
+"""findings -> the parts of them that a command prints."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xor_mi.report import NetworkFindings
 
 LISTED_CIRCUITS = 5
-"""So many circuits beside the first are printed."""
+"""The most circuits that are printed besides the first."""
 COUNTED = {
     "one_reading": "one reading of every unit",
     "one_circuit": "one circuit, by substitution",
@@ -27,11 +27,11 @@ COUNTED = {
     "none_joint": "no circuit, by joint interchange",
     "not_tried": "could not be identified",
 }
-"""What `population.verdict_shares` counts, in words."""
+"""The lines of `population.verdict_shares` -> words."""
 
 
 def print_findings(findings: "NetworkFindings") -> None:
-    """Stations 2 to 5 of the tour."""
+    """Print stations 2 to 5 of the tour."""
     print_heading("2. Activations on every input")
     by_row = findings.activations.wide_frame()
     values = {str(row): by_row.loc[row].tolist() for row in by_row.index}
@@ -48,8 +48,8 @@ def print_findings(findings: "NetworkFindings") -> None:
 
     print_heading("4. Patch")
     print_text(
-        "One unit of the corrupted run is given its value from the clean run (all pairs are in "
-        "patching.csv).\n",
+        "One unit of the corrupted run gets its value from the clean run "
+        "(all pairs are in patching.csv).\n",
         indent=INDENT,
     )
     metric = findings.sweep.metrics[0]
@@ -78,7 +78,7 @@ def print_findings(findings: "NetworkFindings") -> None:
 
 
 def print_circuit(circuit: "Circuit", *, indent: str = "") -> None:
-    """A circuit, and how the others that survive two-level substitution differ from it."""
+    """Print a circuit, and how the others that survive two-level substitution differ from it."""
     print_verdict(str(circuit), verdict=circuit.verdict, indent=indent)
     others = circuit.circuits[1:]
     if others:
@@ -92,7 +92,7 @@ def print_circuit(circuit: "Circuit", *, indent: str = "") -> None:
 
 
 def print_shares(shares: "pd.DataFrame", *, counted: str) -> None:
-    """A table of `population.family_shares` or `verdict_shares`.
+    """Print a table of `population.family_shares` or `verdict_shares`.
 
     Args:
         counted: its first column, "family" or "counted".
@@ -110,10 +110,10 @@ def print_shares(shares: "pd.DataFrame", *, counted: str) -> None:
 
 
 def _percent(share: float) -> str:
-    """A share of networks; "-" where there is none, as of no solved network."""
+    """A share of networks in per cent; "-" if it is undefined, as without a solved network."""
     return "-" if share != share else f"{number_text(100 * share, decimals=1)} %"
 
 
 def _columns(frame: "pd.DataFrame") -> dict[str, list[object]]:
-    """Heading -> cells, as `table_text` takes them."""
+    """Heading -> cells, as arguments of `table_text`."""
     return {str(name): list(frame[name]) for name in frame.columns}

@@ -1,7 +1,7 @@
-"""what a command says -> lines that fit the terminal, in colour where there is one.
+"""the output of a command -> lines that fit the terminal, in colour if it has colours.
 
-The words are the same everywhere. Colour is left out where standard output is not a terminal, and
-where NO_COLOR is set (https://no-color.org).
+The words are the same everywhere. There is no colour if standard output is not a terminal, or if
+NO_COLOR is set (https://no-color.org).
 """
 
 import os
@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from xor_mi.finding import folded_text, table_text
 
 NARROWEST, WIDEST = 40, 100
-"""Characters of a line; longer ones are hard to read, however wide a terminal is."""
+"""The most characters of a line; longer lines are hard to read, however wide the terminal is."""
 INDENT = "   "
-"""What belongs under a heading begins so far to the right."""
+"""The indent of text under a heading."""
 HEADING = "bold"
 HEAD_OF_TABLE = "dim"
 COLOURS = {
@@ -24,25 +24,25 @@ COLOURS = {
     "no_gate_reading": "bold red",
     "not_computing": "bold red",
 }
-"""Verdict -> how its name is printed."""
+"""Verdict -> the style of its name."""
 
 
 def width() -> int:
-    """Characters of a line: COLUMNS, or the terminal's, or 80 where there is neither."""
+    """Characters of a line: COLUMNS, or the terminal's width, or 80 without either."""
     return max(NARROWEST, min(shutil.get_terminal_size().columns, WIDEST))
 
 
 def print_text(text: str = "", *, style: str = "", indent: str = "") -> None:
     """Print a text, folded.
 
-    Printed at once, also into a file or a pipe: whoever watches waits for it.
+    It is flushed at once, even into a file or a pipe, because somebody may be watching.
     """
     folded = folded_text(text, width=width() - len(indent))
     _print("\n".join(f"{indent}{line}".rstrip() for line in folded.split("\n")), style=style)
 
 
 def print_heading(text: str) -> None:
-    """Print what stands above a part."""
+    """Print the heading of a part."""
     print_text(text, style=HEADING)
 
 
@@ -73,11 +73,11 @@ def print_verdict(text: str, *, verdict: str, indent: str = "") -> None:
 
 
 def _print(text: str, *, style: str = "", start: int = 0, end: int | None = None) -> None:
-    """Print a text, with a style from one character to another where there are colours."""
+    """Print a text, with a style between two characters if there are colours."""
     if not (style and _has_colours()):
         print(text, flush=True)
         return
-    # loaded only where there is a terminal
+    # loaded only if there is a terminal
     from rich.console import Console
     from rich.text import Text
 
@@ -89,7 +89,7 @@ def _print(text: str, *, style: str = "", start: int = 0, end: int | None = None
 def _has_colours() -> bool:
     """Whether standard output is a terminal that may be written to in colour.
 
-    There is no standard output at all where it was closed (`>&-`), or without a console.
+    There is no standard output at all if it was closed (`>&-`), or without a console.
     """
     is_terminal = sys.stdout is not None and sys.stdout.isatty()
     return is_terminal and not os.environ.get("NO_COLOR")

@@ -1,10 +1,10 @@
-"""methods for finding circuits -> grades, against a truth that is known whole.
+"""methods for finding circuits -> grades, against the complete truth.
 
-Benchmarks of interpretability methods have one approximate circuit per model to hold a method
-against. Here every set of edges or of units is tried: all perfect circuits, all minimal ones, all
-of each size. A *method* is any function of an `ExamProblem`, a network with its rows, pairs, metric
-and `Convention`, that gives back a score per edge or unit, a set of them, the gates of units, or
-where the variables of a causal model lie.
+Benchmarks of interpretability methods compare a method with one approximate circuit per model. Here
+every set of edges or of units is tried, so all perfect circuits, all minimal ones and all of each
+size are known. A *method* is any function of an `ExamProblem` (a network with its rows, pairs,
+metric and `Convention`) that returns a score per edge or unit, a set of them, the gates of units,
+or the places of the variables of a causal model.
 """
 
 from xor_mi.exam._board_text import board_text as board_text

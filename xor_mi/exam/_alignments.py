@@ -1,14 +1,14 @@
-"""methods that say where the variables of a causal model lie in a network, and how good that is.
+"""methods that place the variables of a causal model in a network, and how good their answer is.
 
-The causal model is that of the problem's target (`causal_model`). A place stands for a variable as
-far as giving it the value that it has on another input changes the decision as it changes the
-causal model's: interchange (Geiger et al. 2021, arXiv 2106.02997), over all ordered pairs of
-inputs. An alignment is as good as its least variable.
+The causal model is that of the problem's target (`causal_model`). A place stands for a variable to
+the degree that interchange agrees (Geiger et al. 2021, arXiv 2106.02997): the place gets its value
+on another input, the variable of the causal model too, and the decisions are compared, over all
+ordered pairs of inputs. An alignment is as good as its worst variable.
 
-That says little alone. Rank-1 subspaces that lie across units reach 1.0 where no unit does, and
-with maps that are not linear anything aligns with anything (Sutter et al. 2025, arXiv 2507.08802).
-So each answer comes with a control, what the same search reaches in networks with fresh weights,
-and with a level by chance, the mean over random places of the same kind.
+This number alone says little. Rank-1 subspaces that lie across units reach 1.0 in networks where no
+unit does, and with nonlinear maps anything aligns with anything (Sutter et al. 2025, arXiv
+2507.08802). So each answer comes with a control (what the same search reaches in networks with
+fresh weights) and a level by chance (the mean over random places of the same kind).
 """
 
 from collections.abc import Iterable
@@ -27,6 +27,7 @@ from xor_mi.exam._causal import causal_model
 from xor_mi.exam._method import AlignedModel, ExamMethod, Method
 from xor_mi.exam._problem import Cost, ExamProblem
 from xor_mi.exam._slopes import with_gradients
+from xor_mi.finding import count_text
 from xor_mi.graph import Edge, Site, Unit
 from xor_mi.interventions import HighLevelModel, Subspace, interchange_accuracy, site_of
 from xor_mi.kinds import OneSite
@@ -34,28 +35,29 @@ from xor_mi.model import HookedMLP
 from xor_mi.truth import truth_rows
 
 N_FRESH = 4
-"""Networks with fresh weights that a search is repeated on, as its control."""
+"""The number of networks with fresh weights on which a search is repeated as its control."""
 MAX_ASSIGNMENTS = 50_000
-"""More ways to place variables at units than this are not all tried."""
+"""The most ways to place variables at units that are tried."""
 N_DRAWN = 200
-"""Random subspaces, or places of several units, that a level by chance is the mean over."""
+"""The number of random subspaces whose mean is the level by chance."""
 N_DRAWN_SETS = 20
-"""The same of places of several units, each of which is run by hooks."""
+"""The same for places of several units, each of which is run by hooks."""
 
 N_STARTS = 4
-"""Random rotations that DAS starts from in every layer; the best is kept."""
+"""The number of random rotations from which DAS starts in every layer; the best result is kept."""
 N_STEPS = 40
-"""Steps of Adam that each takes."""
+"""Steps of Adam from each start."""
 LEARNING_RATE = 0.1
-"""Of these steps."""
+"""The learning rate of these steps."""
 LARGEST_LOGIT = 5.0
-"""DAS sees decisions as logits of at most this size on the inputs, whatever the outputs' scale."""
+"""DAS scales decisions to logits of at most this size, whatever the scale of the outputs."""
 
 
 def interchange_of_units(problem: ExamProblem) -> AlignedModel:
-    """Every variable at a hidden unit of its own: the best of all such assignments.
+    """Place every variable at a hidden unit of its own: the best of all such assignments.
 
-    Best is the largest accuracy of the least variable, then of all together.
+    The best assignment has the largest accuracy of its worst variable; among equals, the largest
+    mean accuracy.
 
     Raises:
         XorMiError: fewer units than variables, more than `MAX_ASSIGNMENTS` assignments, a target
@@ -65,8 +67,9 @@ def interchange_of_units(problem: ExamProblem) -> AlignedModel:
     n_units, n_variables = len(problem.units), len(causal.variables)
     if n_units < n_variables:
         raise XorMiError(
-            f"the causal model has {n_variables} variables, {', '.join(causal.variables)}, and the "
-            f"network {n_units} hidden units; take a wider network"
+            f"the causal model has {count_text(n_variables, 'variable')}, "
+            f"{', '.join(causal.variables)}, and the network "
+            f"{count_text(n_units, 'hidden unit')}; take a wider network"
         )
     require_at_most(
         perm(n_units, n_variables),
@@ -88,12 +91,13 @@ def interchange_of_units(problem: ExamProblem) -> AlignedModel:
 def das(problem: ExamProblem) -> AlignedModel:
     """Distributed alignment search: a direction per variable, perpendicular, in one layer.
 
-    The rotation of each layer is learned by gradients of the interchanges of all variables (Geiger
-    et al. 2024, arXiv 2303.02536), from `N_STARTS` random ones; the best layer and start are
-    answered. Networks with fresh weights are searched beside it, in the same way.
+    The rotation of each layer is learned by gradients through the interchanges of all variables
+    (Geiger et al. 2024, arXiv 2303.02536), from `N_STARTS` random rotations; the answer is the best
+    layer and start. As a control, networks with fresh weights are searched in the same way.
 
     Raises:
-        XorMiError: no layer with a direction for each variable, a target without variables.
+        XorMiError: no hidden layer that is wide enough for a direction per variable, or a target
+            without variables.
     """
     causal = causal_model(problem.numbers.target)
     bench = _Bench(problem, causal, fresh="das")
@@ -118,10 +122,11 @@ def das(problem: ExamProblem) -> AlignedModel:
 
 
 def random_subspace(problem: ExamProblem) -> AlignedModel:
-    """A random direction per variable, perpendicular, in a random layer: what DAS starts from.
+    """A random direction per variable, perpendicular, in a random layer, as DAS starts from.
 
     Raises:
-        XorMiError: no layer with a direction for each variable, a target without variables.
+        XorMiError: no hidden layer that is wide enough for a direction per variable, or a target
+            without variables.
     """
     causal = causal_model(problem.numbers.target)
     bench = _Bench(problem, causal, fresh="random subspace")
@@ -136,7 +141,7 @@ def random_subspace(problem: ExamProblem) -> AlignedModel:
 
 
 def accuracy_of(aligned: AlignedModel, problem: ExamProblem) -> float:
-    """The interchange accuracy of the least variable, over all ordered pairs of inputs.
+    """The interchange accuracy of the worst variable, 0 to 1, over all ordered pairs of inputs.
 
     Every variable is interchanged alone, so the places of two variables may overlap.
 
@@ -145,7 +150,7 @@ def accuracy_of(aligned: AlignedModel, problem: ExamProblem) -> float:
     1.0
 
     Raises:
-        XorMiError: what is no AlignedModel, a variable without a place, and all that
+        XorMiError: an answer that is not an AlignedModel, a variable without a place, or what
             `interchange_accuracy` refuses.
     """
     require_kind("an alignment", aligned, AlignedModel, give="AlignedModel(model, alignment)")
@@ -156,16 +161,17 @@ def accuracy_of(aligned: AlignedModel, problem: ExamProblem) -> float:
 def chance_of(aligned: AlignedModel, problem: ExamProblem) -> float | None:
     """The mean of `accuracy_of` over random places of the same kind.
 
-    Of single hidden units: over all assignments to different ones. Of a subspace per variable, each
-    of a hidden layer's values: over `N_DRAWN` random ones of the same ranks there, seeded. Of sets
-    of hidden units: over `N_DRAWN_SETS` random disjoint ones. None for places of other kinds.
+    For single hidden units, the mean over all assignments of variables to different units. For
+    subspaces, each of one hidden layer's values, the mean over `N_DRAWN` seeded random subspaces of
+    the same ranks there. For sets of hidden units, the mean over `N_DRAWN_SETS` random disjoint
+    sets. None for places of other kinds.
 
     Raises:
         XorMiError: as `accuracy_of`.
     """
     require_kind("an alignment", aligned, AlignedModel, give="AlignedModel(model, alignment)")
     _require_all_placed(aligned)
-    problem = replace(problem, cost=Cost())  # what it runs is not the method's
+    problem = replace(problem, cost=Cost())  # runs here do not count as runs of the method
     places = [_listed(aligned.alignment[name]) for name in aligned.model.variables]
     generator = torch.Generator().manual_seed(_seed(problem, "chance of an alignment"))
     sizes = [_n_units_at(several, problem) for several in places]
@@ -188,7 +194,7 @@ def _require_all_placed(aligned: AlignedModel) -> None:
 
 
 def _accuracy(aligned: AlignedModel, name: str, model: HookedMLP) -> float:
-    """Of one variable, interchanged alone."""
+    """The interchange accuracy of one variable, interchanged alone."""
     places = _listed(aligned.alignment[name])
     found = interchange_accuracy(model, aligned.model, {name: places}, joint=False, progress=False)
     return found.accuracy(name)
@@ -197,7 +203,7 @@ def _accuracy(aligned: AlignedModel, name: str, model: HookedMLP) -> float:
 def _chance_of_units(
     causal: HighLevelModel, sizes: list[int], problem: ExamProblem, generator: torch.Generator
 ) -> float:
-    """Variables at so many units each."""
+    """The mean accuracy with variables at random sets of so many units each."""
     n_units, n_variables = len(problem.units), len(sizes)
     if max(sizes) == 1 and perm(n_units, n_variables) <= MAX_ASSIGNMENTS and n_variables <= n_units:
         assignments = torch.tensor(list(permutations(range(n_units), n_variables)))
@@ -206,7 +212,7 @@ def _chance_of_units(
     accuracies: list[float] = []
     for _ in range(N_DRAWN_SETS):
         order = torch.randperm(n_units, generator=generator).tolist()
-        # one set after the other, and from the beginning again where there are not so many units
+        # one set after the other, starting over if there are not enough units
         line = cycle(order)
         drawn = {
             name: [str(problem.units[unit]) for unit in islice(line, size)]
@@ -222,14 +228,14 @@ def _chance_of_subspaces(
     problem: ExamProblem,
     generator: torch.Generator,
 ) -> float:
-    """Variables in subspaces of layers, (layer, rank) each; those of one layer perpendicular."""
+    """The mean accuracy in random subspaces, (layer, rank) each; perpendicular within a layer."""
     bench = _Bench(problem, causal)
     accuracies: list[Tensor] = []
     left: dict[int, Tensor] = {}
     for number, (layer, rank) in enumerate(subspaces):
         width = problem.numbers.sizes[1 + layer]
         if layer not in left or left[layer].shape[-1] < rank:
-            # a rotation of the layer, of which each variable takes the next directions
+            # a rotation of the layer; each variable takes its next directions
             drawn = torch.randn(N_DRAWN, width, width, generator=generator, dtype=torch.float64)
             left[layer] = torch.linalg.qr(drawn).Q
         basis, left[layer] = left[layer].split([rank, left[layer].shape[-1] - rank], dim=-1)
@@ -246,7 +252,7 @@ def _listed(
 
 
 def _n_units_at(places: list[OneSite | Subspace], problem: ExamProblem) -> int:
-    """How many these are, where they are hidden units; else 0."""
+    """How many hidden units these places are; 0 if they are anything else."""
     model = problem.model
     units = {Site(*model.hook_site(unit)) for unit in problem.units}
     are_units = all(
@@ -258,7 +264,7 @@ def _n_units_at(places: list[OneSite | Subspace], problem: ExamProblem) -> int:
 def _layer_and_rank(
     places: list[OneSite | Subspace], problem: ExamProblem
 ) -> tuple[int, int] | None:
-    """Where a variable is in one subspace of a hidden layer's values."""
+    """Layer and rank of a variable in one subspace of a hidden layer's values; otherwise None."""
     if len(places) != 1 or not isinstance(places[0], Subspace):
         return None
     site = site_of(problem.model, places[0].site)
@@ -292,22 +298,22 @@ def _of_assignments(
 
 
 def _best(accuracy: Float[Tensor, "network choice variable"]) -> Int[Tensor, " network"]:
-    """The choice whose least variable is best; of such the one that is best on the mean."""
-    # accuracies are shares of at most 4,096 pairs, so the mean decides between equals alone
+    """The choice whose worst variable is best; among equals the one with the best mean."""
+    # accuracies are shares of at most 4,096 pairs, so the mean decides only between equals
     return (accuracy.amin(-1) + 1e-5 * accuracy.mean(-1)).argmax(-1)
 
 
 class _Bench:
-    """Interchanges in one hidden layer, of a network and of some with fresh weights, at once.
+    """Interchanges in one hidden layer, of a network and of several with fresh weights, at once.
 
-    It follows `interchange_accuracy` in float64 weight arithmetic. What is run of the network
-    itself is counted, and its controls are not.
+    It does what `interchange_accuracy` does, in float64 arithmetic on the weights. Runs of the
+    network itself are counted, runs of the controls are not.
     """
 
     def __init__(self, problem: ExamProblem, causal: HighLevelModel, *, fresh: str = "") -> None:
         """
         Args:
-            fresh: what the weights of `N_FRESH` other networks are drawn by; "" for none.
+            fresh: the name that seeds the weights of `N_FRESH` other networks; "" for none.
         """
         model = problem.model
         seeds = problem.generator(f"fresh weights for {fresh}").integers(2**31, size=N_FRESH)
@@ -333,7 +339,7 @@ class _Bench:
         self._expected = self._predicted()
 
     def _predicted(self) -> Int[Tensor, "variable base source"]:
-        """What the causal model gives on a base with one variable as on a source."""
+        """The output of the causal model on a base, with one variable set as on a source."""
         inputs = torch.tensor(truth_rows(self._problem.numbers.sizes[0]))
         n_rows = len(inputs)
         of_rows = self._causal.bits(inputs.shape[1]).T
@@ -348,7 +354,7 @@ class _Bench:
     def scores(
         self, layer: int, bases: Float[Tensor, "network *batch width rank"]
     ) -> Float[Tensor, "network *batch base source"]:
-        """The score of the first decision on each base with a subspace as on each source."""
+        """The score of the first decision on each base, with a subspace set as on each source."""
         n_networks, *batch, _, _ = bases.shape
         ones = [1] * len(batch)
         hidden = self._hidden[layer]
@@ -372,22 +378,22 @@ class _Bench:
         *,
         variable: int | None = None,
     ) -> Float[Tensor, "network *batch"]:
-        """The share of interchanges decided as the causal model does.
+        """The share of interchanges on which the network decides as the causal model does.
 
         Args:
-            variable: which one is interchanged; by default the last axis of the batch is all of
-                them.
+            variable: the one that is interchanged; by default the last axis of the batch runs over
+                all variables.
         """
         expected = self._expected if variable is None else self._expected[variable]
         return self._agrees(self.scores(layer, bases), expected).mean((-1, -2))
 
     def _agrees(self, scores: Tensor, expected: Tensor) -> Tensor:
         cut = self._problem.model.rule.cut
-        # a score on the cut, or one that is not a number, decides nothing
+        # a score on the threshold, or one that is not a number, decides nothing
         return torch.where(expected == 1, scores > cut, scores < cut).double()
 
     def accuracy_of_units(self) -> Float[Tensor, "network unit variable"]:
-        """Of every hidden unit in place of every variable."""
+        """The accuracy of every hidden unit in place of every variable."""
         of_layers: list[Tensor] = []
         for layer, hidden in enumerate(self._hidden):
             n_networks, _, width = hidden.shape
@@ -404,9 +410,9 @@ class _Bench:
         layers = [layer for layer, width in enumerate(widths) if width >= len(names)]
         if not layers:
             raise XorMiError(
-                f"the causal model has {len(names)} variables, {', '.join(names)}, and no hidden "
-                f"layer so many units (they have {', '.join(map(str, widths))}); take a wider "
-                "network"
+                f"the causal model has {count_text(len(names), 'variable')}, {', '.join(names)}, "
+                "and no hidden layer has as many units (they have "
+                f"{', '.join(map(str, widths))}); take a wider network"
             )
         return layers
 
@@ -420,7 +426,7 @@ class _Bench:
     def learned(
         self, layer: int, starts: Float[Tensor, "start width variable"]
     ) -> Float[Tensor, "network start width variable"]:
-        """Rotations after `N_STEPS` of Adam, each network's from the same starts."""
+        """Rotations after `N_STEPS` steps of Adam; all networks have the same starts."""
         n_networks = len(self._hidden[layer])
         turned = starts.repeat(n_networks, 1, 1, 1).requires_grad_()
         adam = torch.optim.Adam([turned], lr=LEARNING_RATE)
@@ -440,7 +446,7 @@ class _Bench:
         return torch.linalg.qr(turned.detach()).Q
 
     def _largest_distance(self) -> Float[Tensor, " network"]:
-        """How far the score of the first decision is from the cut, at most."""
+        """The largest distance of the first decision's score from the threshold."""
         weight, bias = self._layers[-1]
         pre = self._hidden[-1] @ weight.mT + bias[:, None]
         model = self._problem.model
@@ -471,4 +477,4 @@ ALIGNMENT_METHODS: tuple[ExamMethod, ...] = (
     _method("das", das, "Geiger et al. 2024, arXiv 2303.02536; Sutter et al. 2025, 2507.08802"),
     _method("random_subspace", random_subspace, "chance; what das starts from"),
 )
-"""Methods that say where the variables of a causal model lie."""
+"""The methods that place the variables of a causal model."""

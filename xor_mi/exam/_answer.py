@@ -1,4 +1,4 @@
-"""what a method gave back -> scores, a set, gates or an alignment, checked."""
+"""the answer of a method -> scores, a set, gates or an alignment, checked."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ WHAT_TO_GIVE = (
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """A number per element, [element]; the more, the likelier in the circuit."""
+    """A number per element, [element]; the larger, the likelier the element is in the circuit."""
 
     over: Over
     numbers: NDArray[np.float64]
@@ -40,7 +40,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Gates:
-    """The gate of each unit that the method names one of."""
+    """The gate of each unit for which the method names one."""
 
     gates: Mapping[Unit, str]
 
@@ -52,18 +52,18 @@ GIVES: dict[type, Gives] = {
     Gates: "gates",
     AlignedModel: "alignment",
 }
-"""What each kind of answer is called."""
+"""The name of each kind of answer."""
 
 
 def read_answer(answer: object, problem: ExamProblem, *, over: Over | None = None) -> ReadAnswer:
-    """What a method gave, as one of four kinds.
+    """A method's answer, as one of four kinds.
 
     Args:
-        over: what the method says that it speaks of; where it is not known, the answer says it.
+        over: edges or units, as the method declares; None to tell it from the answer.
 
     Raises:
         XorMiError: an answer of another kind or shape, a score that is not a finite number, an
-            element that the network does not have, a mapping that leaves one out.
+            element that the network does not have, or a mapping that leaves an element out.
     """
     if isinstance(answer, AlignedModel):
         return _of_aligned(answer)
@@ -84,7 +84,8 @@ def read_answer(answer: object, problem: ExamProblem, *, over: Over | None = Non
         raise XorMiError(f"the method gave {shown(answer)}; {WHAT_TO_GIVE}")
     if over is not None and isinstance(read, (Scores, Kept)) and read.over != over:
         raise XorMiError(
-            f"the method says that it is over {over}, and its answer is over {read.over}"
+            f"the method declares over='{over}', but its answer is over {read.over}; make the two "
+            "agree"
         )
     return read
 
@@ -105,7 +106,7 @@ def _of_aligned(answer: AlignedModel) -> AlignedModel:
 def _of_subcircuit(answer: Subcircuit, problem: ExamProblem) -> Kept:
     if answer.layer_sizes != problem.numbers.sizes:
         raise XorMiError(
-            f"the method gave a subcircuit of {answer.layer_sizes}; the network is "
+            f"the method gave a subcircuit of layer sizes {answer.layer_sizes}; this network has "
             f"{problem.numbers.sizes}"
         )
     return _of_elements(list(answer.edges), problem, "edges")
@@ -148,7 +149,7 @@ def _of_several(answer: list[Any], problem: ExamProblem, over: Over | None) -> R
     plain = [one.detach().cpu().numpy() if isinstance(one, Tensor) else one for one in answer]
     try:
         numbers = np.asarray(plain)
-    except ValueError:  # lines of different lengths
+    except ValueError:  # nested lists of different lengths
         raise XorMiError(f"the method gave {shown(answer)}; {WHAT_TO_GIVE}") from None
     return _of_numbers(numbers, problem)
 
@@ -165,7 +166,7 @@ def _kind_of(keys: list[Any], problem: ExamProblem) -> Over:
             )
     overs: set[Over] = {"edges" if isinstance(one, Edge) else "units" for one in keys}
     if len(overs) > 1:
-        raise XorMiError("the method gave edges and units together; give the one or the other")
+        raise XorMiError("the method gave edges and units together; give only edges or only units")
     return overs.pop()
 
 
@@ -181,12 +182,12 @@ def _of_numbers(numbers: NDArray[Any], problem: ExamProblem) -> Scores | Kept:
             f"the method gave numbers of the shape {list(numbers.shape)}; this network has "
             f"{n_edges} edges and {n_units} hidden units; {WHAT_TO_GIVE}"
         )
-    # a hidden unit has an edge to it and one from it: the two numbers are never the same
+    # every hidden unit has an edge to it and one from it, so there are always more edges than units
     over: Over = "edges" if len(numbers) == n_edges else "units"
     if numbers.dtype == np.bool_:
         return Kept(over, numbers.copy())
     if numbers.dtype.kind not in "iuf":
-        raise XorMiError(f"the method gave scores of the kind {numbers.dtype}; {WHAT_TO_GIVE}")
+        raise XorMiError(f"the method gave scores of dtype {numbers.dtype}; {WHAT_TO_GIVE}")
     scores = numbers.astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(scores))
     if len(bad):

@@ -1,18 +1,19 @@
 """autolrp's layer-wise relevance propagation, over hidden units and over edges.
 
-Layer-wise relevance propagation (Bach et al. 2015, PLoS ONE 10(7) e0130140) starts from an output's
-own value and hands it down, each unit giving its relevance to what added up to it, in proportion.
-Here it is the library's default rules: epsilon for linear layers, of which a bias keeps its share;
-activations pass on what they get. It runs on the network's own hooks, unchanged: the values at a
-hook point are wrapped in the library's tensor as they pass, and their relevance is read off it.
+Layer-wise relevance propagation (Bach et al. 2015, PLoS ONE 10(7) e0130140) starts from the value
+of an output and hands it down: each unit distributes its relevance over the terms of its sum, in
+proportion. The library's default rules are used: epsilon for linear layers, where a bias keeps its
+share; activations pass on what they get. It runs on the network's own hooks, unchanged: the values
+at a hook point are wrapped in the library's tensor as they pass, and their relevance is read from
+it.
 
-An edge's relevance is what its target hands down to its source: the target's relevance, times the
-share of the source when the target alone is explained. Of a sum of products, as it is at the hook
-of edges, the library makes something else: there it shares by absolute values.
+An edge's relevance is what its target hands down to its source: the target's relevance times the
+share of the source when only the target is explained. The hook of edges holds a sum of products,
+which the library would distribute by absolute values instead.
 
-What is explained is the score that decides worst on the row, and not the metric, for relevance is
-of an output. The library starts from 1; relevance is proportional to what it starts from, so it is
-multiplied by the score afterwards. On a row whose score is 0 there is none.
+The number that is explained is not the metric, since relevance belongs to an output, but the score
+of the worst decision on the row. The library starts from 1; relevance is proportional to its start,
+so it is multiplied by the score afterwards. A row whose score is 0 has no relevance.
 """
 
 from functools import partial
@@ -31,7 +32,7 @@ from xor_mi.exam._slopes import with_gradients
 from xor_mi.model import HookedMLP
 
 Wrapped = Any
-"""The library's own kind of tensor; Any: it may not be installed."""
+"""The library's own class of tensor; Any, because the library may not be installed."""
 
 
 def relevance(problem: ExamProblem, over: Over) -> ElementScores:
@@ -45,7 +46,7 @@ def relevance_of_rows(problem: ExamProblem, over: Over) -> list[Float[Tensor, "r
     autolrp = library("autolrp")
     network = hooked_copy(problem, "units")
     names = [name for name, _ in network.hook_places()]
-    # inputs, then of every layer its sums and its values
+    # the inputs, then for every layer its sums and its values
     n_layers = len(problem.numbers.layers)
     entering, sums = names[0::2][:n_layers], names[1::2][:n_layers]
     if over == "units":
@@ -78,7 +79,7 @@ def _shares(
     source_name: str,
     target_name: str,
 ) -> Float[Tensor, "row target source"]:
-    """What of each target's sum is due to each source, by explaining every target alone."""
+    """The share of each source in each target's sum, found by explaining every target alone."""
     sources: list[Wrapped] = []
     targets: list[Wrapped] = []
     hooks = [
@@ -96,14 +97,14 @@ def _shares(
 
 
 def _wrapped(autolrp: ModuleType, seen: list[Wrapped], value: Tensor, hook: object) -> Tensor:
-    """A hook that lets a value pass as the library's own kind of tensor, and keeps it."""
-    del hook  # which hook point it is makes no difference
+    """A hook that passes a value on as the library's own class of tensor, and keeps it."""
+    del hook  # the hook point makes no difference
     seen.append(autolrp.tensor(value))
     return seen[0]
 
 
 def _kept(seen: list[Wrapped], value: Tensor, hook: object) -> None:
-    """A hook that keeps a value as it is."""
+    """A hook that keeps a value unchanged."""
     del hook
     seen.append(value)
 
@@ -111,7 +112,7 @@ def _kept(seen: list[Wrapped], value: Tensor, hook: object) -> None:
 def _worst_scores(
     problem: ExamProblem, outputs: Float[Tensor, "row d_out"]
 ) -> Float[Tensor, " row"]:
-    """The score of the decision that is the least right on each row."""
+    """The score of the worst decision on each row."""
     scores = problem.model.rule.scores(outputs)
     low, high = torch.from_numpy(problem.numbers.low), torch.from_numpy(problem.numbers.high)
     plain = scores.detach().as_subclass(Tensor)

@@ -17,10 +17,10 @@ class _Column:
     """A measure on the text board.
 
     Attributes:
-        head: what stands above it.
-        measure: its name.
+        head: the heading of its column.
+        measure: the name of the measure.
         with_interval: whether the 95 % interval stands beside the mean.
-        with_chance: whether the level by chance has a column of its own after it.
+        with_chance: whether a column with the level by chance follows.
     """
 
     head: str
@@ -53,18 +53,18 @@ _KINDS = (
         (_Column("interchange accuracy", "interchange_accuracy", with_chance=True),),
     ),
 )
-"""Over, gives, the heading, and what stands in the table."""
+"""Over, gives, the heading and the columns of each table."""
 
 
 def board_text(grades: Grades, *, width: int = 100) -> str:
-    """The board in lines of at most so many characters, a table for each kind of answer.
+    """The board as text of at most `width` characters a line, with a table per kind of answer.
 
-    Best first: means over networks with their 95 % intervals, and the level by chance. `size` is
-    that of the smallest perfect top-k, or of the set where it is perfect; "minimum found" says on
-    how many networks that is as small as a circuit can be.
+    The best method comes first; cells are means over networks with their 95 % intervals, and the
+    level by chance. `size` is that of the smallest perfect top-k, or of a perfect set; "minimum
+    found" is the share of networks on which it is as small as a circuit can be.
 
     Args:
-        width: at least 40.
+        width: characters in a line, at least 40.
 
     >>> from xor_mi.exam import grade
     >>> from xor_mi.handmade import textbook_xor
@@ -88,7 +88,7 @@ def board_text(grades: Grades, *, width: int = 100) -> str:
 
 
 def _table(heading: str, lines: pd.DataFrame, columns: Sequence[_Column], width: int) -> str:
-    """One kind of answer; the last columns follow below where they do not fit."""
+    """The table of one kind of answer; columns that do not fit follow below."""
     cells = [[heading, *lines["method"]]]
     for column in columns:
         if column.measure not in lines or lines[column.measure].isna().all():
@@ -119,19 +119,19 @@ def _cell(line: Mapping[Any, Any], column: _Column) -> str:
 
 
 def _number(value: object, is_share: bool) -> str:
-    """A number as it stands on the board; "" for none."""
+    """A number as the board writes it; "" for None."""
     if not isinstance(value, (int, float)) or pd.isna(value):
         return ""
     return f"{100 * value:.0f}%" if is_share else number_text(value)
 
 
 def _forwards(n: float) -> str:
-    """A count, with a decimal where it is a small mean."""
+    """A count, with a decimal if it is a small mean."""
     return f"{n:,.0f}" if n >= 100 or n == round(n) else f"{n:.1f}"
 
 
 def _missing(grades: Grades, width: int) -> str:
-    """Which methods have no grade on how many networks, and why on the first of them."""
+    """A line per method with missing grades: on how many networks, and why on the first of them."""
     lines: list[str] = []
     for name in grades.methods:
         without = [one for one in grades.of(name) if one.why_not]

@@ -1,18 +1,19 @@
 """captum's attribution methods, a few lines each, over hidden units and over edges.
 
-captum (Kokhlikyan et al. 2020, arXiv 2009.07896) is graded as it is. Two families:
+captum (Kokhlikyan et al. 2020, arXiv 2009.07896) is graded without changes. There are two families:
 
-- Features. What is kept of the network, 1 per unit or edge, are the features, and 0 the baseline: a
-  feature of 0 is dropped as the problem's convention says.
-- Layers. captum's own layer methods, at the network's hook points. An edge has a place there too:
-  the product of its weight and its source. Their baseline is an input all of whose numbers are what
-  a dropped input carries; hidden units then start from what they are on that input, and not from
-  what a dropped unit carries. Layer gradient x activation has no baseline but 0.
+- Features. The mask of units or edges is the input that captum explains, with 0 as the baseline: an
+  element whose mask is 0 is dropped as the problem's convention says.
+- Layers. captum's own layer methods run at the network's hook points, where an edge has a place
+  too: the product of its weight and its source. Their baseline is the input whose numbers are all
+  what a dropped input carries; so hidden units start from their values on that input, and not from
+  what a dropped unit carries. Layer gradient x activation always has the baseline 0.
 
 `LayerDeepLift` replaces the slope of each activation that is a module by the ratio of differences.
-A function, such as `torch.relu`, it does not see and takes its slope at the input, in silence; so
-does it with a `HookedMLP`, and with most models of TransformerLens. The methods `captum_deeplift`
-are graded on such a network, and `captum_deeplift_modules` on its twin of modules.
+It does not see a function such as `torch.relu`, and without any warning takes its slope at the
+input; a `HookedMLP` and most models of TransformerLens use such functions. The methods
+`captum_deeplift` are graded on such a network, and `captum_deeplift_modules` on its twin of
+modules.
 
 Left out: `KernelShap` and `Lime` need scikit-learn, which captum does not install.
 """
@@ -43,23 +44,23 @@ from xor_mi.exam._problem import ExamProblem, Over, require_slopes, run_with_edg
 from xor_mi.exam._slopes import with_gradients
 
 MAX_ORDERS = factorial(6)
-"""captum's exact Shapley values go through every order of the units; more orders are refused."""
+"""The most orders of units through which captum's exact Shapley values may go."""
 
 
 def feature_ablation(problem: ExamProblem, over: Over) -> ElementScores:
-    """What dropping one element changes: exact noising."""
+    """The change when one element is dropped: exact noising."""
     method = library("captum.attr").FeatureAblation(partial(_with_features, problem, over))
     return _of_features(problem, over, method.attribute)
 
 
 @with_gradients
 def integrated_gradients(problem: ExamProblem, over: Over) -> ElementScores:
-    """The slope in what is kept, averaged from nothing kept to all, by captum's 50 steps.
+    """The slope in the mask, averaged from nothing kept to everything kept, in captum's 50 steps.
 
     Sundararajan, Taly and Yan 2017, arXiv 1703.01365.
 
     Raises:
-        XorMiError: a metric that is flat.
+        XorMiError: a metric without slopes.
     """
     require_slopes(problem)
     method = library("captum.attr").IntegratedGradients(partial(_with_features, problem, over))
@@ -86,7 +87,7 @@ def shapley_values(problem: ExamProblem, over: Over) -> ElementScores:
 
 
 def _looked_up(problem: ExamProblem, over: Over) -> Callable[[Tensor], Tensor]:
-    """As `_with_features`, of features that are 0 or 1: every set of elements is run once."""
+    """As `_with_features`, for masks of 0 and 1: every set of elements is run only once."""
     n_elements = len(problem.elements(over))
     powers = 2 ** torch.arange(n_elements)
     sets = torch.arange(2**n_elements)[:, None] & powers > 0
@@ -102,7 +103,7 @@ def _looked_up(problem: ExamProblem, over: Over) -> Callable[[Tensor], Tensor]:
 
 
 def shapley_sampling(problem: ExamProblem, over: Over) -> ElementScores:
-    """Shapley values over captum's 25 random orders, seeded by the problem.
+    """Shapley values estimated from captum's 25 random orders, seeded by the problem.
 
     Castro, Gómez and Tejada 2009; Štrumbelj and Kononenko 2010.
     """
@@ -119,10 +120,10 @@ def shapley_sampling(problem: ExamProblem, over: Over) -> ElementScores:
 def _with_features(
     problem: ExamProblem, over: Over, features: Float[Tensor, "run element"]
 ) -> Float[Tensor, " run"]:
-    """The metric of runs that keep these parts of the elements.
+    """The metric of runs with these masks of elements.
 
     Args:
-        features: of all rows, some times over, [time * row, element].
+        features: masks for all rows, several times over, [time * row, element].
     """
     kept = problem.edges_between(features) if over == "units" else features
     assert isinstance(kept, Tensor)
@@ -134,15 +135,15 @@ def _with_features(
 def _of_features(
     problem: ExamProblem, over: Over, attribute: Callable[..., Tensor]
 ) -> ElementScores:
-    """Everything kept on every row, against nothing."""
+    """Explain everything kept on every row, against nothing kept."""
     everything = torch.ones(problem.n_rows, len(problem.elements(over)), dtype=torch.float64)
-    # with gradients: captum warns where it has to switch them on itself
+    # with gradients: captum warns if it has to switch them on itself
     everything.requires_grad_()
     return mean_effects([attribute(everything, baselines=torch.zeros_like(everything))])
 
 
 Layer = Callable[[nn.Module, nn.Module], Tensor]
-"""(what gives the metric, a place in it) -> what the values there are worth, [row, ...]."""
+"""(module that computes the metric, a place in it) -> the values' attribution, [row, ...]."""
 
 
 @with_gradients
@@ -152,7 +153,7 @@ def layer_integrated_gradients(problem: ExamProblem, over: Over) -> ElementScore
     Sundararajan, Taly and Yan 2017, arXiv 1703.01365.
 
     Raises:
-        XorMiError: a metric that is flat.
+        XorMiError: a metric without slopes.
     """
     attr = library("captum.attr")
     inputs, baselines = _inputs(problem)
@@ -165,12 +166,12 @@ def layer_integrated_gradients(problem: ExamProblem, over: Over) -> ElementScore
 
 @with_gradients
 def conductance(problem: ExamProblem, over: Over) -> ElementScores:
-    """What of the integrated gradients of the inputs flows through each place.
+    """The part of the integrated gradients of the inputs that flows through each place.
 
     Dhamdhere, Sundararajan and Yan 2018, arXiv 1805.12233.
 
     Raises:
-        XorMiError: a metric that is flat.
+        XorMiError: a metric without slopes.
     """
     attr = library("captum.attr")
     inputs, baselines = _inputs(problem)
@@ -189,7 +190,7 @@ def gradient_x_activation(problem: ExamProblem, over: Over) -> ElementScores:
 
 
     Raises:
-        XorMiError: a metric that is flat.
+        XorMiError: a metric without slopes.
     """
     attr = library("captum.attr")
     inputs, _ = _inputs(problem)
@@ -202,12 +203,12 @@ def gradient_x_activation(problem: ExamProblem, over: Over) -> ElementScores:
 
 @with_gradients
 def deeplift(problem: ExamProblem, over: Over) -> ElementScores:
-    """DeepLift on a network whose activations are functions: wrong below them, and in silence.
+    """DeepLift on a network whose activations are functions: wrong below them, without a warning.
 
     Shrikumar, Greenside and Kundaje 2017, arXiv 1704.02685. See `deeplift_modules`.
 
     Raises:
-        XorMiError: a metric that is flat.
+        XorMiError: a metric without slopes.
     """
     network = hooked_copy(problem, over)
     return _deeplift(problem, network, hook_points(network, problem, over))
@@ -220,7 +221,7 @@ def deeplift_modules(problem: ExamProblem, over: Over) -> ElementScores:
     Shrikumar, Greenside and Kundaje 2017, arXiv 1704.02685.
 
     Raises:
-        XorMiError: a metric that is flat, an activation that is not a module DeepLift knows.
+        XorMiError: a metric without slopes, or an activation for which DeepLift knows no module.
     """
     twin = ModuleTwin(problem)
     return _deeplift(problem, twin, twin.places(over))
@@ -232,7 +233,7 @@ def _deeplift(problem: ExamProblem, network: nn.Module, places: list[nn.Module])
 
     def of_layer(metric: nn.Module, place: nn.Module) -> Tensor:
         with warnings.catch_warnings():
-            # it says so of every network; its hooks are on a copy
+            # captum warns on every network; its hooks are on a copy
             warnings.filterwarnings("ignore", message=r"\s*Setting forward, backward hooks")
             return attr.LayerDeepLift(metric, place).attribute(inputs, baselines)
 
@@ -240,7 +241,7 @@ def _deeplift(problem: ExamProblem, network: nn.Module, places: list[nn.Module])
 
 
 def _inputs(problem: ExamProblem) -> tuple[Tensor, Tensor]:
-    """The rows, and for each the input that carries what a dropped one does, [row, d_in] each."""
+    """The rows, and per row the baseline of what dropped inputs carry, [row, d_in] each."""
     inputs = problem.inputs.clone().requires_grad_()
     dropped = torch.from_numpy(problem.numbers.layers[0].carried)
     return inputs, dropped.expand_as(inputs).clone().requires_grad_()
@@ -261,13 +262,13 @@ def _at_places(
 
 @runtime_checkable
 class _Run(Protocol):
-    """A method of units and of edges."""
+    """A method for both units and edges."""
 
     def __call__(self, problem: ExamProblem, over: Over) -> ElementScores: ...
 
 
 def _both(name: str, run: _Run, what: str) -> list[ExamMethod]:
-    """A method of units, and the same of edges."""
+    """A method over units, and the same over edges."""
     source = f"captum (Kokhlikyan et al. 2020, arXiv 2009.07896): {what}"
     overs: tuple[Over, Over] = ("units", "edges")
     return [
@@ -290,7 +291,7 @@ CAPTUM_METHODS: tuple[ExamMethod, ...] = (
     *_both(
         "captum_integrated_gradients",
         integrated_gradients,
-        "IntegratedGradients of what is kept; Sundararajan, Taly and Yan 2017, arXiv 1703.01365",
+        "IntegratedGradients of the mask; Sundararajan, Taly and Yan 2017, arXiv 1703.01365",
     ),
     # every order of the edges would take too long
     *_both("captum_shapley_values", shapley_values, "ShapleyValues; Castro et al. 2009")[:1],
@@ -313,8 +314,8 @@ CAPTUM_METHODS: tuple[ExamMethod, ...] = (
     *_both(
         "captum_deeplift",
         deeplift,
-        f"LayerDeepLift; {_DEEPLIFT}; on activations that are functions, which it does not see: it "
-        "takes their slope instead, in silence, and is graded so",
+        f"LayerDeepLift; {_DEEPLIFT}; on activations that are functions, which it does not see: "
+        "it takes their slope instead, without a warning, and is graded like that",
     ),
     *_both(
         "captum_deeplift_modules",
@@ -322,4 +323,4 @@ CAPTUM_METHODS: tuple[ExamMethod, ...] = (
         f"LayerDeepLift; {_DEEPLIFT}; on a twin whose activations are modules",
     ),
 )
-"""Methods of captum over units, and the same over edges."""
+"""The methods of captum over units, and the same over edges."""

@@ -1,15 +1,15 @@
 """a Boolean function -> a causal model of it: variables between its inputs and its output.
 
-A method that aligns a network with a causal model needs one, and a network says nothing of it. What
-is chosen hangs on the function alone, and not on how its formula was written:
+A method that aligns a network with a causal model needs one, and a network does not come with one.
+The choice depends only on the function, not on how its formula was written:
 
-1. One that counts its inputs, and changes twice or more as they come on, as XOR and parity do: a
-   variable for each count at which it changes, "at least so many are 1".
-2. One that counts its inputs and changes once, as the majority of three: with the last input left
-   out, at least as many are 1, or one less and the last input (Pascal's rule for thresholds).
-3. One in which some inputs matter through one bit of them alone, as x0 ^ x1 in (x0 ^ x1) & x2: that
-   bit is a variable (a simple disjunctive decomposition: Ashenhurst 1957).
-4. Any other: a variable for each prime implicant of two literals or more.
+1. If the function depends only on how many inputs are 1, and changes twice or more as this number
+grows, as XOR and parity do: a variable for each count at which it changes, "at least so many are
+1". 2. If it depends only on this number and changes once, as the majority of three does: of the
+inputs without the last, at least as many are 1, or one fewer and the last input (Pascal's rule for
+thresholds). 3. If some inputs matter only through one bit, as x0 ^ x1 in (x0 ^ x1) & x2: that bit
+is a variable (a simple disjunctive decomposition: Ashenhurst 1957). 4. Otherwise: a variable for
+each prime implicant of two literals or more.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,11 +21,11 @@ from xor_mi.interventions import HighLevelModel
 from xor_mi.truth import BooleanFunction
 
 MAX_INPUTS = 6
-"""Causal models are made of functions of at most so many inputs."""
+"""The most inputs of a function of which a causal model is made."""
 
 
 def causal_model(target: BooleanFunction) -> HighLevelModel:
-    """The causal model that alignments are searched for; of several outputs, that of the first.
+    """The causal model with which networks are aligned; for several outputs, that of the first.
 
     >>> causal_model(BooleanFunction.named("XOR"))
     HighLevelModel(variables={'either': 'x0 | x1', 'both': 'x0 & x1'}, output='either & ~both', \
@@ -34,14 +34,14 @@ inputs=())
     {'of_x0_x1': 'x0 ^ x1'}
 
     Raises:
-        XorMiError: a function with nothing between its inputs and its output, as AND, or one of
-            more than `MAX_INPUTS` inputs.
+        XorMiError: a function with no variable between its inputs and its output, such as AND, or a
+            function of more than `MAX_INPUTS` inputs.
     """
     function = target.outputs[0]
     require_at_most(
         function.n_inputs,
         MAX_INPUTS,
-        what="the inputs of a target that a causal model is made of",
+        what="the inputs of a target of which a causal model is made",
         do="give an AlignedModel with a causal model of your own",
     )
     made = _of_counts(function) or _of_parts(function) or _of_implicants(function)
@@ -54,7 +54,7 @@ inputs=())
 
 
 def _of_counts(function: BooleanFunction) -> HighLevelModel | None:
-    """Of a function that counts its inputs: variables that say how many are 1 at least."""
+    """If the function counts its inputs: variables that say "at least so many are 1"."""
     n = function.n_inputs
     by_count: dict[int, set[int]] = {}
     for row, bit in zip(function.rows(), function.bits, strict=True):
@@ -73,7 +73,7 @@ def _of_counts(function: BooleanFunction) -> HighLevelModel | None:
     named = {k: _name(k, n - 1) for k in (count - 1, count) if 1 <= k <= n - 1}
     variables = {name: _at_least(k, before_last) for k, name in named.items()}
     last = f"x{n - 1}"
-    # at least 0 is always so, and at least n of n - 1 never is
+    # at least 0 is always true, and at least n of n - 1 never is
     with_last = f"{named[count - 1]} & {last}" if count - 1 in named else last
     output = f"{named[count]} | {with_last}" if count in named else with_last
     return HighLevelModel(variables, output if bits[n] else f"~({output})")
@@ -86,20 +86,20 @@ def _name(count: int, n_inputs: int) -> str:
 
 
 def _at_least(count: int, inputs: Iterable[int]) -> str:
-    """So many of these inputs or more are 1."""
+    """The formula of "at least so many of these inputs are 1"."""
     chosen = [" & ".join(f"x{k}" for k in some) for some in combinations(inputs, count)]
     return _any_of(chosen)
 
 
 def _any_of(terms: Sequence[str]) -> str:
-    """One of these, in brackets where they are longer than a word."""
+    """The formula of "one of these", with brackets around terms longer than a word."""
     if len(terms) == 1:
         return terms[0]
     return " | ".join(f"({term})" if " " in term else term for term in terms)
 
 
 def _in_turns(names: Sequence[str], *, starts: int) -> str:
-    """1 after an odd number of these became true, or, where it starts as 1, after an even one."""
+    """The formula that flips whenever one more of these becomes true, from its value at first."""
     # a stretch of ones begins with a variable, and ends with the next
     begins, ends = names[starts::2], list(names[1 - starts :: 2])
     stretches = [f"~{ends.pop(0)}"] if starts else []
@@ -109,11 +109,11 @@ def _in_turns(names: Sequence[str], *, starts: int) -> str:
 
 
 class _Part(NamedTuple):
-    """Some inputs that matter through one bit alone.
+    """Inputs that matter only through one bit.
 
     Attributes:
         inputs: their numbers.
-        bit: what of them matters, as a function of them.
+        bit: that bit, as a function of these inputs.
     """
 
     inputs: tuple[int, ...]
@@ -121,7 +121,7 @@ class _Part(NamedTuple):
 
 
 def _of_parts(function: BooleanFunction) -> HighLevelModel | None:
-    """A variable for each set of inputs that matters through one bit, disjoint sets."""
+    """A variable for each of the disjoint sets of inputs that matter only through one bit."""
     parts: list[_Part] = []
     taken: set[int] = set()
     essential = function.essential_inputs
@@ -156,7 +156,7 @@ def _of_parts(function: BooleanFunction) -> HighLevelModel | None:
 
 
 def _bit_of(function: BooleanFunction, inputs: tuple[int, ...]) -> BooleanFunction | None:
-    """What of these inputs matters, where it is one bit: 0 where they are all 0."""
+    """The one bit through which these inputs matter, 0 where they are all 0; None without one."""
     at = dict(zip(function.rows(), function.bits, strict=True))
     others = [k for k in range(function.n_inputs) if k not in inputs]
     seen: list[tuple[int, ...]] = []
@@ -188,11 +188,11 @@ def _of_implicants(function: BooleanFunction) -> HighLevelModel | None:
 
 
 Cube = tuple[int | None, ...]
-"""A product of literals: 1, 0, or None where an input may be either."""
+"""A product of literals: 1, 0, or None for an input that may be either."""
 
 
 def _prime_implicants(function: BooleanFunction) -> list[Cube]:
-    """The products that imply the function, and of which no literal can go."""
+    """The products that imply the function and lose that if any literal is left out."""
     ones = [row for row, bit in zip(function.rows(), function.bits, strict=True) if bit]
     zeros = [row for row, bit in zip(function.rows(), function.bits, strict=True) if not bit]
 

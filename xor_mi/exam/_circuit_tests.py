@@ -1,61 +1,63 @@
-"""a circuit -> five hypothesis tests of it (Shi et al.), each against a null that is enumerated.
+"""a circuit -> five hypothesis tests of it (Shi et al.), each against an enumerated null.
 
 Shi, Beltran-Velez, Nazaret et al., "Hypothesis testing the circuit hypothesis in LLMs" (NeurIPS
-2024, arXiv 2410.13032) ask five questions of a circuit. Three are of an ideal circuit: does it do
-as well as the whole model (equivalence), is what is left without it worth nothing (independence),
-is there nothing in it that need not be (minimality)? Two only hold it against chance: is it more
-like the model than random circuits are (sufficiency), and does its removal break more (partial
-necessity)? There, random circuits are drawn. Here all of them are tried, so that p-values are exact
-and a test that can never reject is seen to be one (`least_p`).
+2024, arXiv 2410.13032) ask five questions about a circuit. Three describe an ideal circuit: does it
+do as well as the whole model (equivalence), is the rest of the model worth nothing (independence),
+is every part of it needed (minimality)? Two only compare it with chance: is it more like the model
+than random circuits are (sufficiency), and does its removal break more (partial necessity)? The
+paper draws random circuits. Here all of them are tried, so p-values are exact, and `least_p` shows
+a test that can never reject.
 
-s is the problem's metric on a row, M the whole network, C the circuit, and the distance of two of
-them is the mean of |s - s'| over the rows, as it is there.
+Below, s is the problem's metric on a row, M the whole network, C the circuit, and the distance of
+two networks is the mean of |s - s'| over the rows, as in the paper.
 
-- *sufficiency*: the distance from M to C. Null: all sets of as many elements. p is the part of them
-  that is as near, C itself among them.
-- *partial necessity*: the distance from M to what is left without C. Null: the same without each
-  set of as many elements. p is the part of them that is as far.
-- *minimality*: what each element of C moves, and the least of these. Null: what one element moves
-  that was added for no reason: C with one more path from an input to an output, every path that
-  adds an edge equally likely, less one of the added edges, each equally likely; of units, C with
-  one more, less that one. p of an element is the part of the null that moves as much, p of the
-  circuit the largest of these: each element has to pass.
-- *non-equivalence*: the part of the rows on which C is worth more than M. Null: each row is a coin
-  that falls so with a chance within 0.1 of a half. p is the largest that a binomial with such a
-  chance gives to a part as far from a half.
+- *sufficiency*: the distance from M to C. Null: all sets of as many elements. p is the share of
+  them that are at least as near, C included.
+- *partial necessity*: the distance from M to M without C. Null: the same for each set of as many
+  elements. p is the share of them that are at least as far.
+- *minimality*: how far the removal of each element moves C, and the smallest of these moves. Null:
+  the move by an element that was added for no reason. For edges, C gets one more path from an input
+  to an output (every path that adds an edge is equally likely) and loses one of the added edges
+  (each equally likely); for units, C gets one more unit and loses it again. p of an element is the
+  share of the null that moves at least as much; p of the circuit is the largest of these, because
+  every element has to pass.
+- *non-equivalence*: the share of the rows on which s is larger for C than for M. Null: each row is
+  a coin toss with a chance within 0.1 of a half. p is the largest probability that a binomial with
+  such a chance gives to a share at least as far from a half.
 - *non-independence*: the dependence over the rows (HSIC, Gretton et al. 2007, Gaussian kernels)
-  between what M is worth and what is left without C is. Null: all orders of the rows.
+  between s of M and s of M without C. Null: all orders of the rows.
 
-A circuit passes the first three where p is at most alpha, and the last two where it is above.
+A circuit passes the first three tests if p is at most alpha, and the last two if p is above alpha.
 
-Where this differs from the paper and from its package `circuitry` (commit 042d00d):
+Differences from the paper and from its package `circuitry` (commit 042d00d):
 
 - Their random circuits are unions of random paths, of at least the circuit's size, and 100 are
   drawn; a second, binomial test asks whether the circuit beats 90 % of all. Ours are all sets of
-  exactly that size, whether they lead anywhere or not; `connected=True` takes those alone in which
-  every edge is on a path of the set, from an input to an output. There is nothing to estimate:
-  their quantile of 0.9 is our alpha of 0.1. Ties count against the circuit.
-- Their minimality is rejected by a binomial test per edge, to be corrected for their number. The
-  null is known here, so each element has to stand out, which needs no correction.
-- A row on which C and M are worth the same counts half in non-equivalence; the paper's test has no
-  answer there. Its package gives the mean difference where the paper has the part of rows.
-- The kernels' widths are the median distance of each variable's own values; there it is that
-  between the two variables' values.
+  exactly that size, whether they connect inputs to outputs or not; `connected=True` takes only sets
+  in which every edge is on a path from an input to an output. Nothing is estimated: their quantile
+  of 0.9 is our alpha of 0.1. Ties count against the circuit.
+- They reject minimality by a binomial test per edge, to be corrected for the number of edges. Here
+  the null is known and every element has to stand out, which needs no correction.
+- A row on which s is the same for C and M counts half in non-equivalence; the paper's test is not
+  defined there. Its package returns the mean difference instead of the paper's share of rows.
+- The width of a kernel is the median distance of its own variable's values; in the paper it is the
+  median distance between the values of the two variables.
 
-With the four rows of two inputs non-equivalence can never be rejected at 0.05: its least p is
-0.6^4 + 0.4^4 = 0.155. Noisy rows (`Convention(n_noisy=...)`) make it a test. Nor can the whole
-network pass the first two: of its size there is no other set.
+With the four rows of two inputs, non-equivalence can never be rejected at 0.05: its least p is
+0.6^4 + 0.4^4 = 0.155. Noisy rows (`Convention(n_noisy=...)`) add enough rows. The whole network
+cannot pass the first two tests, because there is no other set of its size.
 
-What the tests accept at 0.05, of all circuits of edges of networks trained to XOR by default
-(`train_population("XOR", 200)`; the first 50 of 2-3-1 that learned it, and 33 of 2-2-2-1), is
-`circuit_tests_against_truth`:
+`circuit_tests_against_truth` counts what the tests accept at 0.05, here over all circuits of edges
+of networks trained to XOR by default (`train_population("XOR", 200)`; the first 50 of 2-3-1 that
+learned it, and 33 of 2-2-2-1):
 
-- Sufficiency accepts 46 of 56 minimal circuits and 31 of 37, 0 of 334 and 17 of 225 that are
-  perfect and not minimal, and 1.8 % and 1.3 % of the others. These are so many (25,160 and 33,497)
-  that nine of ten circuits that it accepts are not perfect.
-- Partial necessity accepts no minimal circuit of either.
-- Minimality accepts 36 of 54 minimal circuits and 26 of 37.
-- Non-equivalence rejects nothing, as said; non-independence 0.7 % and 0.2 % of the imperfect ones.
+- Sufficiency accepts 46 of 56 minimal circuits (2-2-2-1: 31 of 37), 0 of 334 (17 of 225) that are
+  perfect and not minimal, and 1.8 % (1.3 %) of the imperfect ones. There are so many of these
+  (25,160 and 33,497) that nine of ten circuits that it accepts are not perfect.
+- Partial necessity accepts no minimal circuit of either shape.
+- Minimality accepts 36 of 54 minimal circuits (26 of 37).
+- Non-equivalence cannot reject anything here; non-independence rejects 0.7 % (0.2 %) of the
+  imperfect ones.
 - No circuit passes all five.
 """
 
@@ -87,25 +89,25 @@ Sets = NDArray[np.int64]
 """Sets of elements as numbers: bit e is set where element e is in, [set]."""
 
 MAX_HELD = 2**22
-"""The values of all sets are held, and each is run once, where they are at most so many numbers."""
+"""If the values of all sets are at most so many numbers, they are kept and each set is run once."""
 MAX_SETS = 2**16
-"""Of more sets of one size a sample is drawn."""
+"""The most sets of one size that are all tried; of more, a sample is drawn."""
 N_SAMPLED = 9_999
-"""How many sets are drawn where there are too many to try them all."""
+"""The size of that sample."""
 MAX_ORDERED_ROWS = 8
-"""All orders of so many rows are tried: 40,320."""
+"""The most rows whose orders are all tried: 40,320 orders."""
 N_ORDERS = 999
-"""How many orders are drawn of more rows."""
+"""The number of orders drawn for more rows."""
 MAX_ELEMENTS = 62
-"""A set is a whole number of 64 bits."""
+"""The most elements: a set is a whole number of 64 bits."""
 MAX_OF_TRUTH = 14
-"""`circuit_tests_against_truth` tests every set of at most so many elements."""
+"""The most elements of which `circuit_tests_against_truth` tests every set."""
 EPSILON = 0.1
-"""How far from a half the chance to beat the model may be, as in the paper."""
+"""How far the null's chance to beat the model may be from a half, as in the paper."""
 SETS_AT_ONCE = 2**12
-"""So many sets are run together."""
+"""Sets that are run together."""
 NUMBERS_AT_ONCE = 2**22
-"""Kernels in other orders hold at most so many numbers together."""
+"""The most numbers in kernels of other orders that are held together."""
 
 CircuitTestName = Literal[
     "sufficiency", "partial necessity", "minimality", "non-equivalence", "non-independence"
@@ -118,27 +120,27 @@ ASKS: Mapping[CircuitTestName, str] = {
     "non-equivalence": "is it better than the network on more, or fewer, than half of the rows?",
     "non-independence": "does what is left without it still vary with the network?",
 }
-"""What each test asks. The first three are passed by a yes, the last two by no proof of a yes."""
+"""Test -> its question. The first three are passed by a yes, the last two unless yes is proved."""
 IS_PASSED_BY_REJECTING: frozenset[CircuitTestName] = frozenset(
     ("sufficiency", "partial necessity", "minimality")
 )
 SOURCE = "Shi et al., NeurIPS 2024, arXiv 2410.13032"
 
 AnyCircuit = Subcircuit | Iterable[Edge] | Iterable[Unit] | ArrayLike | Tensor
-"""A circuit: a Subcircuit, its edges or units, or True and False for each of them."""
+"""A circuit: a Subcircuit, its edges or units, or True or False for each edge or unit."""
 
 
 class CircuitTestLine(NamedTuple):
     """One test of one circuit.
 
     Attributes:
-        name: which test.
-        statistic: what was measured of the circuit.
-        null: what it was held against, in words.
-        n_null: how many that were.
-        p_value: None where there is nothing to hold it against.
-        least_p: the smallest p-value that this null could have given.
-        passes: None where there is no p-value.
+        name: the name of the test.
+        statistic: the number measured for the circuit.
+        null: what it was compared with, in words.
+        n_null: the number of members of the null.
+        p_value: None if there is nothing to compare with.
+        least_p: the smallest p-value that is possible with this null.
+        passes: whether the circuit passes; None if there is no p-value.
     """
 
     name: CircuitTestName
@@ -162,8 +164,8 @@ class CircuitTests(Finding):
     Attributes:
         over: whether the circuit is one of edges or of units.
         circuit: its elements.
-        alpha: p-values up to this reject.
-        connected: whether random circuits are those alone that lead somewhere.
+        alpha: the level of significance: p-values up to this reject.
+        connected: whether random circuits are only those that connect inputs to outputs.
         lines: one per test.
     """
 
@@ -186,12 +188,12 @@ class CircuitTests(Finding):
 
     @property
     def n_passed(self) -> int:
-        """How many of the five it passes."""
+        """How many of the five tests it passes."""
         return sum(line.passes is True for line in self.lines)
 
     @property
     def passes(self) -> bool:
-        """Whether it passes all that can be asked of it."""
+        """Whether it passes all tests that have a p-value."""
         return all(line.passes is not False for line in self.lines)
 
     def head(self) -> dict[str, object]:
@@ -230,14 +232,15 @@ def circuit_tests(
 ) -> CircuitTests:
     """Test a circuit as Shi et al. do, against all random circuits of its size.
 
-    What each test asks, and where it differs from the paper's, is told at the top of the module.
-    What is run is counted in `problem.cost`: every set of elements once, where these are few.
+    The text at the top of the module explains each test and how it differs from the paper's. Runs
+    are counted in `problem.cost`; if the sets of elements are few, each is run only once.
 
     Args:
-        circuit: a Subcircuit, some of the network's edges or units, or True and False for each.
-        over: what it is a set of. Units are kept with all edges between them.
-        alpha: p-values up to this reject.
-        connected: hold it against those sets of edges alone that lead from inputs to outputs.
+        circuit: a Subcircuit, some of the network's edges or units, or True or False for each.
+        over: "edges" or "units", the elements of the circuit. Units are kept with all edges between
+            them.
+        alpha: the level of significance: p-values up to this reject.
+        connected: compare it only with sets of edges that lead from inputs to outputs.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> problem = ExamProblem.of(textbook_xor())
@@ -248,8 +251,8 @@ def circuit_tests(
     True
 
     Raises:
-        XorMiError: a circuit of another network or of no elements, an alpha that is not between 0
-            and 1.
+        XorMiError: a circuit of another network or without elements, or an alpha that is not
+            between 0 and 1.
     """
     require_kind("problem", problem, ExamProblem, give="an ExamProblem.of(model)")
     require_over(over)
@@ -262,24 +265,24 @@ def circuit_tests(
 def smallest_by_tests(
     problem: ExamProblem, *, over: Over = "edges", alpha: float = 0.05
 ) -> tuple[Edge, ...] | tuple[Unit, ...]:
-    """The smallest circuit that passes most tests, of those by exact noising.
+    """Of the circuits in the order of exact noising, the smallest that passes the most tests.
 
-    Elements are put in order by how far the network is without each of them (the mean of
-    |s - s'| over the rows); of the first 1, 2, 3, ... of this order it is the set that passes the
-    most of the five tests of `circuit_tests`, and the smallest of those.
+    Elements are ordered by how far the network moves without each of them (the mean of |s - s'|
+    over the rows). The first 1, 2, 3, ... elements of this order are tested by `circuit_tests`; the
+    answer is the set that passes the most of the five tests, and the smallest of such sets.
 
-    The paper tests circuits that are given and has no such search; this is what a person would do
-    with its tests.
+    The paper tests given circuits and has no such search; this is what a person might do with its
+    tests.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> smallest_by_tests(ExamProblem.of(textbook_xor()))
     (x0->h0.0, x1->h0.0, h0.0->y0)
 
-    Of this network only all six edges are perfect, and those six have no random circuit of their
-    size to be held against.
+    In this network only the set of all six edges is perfect, and there is no random circuit of its
+    size to compare with.
 
     Raises:
-        XorMiError: as `circuit_tests`.
+        XorMiError: as in `circuit_tests`.
     """
     require_kind("problem", problem, ExamProblem, give="an ExamProblem.of(model)")
     require_over(over)
@@ -297,13 +300,13 @@ def smallest_by_tests(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CircuitTestRates(Finding):
-    """How often each test accepts circuits that are minimal, perfect, or not.
+    """How often each test accepts circuits that are minimal, perfect, or imperfect.
 
     Attributes:
         over: whether circuits are sets of edges or of units.
-        alpha: p-values up to this reject.
-        n_circuits: how many were tested: all but the empty one.
-        lines: a line per test and kind of circuit; see `frame`.
+        alpha: the level of significance: p-values up to this reject.
+        n_circuits: the number of tested circuits: all but the empty one.
+        lines: one line per test and kind of circuit; see `frame`.
     """
 
     over: Over
@@ -318,9 +321,9 @@ class CircuitTestRates(Finding):
     def frame(self) -> pd.DataFrame:
         """One line per test, and one for all five together, and kind of circuit.
 
-        Columns: test, kind ("minimal": perfect, and no perfect one inside; "perfect": the other
-        perfect ones; "imperfect"), n (circuits of the kind), n_asked (those on which there is a
-        p-value), n_passing, share (of those asked; None of none).
+        Columns: test, kind ("minimal": perfect and without a smaller perfect circuit inside;
+        "perfect": the other perfect ones; "imperfect"), n (circuits of the kind), n_asked (those
+        with a p-value), n_passing, share (of those asked; None if none was asked).
         """
         return pd.DataFrame(self.lines)
 
@@ -345,11 +348,11 @@ def circuit_tests_against_truth(
 ) -> CircuitTestRates:
     """Test every circuit of a network: do the tests tell perfect from imperfect ones?
 
-    Only where every set of elements can be tried is it known which of them are perfect, and which
-    are minimal, so that a test can be held against it.
+    If every set of elements can be tried, it is known which sets are perfect and which are minimal,
+    so a test can be compared with the truth.
 
     Args:
-        over, alpha, connected: as for `circuit_tests`.
+        over, alpha, connected: as in `circuit_tests`.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> rates = circuit_tests_against_truth(ExamProblem.of(textbook_xor()), over="units")
@@ -357,7 +360,7 @@ def circuit_tests_against_truth(
     [['minimal', 1, 0], ['perfect', 0, 0], ['imperfect', 2, 0]]
 
     Raises:
-        XorMiError: more than 14 elements, and as `circuit_tests`.
+        XorMiError: more than 14 elements, or as in `circuit_tests`.
     """
     require_kind("problem", problem, ExamProblem, give="an ExamProblem.of(model)")
     require_over(over)
@@ -367,7 +370,7 @@ def circuit_tests_against_truth(
     require_at_most(
         n_elements,
         MAX_OF_TRUTH,
-        what=f"{over} of a network all of whose circuits are tested",
+        what=f"{over} of a network of which every circuit is tested",
         do="take a smaller network, or test some circuits by circuit_tests",
     )
     truth = Truth.of(problem, over=over, progress=False)
@@ -390,7 +393,7 @@ def circuit_tests_against_truth(
 
 
 class _Sets:
-    """What every set of elements is worth on every row, each run at most once if there are few."""
+    """The metric of every set of elements on every row; few sets are each run only once."""
 
     def __init__(self, problem: ExamProblem, over: Over) -> None:
         self.problem = problem
@@ -416,7 +419,7 @@ class _Sets:
         return _finite(np.stack(of_rows, axis=-1))
 
     def _on_row(self, row: int) -> Callable[[Numbers], Numbers]:
-        """The metric on one row, of outputs on all."""
+        """The metric on one row, as a function of the outputs on all rows."""
 
         def metric(outputs: Numbers) -> Numbers:
             return self.problem.metric_of(torch.from_numpy(outputs))[..., row].numpy()
@@ -424,7 +427,7 @@ class _Sets:
         return metric
 
     def _run(self, masks: Sets) -> Numbers:
-        """The metric of some sets, [set, row], each run."""
+        """The metric of some sets, [set, row]; each is run."""
         values: list[Numbers] = []
         for start in range(0, len(masks), SETS_AT_ONCE):
             some = masks[start : start + SETS_AT_ONCE, None]
@@ -434,7 +437,7 @@ class _Sets:
         return np.concatenate(values)
 
     def values(self, masks: Sets) -> Numbers:
-        """What some sets are worth, [set, row].
+        """The metric of some sets, [set, row].
 
         Raises:
             XorMiError: a metric that is not a finite number.
@@ -443,7 +446,7 @@ class _Sets:
 
     @cached_property
     def of_whole(self) -> Numbers:
-        """What the whole network is worth, [row]."""
+        """The metric of the whole network, [row]."""
         return self.values(np.array([self.whole]))[0]
 
     @cached_property
@@ -458,7 +461,7 @@ class _Sets:
 
     @cached_property
     def of_size(self) -> "list[Sets | None]":
-        """All sets of each size where they are held, else None."""
+        """All sets of each size, if all values are kept; otherwise None."""
         if not self.are_held:
             return [None] * (self.n_elements + 1)
         masks = np.arange(2**self.n_elements)
@@ -477,7 +480,7 @@ class _Sets:
         return np.array(paths)
 
     def on_paths(self, masks: Sets) -> Sets:
-        """The part of each set of edges that is on its paths from inputs to outputs, [set]."""
+        """The edges of each set that are on its paths from inputs to outputs, as sets, [set]."""
         live = np.zeros_like(masks)
         for path in self.paths:
             live |= np.where(masks & path == path, path, 0)
@@ -485,10 +488,10 @@ class _Sets:
 
 
 class _Null(NamedTuple):
-    """Sets of one size.
+    """Random circuits: sets of one size.
 
     Attributes:
-        are_all: whether these are all there are, so that the circuit is among them.
+        are_all: whether all sets of this size are here, so that the circuit is among them.
     """
 
     masks: Sets
@@ -497,7 +500,7 @@ class _Null(NamedTuple):
 
 
 class _Tester:
-    """The five tests of circuits of one network."""
+    """The five tests, for circuits of one network."""
 
     def __init__(self, problem: ExamProblem, over: Over, *, alpha: float, connected: bool) -> None:
         self.problem = problem
@@ -512,7 +515,7 @@ class _Tester:
         self._nulls: dict[int, _Null] = {}
 
     def test(self, mask: int) -> CircuitTests:
-        """All five, of a set that is not empty."""
+        """All five tests of a set that is not empty."""
         lines = (
             self._sufficiency(mask),
             self._necessity(mask),
@@ -529,7 +532,7 @@ class _Tester:
         )
 
     def elements(self, mask: int) -> tuple[Edge, ...] | tuple[Unit, ...]:
-        """What is in a set."""
+        """The elements of a set."""
         if self.sets.over == "edges":
             return tuple(one for place, one in enumerate(self.problem.edges) if mask >> place & 1)
         return tuple(one for place, one in enumerate(self.problem.units) if mask >> place & 1)
@@ -553,8 +556,8 @@ class _Tester:
     def _against(
         self, name: CircuitTestName, statistic: float, of_null: Numbers, mask: int, null: _Null
     ) -> CircuitTestLine:
-        """The part of the null whose statistic is at least as large."""
-        # a circuit that is not among those it is held against is counted with them
+        """A test whose p is the share of the null with a statistic at least as large."""
+        # if the circuit is not among the null, it is counted with it
         extra = 0 if null.are_all and bool((null.masks == mask).any()) else 1
         n = len(null.masks) + extra
         largest = max(float(statistic), float(of_null.max(initial=-np.inf)))
@@ -578,11 +581,11 @@ class _Tester:
         return self._line("minimality", least, words, len(larger), p, 0.0)
 
     def _moved(self, before: Sets, after: Sets) -> Numbers:
-        """How far apart two sets are, pair by pair."""
+        """The distance between two sets, pair by pair."""
         return np.abs(self.sets.values(before) - self.sets.values(after)).mean(-1)
 
     def _inflated(self, mask: int) -> tuple[Sets, Sets, Numbers]:
-        """A circuit with more for no reason, the same less one new element, how likely each is."""
+        """A circuit with additions, the same without one new element, each pair's chance."""
         larger: list[int] = []
         smaller: list[int] = []
         weight: list[float] = []
@@ -595,14 +598,14 @@ class _Tester:
                     larger.append(inflated)
                     smaller.append(inflated ^ (1 << place))
                     weight.append(1 / n_new)
-        # each addition that is one is equally likely
+        # every addition that adds something is equally likely
         weights = np.array(weight)
         n_additions = max(float(weights.sum()), 1.0)
         larger_sets, smaller_sets = (np.array(one, dtype=np.int64) for one in (larger, smaller))
         return larger_sets, smaller_sets, weights / n_additions
 
     def _additions(self) -> Iterator[int]:
-        """What a circuit may be inflated by."""
+        """The sets that may be added to a circuit."""
         if self.sets.over == "edges":
             yield from self.sets.paths.tolist()
         else:
@@ -612,7 +615,7 @@ class _Tester:
         values = self.sets.values(np.array([mask]))[0]
         better = values - self.sets.of_whole
         n = len(better)
-        # equal up to rounding counts half
+        # values that are equal up to rounding count half
         is_equal = np.abs(better) <= self._tie
         share = float(np.where(is_equal, 0.5, better > 0).mean())
         p = _binomial_p(n, abs(share - 0.5))
@@ -632,7 +635,7 @@ class _Tester:
             reordered = other[some[:, :, None], some[:, None, :]]
             parts.append((observed * reordered).sum((1, 2)) / (n - 1) ** 2)
         statistics = np.concatenate(parts)
-        # the first order is that of the rows as they are
+        # the first order is the unchanged one
         statistic = statistics[0]
         tie = ROUNDING * np.abs(statistics).max()
         p = float((statistics >= statistic - tie).mean())
@@ -643,7 +646,7 @@ class _Tester:
 
     @cached_property
     def _orders(self) -> Sets:
-        """Orders of the rows, [order, row], the rows as they are first."""
+        """Orders of the rows, [order, row], with the unchanged order first."""
         n = self.problem.n_rows
         if n <= MAX_ORDERED_ROWS:
             return np.array(list(permutations(range(n))))
@@ -651,11 +654,11 @@ class _Tester:
         drawn = generator.permuted(np.tile(np.arange(n), (N_ORDERS, 1)), axis=1)
         return np.concatenate([np.arange(n)[None], drawn])
 
-    # --- what they share
+    # --- shared by the tests
 
     @cached_property
     def _tie(self) -> float:
-        """Distances that differ by less are equal but for rounding."""
+        """Distances that differ by less than this differ only by rounding."""
         return ROUNDING * float(np.abs(self.sets.of_whole).max())
 
     def _line(
@@ -698,7 +701,7 @@ class _Tester:
 
 
 def _finite(values: Numbers) -> Numbers:
-    """Values as they are, if none of them would make every comparison false."""
+    """The same values, if all are finite: others would make every comparison false."""
     if np.isfinite(values).all():
         return values
     raise XorMiError(
@@ -708,7 +711,7 @@ def _finite(values: Numbers) -> Numbers:
 
 
 def _binomial_p(n: int, distance: float) -> float:
-    """The chance of a part of n coins at least this far from a half, if theirs is 0.1 from it."""
+    """The chance that a share of n coins is at least this far from a half, if theirs is 0.1 off."""
     outcomes = np.arange(n + 1)
     is_as_far = np.abs(outcomes / n - 0.5) >= distance - ROUNDING
     return float(binom.pmf(outcomes, n, 0.5 + EPSILON)[is_as_far].sum())
@@ -718,7 +721,7 @@ def _kernel(values: Numbers) -> Numbers:
     """A Gaussian kernel between all rows, as wide as their median distance, [row, row]."""
     apart = np.abs(values[:, None] - values)
     own = apart[np.triu_indices(len(values), 1)]
-    # differences by rounding are none
+    # differences by rounding count as none
     own = np.where(own <= ROUNDING * np.abs(values).max(initial=0), 0.0, own)
     if not own.any():
         return np.ones_like(apart)
@@ -729,7 +732,7 @@ def _kernel(values: Numbers) -> Numbers:
 
 
 def _centred(kernel: Numbers) -> Numbers:
-    """A kernel less the means of its rows and columns, [row, row]."""
+    """A kernel without the means of its rows and columns, [row, row]."""
     of_rows = kernel - kernel.mean(0)
     return of_rows - of_rows.mean(1, keepdims=True)
 
@@ -741,14 +744,15 @@ def _as_alpha(alpha: object) -> float:
 
 
 def _as_mask(circuit: object, problem: ExamProblem, over: Over) -> int:
-    """A circuit as a number, bit by bit."""
+    """A circuit as a whole number, with a bit per element."""
     elements: Sequence[Edge | Unit] = problem.elements(over)
     give = f"some of the network's {over}, a Subcircuit, or True or False for each of its "
     give += f"{len(elements)} {over}"
     if isinstance(circuit, Subcircuit):
         if circuit.layer_sizes != problem.numbers.sizes:
             raise XorMiError(
-                f"a circuit of {circuit.layer_sizes}; the network is {problem.numbers.sizes}"
+                f"circuit is a Subcircuit of layer sizes {circuit.layer_sizes}; the network has "
+                f"{problem.numbers.sizes}"
             )
         circuit = circuit.edges if over == "edges" else circuit.units
     if isinstance(circuit, Tensor):
@@ -791,4 +795,4 @@ TEST_METHODS: tuple[ExamMethod, ...] = (
         source=f"tests of {SOURCE}",
     ),
 )
-"""The methods here that give a set, ready to run."""
+"""The methods of this module, which return a set."""

@@ -1,4 +1,4 @@
-"""The conventions that the exam is held under, by name."""
+"""The conventions of the exam, by name."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -10,7 +10,7 @@ from xor_mi.search import AnyConvention, Convention, Preset
 ConventionName = Literal["zero", "mean", "zero noisy", "mean noisy"]
 """A name of `CONVENTIONS`."""
 SomeConvention = AnyConvention | ConventionName
-"""What the exam takes as a convention: one, a name of `CONVENTIONS` or of a preset, or None."""
+"""A convention as an argument: a Convention, a name of `CONVENTIONS` or of a preset, or None."""
 
 CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
     {
@@ -20,18 +20,18 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
         "mean noisy": Convention(ablation="mean", noise_sd=0.1, n_noisy=4),
     }
 )
-"""What counts as a circuit in the exam, by name.
+"""Name -> what counts as a circuit in the exam.
 
-A dropped edge carries nothing, or its source's mean. Noisy rows are four copies of each row with a
-tenth of the distance between the input levels as their standard deviation.
+A dropped edge carries nothing, or its source's mean. Noisy rows are four copies of each row, whose
+noise has a tenth of the distance between the input levels as its standard deviation.
 """
 
 
 def convention_of(convention: SomeConvention) -> Convention:
-    """A convention as it is, or by its name.
+    """A Convention unchanged, or the one of this name.
 
     Raises:
-        XorMiError: a name that there is not.
+        XorMiError: a name that does not exist.
     """
     if not isinstance(convention, str):
         return Convention.of(convention)

@@ -1,8 +1,8 @@
 """one ExamProblem -> a score per edge: the field's methods, each a short function.
 
-Scores are in the order of `problem.edges`, [edge], and the larger the likelier the edge is in the
-circuit. Over rows they are the mean of the absolute effect, but for Shapley values, which are of
-the mean metric and signed, and `gradient_x_weight`.
+Scores are in the order of `problem.edges`, [edge]; the larger, the likelier the edge is in the
+circuit. A score is the mean over rows of the absolute effect, except for Shapley values, which are
+signed and of the mean metric, and for `gradient_x_weight`.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ from xor_mi.exam._problem import ExamProblem, require_slopes, slopes_of
 from xor_mi.exam._slopes import add_edges_up, midpoints, run_whole, weights_of, with_gradients
 
 N_STEPS = 50
-"""A gradient is averaged over so many points of its path."""
+"""Points of the path over which a gradient is averaged."""
 
 
 def edge_noising(problem: ExamProblem) -> ElementScores:
@@ -36,10 +36,10 @@ def edge_noising(problem: ExamProblem) -> ElementScores:
 
 
 def edge_denoising(problem: ExamProblem) -> ElementScores:
-    """Exact: how far the metric moves when one edge is restored where all are dropped.
+    """Exact: how far the metric moves when one edge is restored while all others are dropped.
 
-    Heimersheim and Nanda 2024, arXiv 2404.15255. With a hidden layer, one edge alone is no way from
-    an input to an output, so where a dropped edge carries nothing every score is 0.
+    Heimersheim and Nanda 2024, arXiv 2404.15255. With a hidden layer, one edge alone does not
+    connect an input to an output, so if a dropped edge carries nothing, every score is 0.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> edge_denoising(ExamProblem.of(textbook_xor())).tolist()
@@ -51,7 +51,7 @@ def edge_denoising(problem: ExamProblem) -> ElementScores:
 def eap(problem: ExamProblem) -> ElementScores:
     """Edge attribution patching: the metric's slope in an edge's value, times its change.
 
-    The slope is that of the whole network, the change that to what a dropped edge carries. Syed,
+    The slope is taken in the whole network; the change goes to what a dropped edge carries. Syed,
     Rager and Conmy 2023, arXiv 2310.10348.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -66,11 +66,11 @@ def eap(problem: ExamProblem) -> ElementScores:
 
 
 def eap_ig(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScores:
-    """The same with the slope averaged while all edges are put back together, from 0 to 1.
+    """EAP with the slope averaged while all edges are put back together, from 0 to 1.
 
     Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv 1703.01365) of the metric in the
-    mask of edges. On every row the signed effects add up to what the whole network has over the
-    empty one, to the accuracy of n_steps midpoints.
+    mask of edges. On every row the signed effects add up to the metric of the whole network minus
+    that of the empty one, to the accuracy of n_steps midpoints.
 
     Raises:
         XorMiError: the metric "accuracy", or n_steps that is not a whole number of at least 1.
@@ -82,11 +82,11 @@ def eap_ig(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScores:
 
 @with_gradients
 def eap_ig_inputs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScores:
-    """The same with the slope averaged over inputs on the line from a baseline to the row.
+    """EAP with the slope averaged over inputs on the line from a baseline to the row.
 
     The baseline is what dropped edges of the inputs carry, 0 or the mean row; an edge's change is
-    that between its values on the row and on the baseline. Hanna, Pezzelle and Belinkov 2024, arXiv
-    2403.17806.
+    the difference of its values on the row and on the baseline. Hanna, Pezzelle and Belinkov 2024,
+    arXiv 2403.17806.
 
     Raises:
         XorMiError: the metric "accuracy", or n_steps that is not a whole number of at least 1.
@@ -109,11 +109,11 @@ def eap_ig_inputs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSco
 
 
 def eap_pairs(problem: ExamProblem) -> ElementScores:
-    """Edge attribution patching between rows: the slope at the clean row, times the change.
+    """Edge attribution patching between rows: the slope at the clean row times the change.
 
-    The change is that to what the edge carries on the corrupted row; the metric is the clean row's.
-    The mean of the absolute effect over `problem.pairs`. Syed, Rager and Conmy 2023, arXiv
-    2310.10348.
+    The change goes to what the edge carries on the corrupted row; the metric is the clean row's.
+    The score is the mean of the absolute effect over `problem.pairs`. Syed, Rager and Conmy 2023,
+    arXiv 2310.10348.
 
     Raises:
         XorMiError: the metric "accuracy", or a problem without pairs.
@@ -122,7 +122,7 @@ def eap_pairs(problem: ExamProblem) -> ElementScores:
 
 
 def eap_ig_pairs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScores:
-    """The same with the slope averaged over inputs on the line from the corrupted to the clean row.
+    """EAP with the slope averaged over inputs on the line from the corrupted to the clean row.
 
     Hanna, Pezzelle and Belinkov 2024, arXiv 2403.17806.
 
@@ -135,10 +135,10 @@ def eap_ig_pairs(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScor
 
 @with_gradients
 def gradient_x_weight(problem: ExamProblem) -> ElementScores:
-    """|weight x slope of the metric in it|, where the metric is the mean over rows.
+    """|weight x slope of the metric in it|, where the metric is averaged over rows first.
 
-    The sensitivity of a connection (Lee, Ajanthan and Torr 2019, arXiv 1810.02340). Where a dropped
-    edge carries nothing it is `eap` with rows added up before the absolute value.
+    The sensitivity of a connection (Lee, Ajanthan and Torr 2019, arXiv 1810.02340). If a dropped
+    edge carries nothing, it is `eap` with rows added up before the absolute value.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> gradient_x_weight(ExamProblem.of(textbook_xor())).tolist()
@@ -160,7 +160,7 @@ def gradient_x_weight(problem: ExamProblem) -> ElementScores:
 def shapley_margin(problem: ExamProblem) -> ElementScores:
     """Exact Shapley values of the mean margin over all sets of edges, signed.
 
-    Shapley 1953.
+    Shapley 1953, A value for n-person games.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> problem = ExamProblem.of(textbook_xor())
@@ -176,7 +176,7 @@ def shapley_margin(problem: ExamProblem) -> ElementScores:
 def shapley_accuracy(problem: ExamProblem) -> ElementScores:
     """Exact Shapley values of the share of rows that are right over all sets of edges, signed.
 
-    Shapley 1953.
+    Shapley 1953, A value for n-person games.
 
     Raises:
         XorMiError: more than `MAX_SHAPLEY` edges.
@@ -195,7 +195,7 @@ def magnitude(problem: ExamProblem) -> ElementScores:
 
 
 def random_edges(problem: ExamProblem) -> ElementScores:
-    """Chance: a number from 0 to 1 per edge."""
+    """Chance: a random number from 0 to 1 per edge."""
     return problem.generator("random").random(len(problem.edges))
 
 
@@ -205,10 +205,10 @@ def _steps(n_steps: int) -> Float[Tensor, " step"]:
 
 @with_gradients
 def _between_rows(problem: ExamProblem, steps: Float[Tensor, " step"]) -> ElementScores:
-    """The effects of edges between the two rows of each pair, the mean of their absolute values.
+    """The mean over pairs of the absolute effect of each edge between the pair's two rows.
 
     Args:
-        steps: where between the corrupted row, 0, and the clean one, 1, slopes are taken.
+        steps: where slopes are taken between the corrupted row (0) and the clean row (1).
     """
     require_slopes(problem)
     if not problem.pairs:
@@ -218,8 +218,8 @@ def _between_rows(problem: ExamProblem, steps: Float[Tensor, " step"]) -> Elemen
         )
     numbers, pairs = problem.numbers, torch.tensor(problem.pairs)
     clean, corrupted = pairs[:, 0], pairs[:, 1]
-    # a metric is of all rows in their order, so the points of a pair stand in the place of its
-    # clean row; the pairs of one clean row take a copy of the rows each
+    # a metric takes all rows in their order, so the points of a pair replace its clean row; each
+    # further pair with the same clean row takes another copy of the rows
     copies = torch.tensor(_times_before(problem.pairs))
     n_copies = int(copies.max()) + 1
     points = problem.inputs.repeat(len(steps), n_copies, 1, 1)
@@ -239,7 +239,7 @@ def _between_rows(problem: ExamProblem, steps: Float[Tensor, " step"]) -> Elemen
 
 
 def _times_before(pairs: Sequence[tuple[int, int]]) -> list[int]:
-    """How many pairs before each have the same clean row."""
+    """For each pair, how many pairs before it have the same clean row."""
     seen: Counter[int] = Counter()
     before: list[int] = []
     for clean, _ in pairs:

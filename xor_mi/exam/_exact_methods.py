@@ -1,6 +1,6 @@
-"""exact effects of edges and of units: one dropped, one restored, and over all sets of them.
+"""exact effects of edges and of units: one dropped, one restored, and all sets of them.
 
-What is true of edges here is true of units; `over` says which are meant.
+Every function here works for edges and for units; `over` says which.
 """
 
 from dataclasses import replace
@@ -20,18 +20,18 @@ ElementScores = NDArray[np.float64]
 """A number per edge or unit, in the order of the problem."""
 
 MAX_SHAPLEY = 20
-"""Of so many edges or units at most all sets are run, for exact Shapley values."""
+"""The most edges or units of which all sets are run for exact Shapley values."""
 ROUNDING_OF_SUMS = 1e-13
-"""What is left of a sum over all sets by rounding, in parts of the largest term."""
+"""The rounding left in a sum over all sets, in parts of the largest term."""
 MASKS_AT_ONCE = 2**12
-"""How many sets of units are run together."""
+"""Sets of units that are run together."""
 
 
 def noising(problem: ExamProblem, over: Over) -> ElementScores:
     """How far the metric moves when one element is dropped from the whole network.
 
-    It finds every part of an AND and no part of an OR (Heimersheim and Nanda 2024, arXiv
-    2404.15255). The mean of the absolute change over rows.
+    The score is the mean of the absolute change over rows. Noising finds every part of an AND and
+    no part of an OR (Heimersheim and Nanda 2024, arXiv 2404.15255).
     """
     n_elements = len(problem.elements(over))
     whole = np.ones((1, n_elements))
@@ -40,10 +40,10 @@ def noising(problem: ExamProblem, over: Over) -> ElementScores:
 
 
 def denoising(problem: ExamProblem, over: Over) -> ElementScores:
-    """How far the metric moves when one element is restored where all are dropped.
+    """How far the metric moves when one element is restored while all others are dropped.
 
-    It finds every part of an OR and no part of an AND (Heimersheim and Nanda 2024, arXiv
-    2404.15255). The mean of the absolute change over rows.
+    The score is the mean of the absolute change over rows. Denoising finds every part of an OR and
+    no part of an AND (Heimersheim and Nanda 2024, arXiv 2404.15255).
     """
     n_elements = len(problem.elements(over))
     nothing = np.zeros((1, n_elements))
@@ -54,9 +54,9 @@ def denoising(problem: ExamProblem, over: Over) -> ElementScores:
 def shapley(problem: ExamProblem, over: Over, metric: MetricName) -> ElementScores:
     """Exact Shapley values of the metric's mean over rows, by running every set of elements.
 
-    The mean gain by an element over all orders in which the elements could be put back (Shapley
-    1953; of units, Ghorbani and Zou 2020, arXiv 2002.09815). Signed; they add up to what the whole
-    network has over the empty one.
+    A Shapley value is the mean gain by an element over all orders in which the elements could be
+    put back (Shapley 1953; for units, Ghorbani and Zou 2020, arXiv 2002.09815). Values are signed;
+    they add up to the metric of the whole network minus that of the empty one.
 
     Raises:
         XorMiError: more than `MAX_SHAPLEY` elements.
@@ -66,8 +66,8 @@ def shapley(problem: ExamProblem, over: Over, metric: MetricName) -> ElementScor
     require_at_most(
         n_elements,
         MAX_SHAPLEY,
-        what=f"{over}, each set of which is to be run",
-        do=f"take noising or a method by gradient{other}",
+        what=f"{over} of which all sets are to be run",
+        do=f"take noising or a method with gradients{other}",
     )
     asked = replace(problem, metric=metric)
 
@@ -87,42 +87,42 @@ def shapley(problem: ExamProblem, over: Over, metric: MetricName) -> ElementScor
 
 
 def shapley_of_sets(of_sets: Float[np.ndarray, " set"]) -> ElementScores:
-    """What each set is worth -> the Shapley value of each element.
+    """The metric of each set -> the Shapley value of each element.
 
     Args:
-        of_sets: set number s has element i where bit i of s is 1.
+        of_sets: the metric of set number s, which has element i if bit i of s is 1.
 
     >>> shapley_of_sets(np.array([0.0, 1.0, 3.0, 10.0])).tolist()
     [4.0, 6.0]
     """
     n_elements = len(of_sets).bit_length() - 1
     sizes = np.bitwise_count(np.arange(len(of_sets), dtype=np.uint32))
-    # with an element a set gains, without it it is what the gain is over: of n! orders, the share
-    # in which exactly a given set of this size comes before a given element
+    # a set counts positive for elements in it, negative for the others; the weight is the share of
+    # the n! orders in which exactly this set comes before a given element
     share = np.array([1 / (n_elements * comb(n_elements - 1, k)) for k in range(n_elements)])
     gained = np.concatenate([[0.0], share])[sizes]
     gained_over = np.concatenate([share, [0.0]])[sizes]
     without_all = of_sets @ gained_over
-    # the sum over the sets that have an element, the last one first; then sets that differ in that
-    # one alone are one set, and half as many are left
+    # sum over the sets that have an element, from the last element on; then sets that differ only
+    # in this element are merged, and half as many are left
     folded = of_sets * (gained + gained_over)
     scores = np.empty(n_elements)
     for element in reversed(range(n_elements)):
         without, with_it = folded.reshape(2, -1)
         scores[element] = with_it.sum() - without_all
         folded = without + with_it
-    # a sum of terms of this size is 0 but for rounding
+    # a sum that is this small beside its terms is rounding
     scores[np.abs(scores) <= ROUNDING_OF_SUMS * np.abs(of_sets).max()] = 0.0
     return scores
 
 
 def _values(problem: ExamProblem, over: Over, kept: NDArray[np.generic]) -> NDArray[np.float64]:
-    """The metric on every row, [mask, row], where masks of elements are kept."""
+    """The metric on every row when these masks of elements are kept, [mask, row]."""
     edges = kept if over == "edges" else problem.edges_between(kept)
     values: Tensor = problem.values(edges)
     return values.detach().double().numpy()
 
 
 def _mean_change(values: NDArray[np.float64]) -> ElementScores:
-    """How far each mask's metric is from the first one's, the mean over rows, [mask - 1]."""
+    """The mean distance over rows of each mask's metric from the first mask's, [mask - 1]."""
     return np.abs(values[1:] - values[0]).mean(-1)

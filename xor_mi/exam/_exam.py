@@ -15,10 +15,10 @@ class ExamPart:
     """One task under one convention.
 
     Attributes:
-        task: its name.
+        task: the name of the task.
         says: what its networks are, in a sentence.
-        convention: its name in `CONVENTIONS`.
-        grades: of all methods on all networks.
+        convention: the name of the convention in `CONVENTIONS`.
+        grades: the grades of all methods on all networks.
     """
 
     task: str
@@ -38,8 +38,8 @@ class ExamRun(Finding):
 
     Attributes:
         parts: task by task, and convention by convention within.
-        n_networks: how many of each task.
-        seed: of the first network, and what the random numbers of methods come from.
+        n_networks: the number of networks of each task.
+        seed: the seed of the first network, and of the random numbers of methods.
         versions: package -> version.
     """
 
@@ -50,13 +50,13 @@ class ExamRun(Finding):
 
     @classmethod
     def of(cls, grades: Grades, *, name: str = "networks of your own") -> "ExamRun":
-        """What `grade` gave, as an exam of one part, such as a page is written of.
+        """The result of `grade` as an exam of one part, for example to write a page of it.
 
         Args:
-            name: what the networks are called there.
+            name: the name of the networks there.
 
         Raises:
-            XorMiError: something else than grades, or a name that is not text.
+            XorMiError: an argument that is not Grades, or a name that is not text.
         """
         require_kind("grades", grades, Grades, give="what exam.grade returns")
         require_kind("name", name, str, give="what the networks are called")
@@ -82,7 +82,7 @@ class ExamRun(Finding):
         """One task under one convention, by their names.
 
         Raises:
-            XorMiError: no such part.
+            XorMiError: a part that does not exist.
         """
         for one in self.parts:
             if (one.task, one.convention) == (task, convention):
@@ -93,8 +93,8 @@ class ExamRun(Finding):
     def frame(self) -> pd.DataFrame:
         """One line per network and method.
 
-        Columns: task, convention, and those of `Grades.frame`; a measure that only other tasks have
-        is empty.
+        Columns: task, convention, and those of `Grades.frame`; a measure without a value in this
+        part is empty.
         """
         return self._together([part.grades.frame() for part in self.parts])
 
@@ -107,7 +107,7 @@ class ExamRun(Finding):
         return self._together([part.grades.board(measures) for part in graded], graded)
 
     def truth_frame(self) -> pd.DataFrame:
-        """What is true of each network: task, convention, and those of `Grades.truth_frame`."""
+        """The truth about each network: task, convention, and those of `Grades.truth_frame`."""
         return self._together([part.grades.truth_frame() for part in self.parts])
 
     def _together(
@@ -130,7 +130,7 @@ class ExamRun(Finding):
         }
 
     def to_dict(self) -> dict[str, object]:
-        """JSON-ready: settings, and of each part its board, its truth and what was left out."""
+        """Settings, and for each part its board, its truth and what was left out; JSON-ready."""
         return {
             "n_networks": self.n_networks,
             "seed": self.seed,
@@ -178,7 +178,7 @@ def _part_dict(part: ExamPart) -> dict[str, object]:
 
 
 def _lines(table: pd.DataFrame) -> list[dict[str, object]]:
-    """A table as JSON has it: what is not there is null."""
+    """A table as JSON: missing values are null."""
     lines = table.to_dict("records")
     return [
         {str(name): None if pd.isna(value) else value for name, value in line.items()}

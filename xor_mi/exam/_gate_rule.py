@@ -1,36 +1,35 @@
-"""a network -> the gate of every unit, by noising and denoising edges (Chen et al.), and by more.
+"""a network -> the gate of every unit, by noising and denoising edges (Chen et al.), or jointly.
 
 Chen et al. (NeurIPS 2025, arXiv 2505.10039) sort the incoming edges of a receiver by which of two
 interventions finds them. *Noising* gives one edge of a clean run what it carries in a corrupted
 run; *denoising* gives one edge of a corrupted run what it carries in the clean one. An edge that
-noising alone finds is part of an AND (all of its senders are needed), one that denoising alone
-finds is part of an OR (one of its senders is enough), one that both find is part of an ADDER (each
-sender adds its share). An ADDER of one edge is that sender passed on.
+only noising finds is part of an AND (all of its senders are needed); an edge that only denoising
+finds is part of an OR (one of its senders is enough); an edge that both find is part of an ADDER
+(each sender adds its share). An ADDER of one edge passes that sender on.
 
-What the rule sees and what it makes of it, over the 16 gates of two senders, with 11 as the clean
-row and 00 as the corrupted one; "found" is yes or no for each edge, and a test enumerates all of
-this:
+This is what the rule sees of the 16 gates of two senders, with 11 as the clean row and 00 as the
+corrupted one ("found" is yes or no for each edge; a test enumerates all of this):
 
-- Edges found by noising alone: 4 patterns, each shared by 4 gates. AND and XNOR are one of them.
-- By denoising alone: 4 patterns, each shared by 4 gates. OR and XOR are one of them.
-- By both: 8 patterns, each shared by a gate and its complement, and nothing else.
+- Noising alone gives 4 patterns of found edges, each shared by 4 gates. AND and XNOR share one.
+- Denoising alone gives 4 patterns, each shared by 4 gates. OR and XOR share one.
+- Both together give 8 patterns, each shared only by a gate and its complement.
 
-So of a receiver with two levels and two senders the four flags tell all gates apart but for the
-complement, which the sign of an effect tells. What is wrong is what the rule calls them: XOR and
-XNOR have the flags of a sum, ADDER, and each of the four one-sided gates has an AND edge and an OR
-edge. `gate_table` has the 16 lines: the rule is right on the 10 others, if the sign of the effect
-says which of a gate and its complement it is.
+So for a receiver with two levels and two senders the four flags distinguish all gates up to
+complement, and the sign of an effect tells the complement. The names that the rule gives are the
+fault: XOR and XNOR have the flags of a sum, ADDER, and each of the four one-sided gates has an AND
+edge and an OR edge. `gate_table` has the 16 lines: the rule is right on the other 10, if the sign
+of the effect tells a gate from its complement.
 
-Flags alone cannot do better on a receiver of real numbers. XOR (0, 1, 1, 0) and a sum (0, 1, 1, 2)
-both have four of them; the removal of *both* edges at once moves the sum by 2 and XOR not at all.
-The least that tells all 16 gates apart is 4 values: the clean run, each edge noised, and both
-noised together. Fewer runs cannot do, for 3 bits are 8 patterns, and noising without the joint
-removal leaves 8 (the 3 values at 11, 01 and 10). With two senders the joint removal is the
-corrupted run itself: the rule has it measured and does not look at it. With k senders, 2^k
-combinations of them are the table over the parents.
+Flags alone cannot do better for a receiver of real numbers. XOR (0, 1, 1, 0) and a sum (0, 1, 1, 2)
+both have all four flags; the removal of *both* edges at once moves the sum by 2 and XOR not at all.
+At least 4 values are needed to distinguish all 16 gates: the clean run, each edge noised, and both
+noised together. Fewer runs are not enough: 3 bits have 8 patterns, and noising without the joint
+removal gives the 3 values at 11, 01 and 10. With two senders the joint removal is the corrupted run
+itself, which the rule has measured but does not use. With k senders, their 2^k combinations are the
+table over the parents.
 
 `gate_rule_joint` measures that table on a network, for any number of senders up to 12, with each
-sender at its two levels, and composes the tables of all layers to a gate of the network's inputs.
+sender at its two levels, and composes the tables of all layers into gates of the network's inputs.
 
 On networks 2-3-3-1 trained to XOR by default (the first 100 of `train_population("XOR", 400)` that
 learned it; 46 have units with a proven gate) the rule of Chen et al. names 21 % of a network's
@@ -61,9 +60,9 @@ Numbers = NDArray[np.float64]
 Bits = NDArray[np.int64]
 
 FOUND_FROM = 0.5
-"""An edge is found if its effect is larger than this part of its share of an even sum.
+"""An edge is found if its effect is larger than this part of its share in an even sum.
 
-Of a receiver with k senders that is 1/(2k) of the receiver's range over the rows.
+For a receiver with k senders that is 1/(2k) of the receiver's range over the rows.
 """
 LABELS = {
     (False, False): "none",
@@ -71,17 +70,17 @@ LABELS = {
     (False, True): "OR",
     (True, True): "ADDER",
 }
-"""(found by noising, found by denoising) -> what the edge is called."""
+"""(found by noising, found by denoising) -> the label of the edge."""
 SOURCE = "Chen et al., NeurIPS 2025, arXiv 2505.10039"
 
 
 class EdgeEffects(NamedTuple):
-    """What one edge does to its receiver.
+    """The effects of one edge on its receiver.
 
     Attributes:
-        noising: the receiver's value in the clean run, minus that with the edge noised.
-        denoising: its value with the edge denoised, minus that in the corrupted run.
-        label: "AND", "OR", "ADDER", or "none" where neither finds it.
+        noising: the receiver's value in the clean run minus its value with the edge noised.
+        denoising: its value with the edge denoised minus its value in the corrupted run.
+        label: "AND", "OR", "ADDER", or "none" if neither finds the edge.
     """
 
     noising: float
@@ -93,20 +92,20 @@ def gate_rule_chen(problem: ExamProblem) -> dict[Unit, str]:
     """The gate of every hidden unit and output by the rule of Chen et al.
 
     The clean run is that of the row of ones, the corrupted one that of the row of zeros, and each
-    edge's effect is measured at its receiver. An edge is found if that is over 1/(2k) of the
-    receiver's range over the rows, where k is the number of its senders.
+    edge's effect is measured at its receiver. An edge is found if this effect is over 1/(2k) of the
+    receiver's range over the rows, where k is the number of senders.
 
     The paper finds edges with a method for finding circuits (ACDC, EAP, edge pruning), by the
-    model's output; here the effect is exact, and at the receiver, which is where its gates are
-    defined. Its gates have no complement; here the sign of the effect says which of the two it is,
-    which is to the rule's favour.
+    model's output. Here the effect is exact, and measured at the receiver, where the paper defines
+    its gates. The paper's gates have no complement; here the sign of the effect tells a gate from
+    its complement, which favours the rule.
 
     Returns:
         Unit -> the gate of the network's inputs, composed of the senders' own gates: AND is "all of
-        its senders are as in the clean run", OR "one of them is". What is not a gate of bits is
-        told by its edges, "ADDER(x0, x1)" or "AND(x0), OR(x1)", and so is a unit that reads one of
-        these. A unit none of whose edges is found is TRUE or FALSE. Units with one sender are that
-        sender or its complement; of three and more senders the edges of a label belong together.
+        its senders are as in the clean run", OR "one of them is". A unit that is not a gate of bits
+        is named by its edges, as "ADDER(x0, x1)" or "AND(x0), OR(x1)", and so is a unit that reads
+        such a unit. A unit without a found edge is TRUE or FALSE. A unit with one sender is that
+        sender or its complement; with three or more senders the edges of one label belong together.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> gate_rule_chen(ExamProblem.of(textbook_xor()))
@@ -119,7 +118,7 @@ def gate_rule_chen(problem: ExamProblem) -> dict[Unit, str]:
     answer: dict[Unit, str] = {}
     for number, receivers in enumerate(network.receivers):
         effects = _effects_of_layer(problem, network, number)
-        # the last row is that of ones, and the first that of zeros
+        # the last row is all ones, and the first all zeros
         is_high = network.values[number][-1] > network.values[number][0]
         senders = network.senders(number)
         composed: list[Bits | None] = []
@@ -138,19 +137,19 @@ def gate_rule_chen(problem: ExamProblem) -> dict[Unit, str]:
 def gate_rule_joint(problem: ExamProblem) -> dict[Unit, str]:
     """The gate of every hidden unit and output by joint removal of their edges.
 
-    Layer by layer each receiver is measured at every combination of its senders' two levels, 2^k
-    for k senders: from all of them high, every set of edges is given the low level at once. That
-    is its table over its parents, right on all 16 gates of two senders; the tables are composed to
-    a gate of the network's inputs. An input's levels are those of its two bits, a hidden unit's the
-    means of its values above and below a cut.
+    Layer by layer, each receiver is measured at every combination of its senders' two levels, 2^k
+    for k senders: starting with all senders high, every set of edges gets the low level at once.
+    This is the receiver's table over its parents, right on all 16 gates of two senders; the tables
+    are composed into a gate of the network's inputs. The levels of an input are those of its two
+    bits; the levels of a hidden unit are the means of its values above and below a cut.
 
-    The cut goes through the widest gap between a unit's values on the rows that keeps the network's
-    decisions when this unit alone is put at its two levels, and through the widest one where none
-    does. relu(x0 + x1), whose values are 0, 1, 1, 2, is thus read as what reads it needs. An
-    output's cut is that of its decision.
+    The cut lies in the widest gap between a unit's values on the rows for which the network keeps
+    its decisions when only this unit is put at its two levels, or in the widest gap of all if there
+    is no such gap. So relu(x0 + x1), whose values are 0, 1, 1, 2, is read as the units above it
+    need it. The cut of an output is its decision threshold.
 
-    Our own extension of the rule of Chen et al. It is not a proof: each cut is found for one unit
-    at a time, where `identify_circuit` tries all of them together.
+    This is our own extension of the rule of Chen et al. It is not a proof: each cut is found for
+    one unit alone, while `identify_circuit` tries all cuts together.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> gate_rule_joint(ExamProblem.of(textbook_xor()))
@@ -168,7 +167,7 @@ def gate_rule_joint(problem: ExamProblem) -> dict[Unit, str]:
     answer: dict[Unit, str] = {}
     for number, receivers in enumerate(network.receivers):
         n_senders = len(low)
-        # refuses more senders than a table has inputs
+        # a table refuses more inputs than it can have
         combinations = np.array(truth_rows(n_senders))
         measured = network.step(number, low + combinations * (high - low))
         problem.cost.forwards += len(combinations) / problem.n_rows
@@ -189,17 +188,17 @@ def gate_rule_joint(problem: ExamProblem) -> dict[Unit, str]:
 def agreement_with_circuit(
     answer: Mapping[Unit, str], problem: ExamProblem, *, circuit: Circuit | None = None
 ) -> float | None:
-    """Of the hidden units with a proven gate, the share whose named gate is right.
+    """The share of the hidden units with a proved gate whose named gate is right.
 
-    A unit has a proven gate if some circuit of the network is proved by joint interchange
-    (`identify_circuit`), and all that are have the unit live with the same gate. A unit that the
-    answer does not name, or whose name is not a gate, is not right.
+    A unit has a proved gate if some circuit of the network is proved by joint interchange
+    (`identify_circuit`) and the unit is live with the same gate in all such circuits. A unit counts
+    as wrong if the answer does not name it or its name is not a gate.
 
     Args:
-        circuit: what `identify_circuit` found, where it is at hand; by default it is asked.
+        circuit: the result of `identify_circuit`, if it is at hand; by default it is computed.
 
     Returns:
-        From 0 to 1; None where no unit has a proven gate.
+        A number from 0 to 1; None if no unit has a proved gate.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> problem = ExamProblem.of(textbook_xor())
@@ -219,18 +218,19 @@ def agreement_with_circuit(
 def chance_of_agreement(
     answer: Mapping[Unit, str], problem: ExamProblem, *, circuit: Circuit | None = None
 ) -> float | None:
-    """The agreement that the same names reach if they are dealt out to the units at random.
+    """The agreement that the same names reach if they are assigned to the units at random.
 
-    The mean of `agreement_with_circuit` over all n! ways to give the names of the n units with a
-    proven gate to these units, in closed form: the sum over gates of how often it is named times
-    how often it is proven, over n^2. So a method has no credit for knowing that AND and OR are
-    common. A name drawn from all 2^(2^d_in) gates of the inputs is right with 1/16 for two inputs.
+    This is the mean of `agreement_with_circuit` over all n! ways to assign the names of the n units
+    with a proved gate to these units, in closed form: the sum over gates of (times it is named) x
+    (times it is proved), divided by n^2. So a method gets no credit for knowing that AND and OR are
+    common. For comparison, a name drawn from all 2^(2^d_in) gates is right with a chance of 1/16
+    for two inputs.
 
     Args:
-        circuit: what `identify_circuit` found, where it is at hand; by default it is asked.
+        circuit: the result of `identify_circuit`, if it is at hand; by default it is computed.
 
     Returns:
-        From 0 to 1; None where no unit has a proven gate.
+        A number from 0 to 1; None if no unit has a proved gate.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> problem = ExamProblem.of(textbook_xor())
@@ -251,7 +251,7 @@ def chance_of_agreement(
 def _proven_and_named(
     answer: Mapping[Unit, str], problem: ExamProblem, circuit: Circuit | None
 ) -> tuple[list[tuple[int, ...]], list[tuple[int, ...] | None]]:
-    """Of each unit with a proven gate: that gate, and the one that the answer names, as bits."""
+    """For each unit with a proved gate: that gate, and the gate that the answer names, as bits."""
     proven = proven_gates(problem, circuit=circuit)
     given = _given(answer, problem)
     return list(proven.values()), [given.get(unit) for unit in proven]
@@ -262,10 +262,11 @@ def proven_gates(
 ) -> dict[Unit, tuple[int, ...]]:
     """Hidden unit -> its bits on the clean rows, for those whose gate is proved.
 
-    Some circuit is proved by joint interchange, and all of them have the unit live with this gate.
+    A gate is proved if some circuit is proved by joint interchange and the unit is live with this
+    gate in all such circuits.
 
     Args:
-        circuit: what `identify_circuit` found, where it is at hand; by default it is asked.
+        circuit: the result of `identify_circuit`, if it is at hand; by default it is computed.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> proven_gates(ExamProblem.of(textbook_xor()))
@@ -277,13 +278,13 @@ def proven_gates(
         circuit = identify_circuit(
             numbers.model, numbers.target, with_evidence=False, progress=False
         )
-    require_kind("circuit", circuit, Circuit, give="what identify_circuit gave, or None")
+    require_kind("circuit", circuit, Circuit, give="what identify_circuit returns, or None")
     gates: dict[Unit, set[tuple[int, ...]]] = {unit: set() for unit in problem.units}
     for one in circuit.passing:
         reading = one.readings[0]
         live = set(one.live)
         for unit, found in gates.items():
-            # the empty table stands for "not live", and no gate has it
+            # an empty table stands for "not live", and is not the table of any gate
             found.add(reading.of(unit).bits if unit in live else ())
     return {
         unit: next(iter(found))
@@ -294,13 +295,13 @@ def proven_gates(
 
 @dataclass(frozen=True, eq=False)
 class GateTable(Finding):
-    """What the two rules say of each of the 16 gates of two senders.
+    """The answers of the two rules for each of the 16 gates of two senders.
 
     The clean row is 11, the corrupted one 00.
 
     Attributes:
-        lines: a line per gate; see `frame`.
-        toy: a line per edge of the paper's toy; see `toy_frame`.
+        lines: one line per gate; see `frame`.
+        toy: one line per edge of the paper's toy; see `toy_frame`.
     """
 
     lines: tuple[Mapping[str, object], ...] = field(repr=False)
@@ -309,14 +310,14 @@ class GateTable(Finding):
     def frame(self) -> pd.DataFrame:
         """One line per gate.
 
-        Columns: gate, bits (at 00, 01, 10, 11), edge_0 and edge_1 (what the rule of Chen et al.
-        calls them), chen (the gate that it comes to), chen_right, joint (by joint removal),
-        joint_right.
+        Columns: gate, bits (at 00, 01, 10, 11), edge_0 and edge_1 (their labels by the rule of Chen
+        et al.), chen (the gate that this rule names), chen_right, joint (the gate by joint
+        removal), joint_right.
         """
         return pd.DataFrame(self.lines)
 
     def toy_frame(self) -> pd.DataFrame:
-        """The toy of the paper, `chen_toy`: a line per gate and edge.
+        """The toy of the paper, `chen_toy`: one line per gate and edge.
 
         Columns: gate, edge, noising and denoising (how far the gate's output moves), label.
         """
@@ -368,12 +369,12 @@ wrong are x0>x1, x1>x0, XOR, XNOR, x0>=x1, x1>=x0
 def chen_toy() -> HookedMLP:
     """The three gates that Chen et al. try their rule on, as one network 2-3-3.
 
-    The inputs stand for two attention heads whose output is a constant: 1 where it is there, 0
-    where it is not. Output 0 is AND, relu(x0 + x1 - 1); output 1 is OR, 1 - relu(1 - x0 - x1);
-    output 2 is ADDER, x0 + x1. Decided above 0.5, ADDER is an OR.
+    The inputs stand for two attention heads with a constant output: 1 if the head is there, 0 if it
+    is not. Output 0 is AND, relu(x0 + x1 - 1); output 1 is OR, 1 - relu(1 - x0 - x1); output 2 is
+    ADDER, x0 + x1. With the decision threshold 0.5, ADDER is an OR.
 
-    The form of the gates is from the paper. The numbers of its Table 1 could not be read where this
-    was written, so they are held against nothing here: `GateTable.toy_frame` has our own.
+    The form of the gates is from the paper. We could not read the numbers of its Table 1, so
+    nothing here is compared with them: `GateTable.toy_frame` has our own numbers.
 
     >>> chen_toy()(chen_toy().rows()).tolist()
     [[0.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 2.0]]
@@ -391,14 +392,15 @@ def chen_toy() -> HookedMLP:
 
 
 class _Network(NamedTuple):
-    """A network in numbers, and what its units hold on the clean rows.
+    """A network in numbers, and the values of its units on the clean rows.
 
     Attributes:
         numbers: its weights.
-        receivers: the units of each layer but the inputs; of the last, those that stand for the
+        receivers: the units of each layer after the inputs; in the last layer, the outputs that
+            stand for the decisions.
+        values: per layer, [row, unit], inputs first; for the last layer the scores of the
             decisions.
-        values: [row, unit], inputs first; of the last layer the scores that are decided by.
-        cut: what a score is compared with.
+        cut: the threshold of a score.
     """
 
     numbers: Problem
@@ -412,7 +414,7 @@ class _Network(NamedTuple):
         numbers = problem.numbers
         _, *hidden, outputs = layers_of(numbers.sizes)
         rule = numbers.model.rule
-        # of two outputs, the larger of which wins, output 1 stands for the decision
+        # if the larger of two outputs wins, output 1 stands for the decision
         n_decisions = rule.n_decisions(len(outputs))
         receivers = [*hidden, outputs[len(outputs) - n_decisions :]]
         network = cls(numbers, tuple(map(tuple, receivers)), (numbers.clean,), rule.cut)
@@ -427,7 +429,7 @@ class _Network(NamedTuple):
         return tuple(unit.name for unit in layers_of(self.numbers.sizes)[number])
 
     def step(self, number: int, values: Numbers) -> Numbers:
-        """What a layer's senders hold, [..., sender] -> what it holds, [..., receiver]."""
+        """Values of a layer's senders [..., sender] -> those of its receivers [..., receiver]."""
         weight, bias = self.numbers.whole[number]
         after = self.numbers.activate(values @ weight.T + bias, number)
         is_last = number == len(self.numbers.whole) - 1
@@ -447,7 +449,7 @@ def _effects_of_layer(
     problem.cost.forwards += 2 * n_senders / problem.n_rows
     of_rows = network.values[number + 1]
     spread = np.ptp(of_rows, axis=0)
-    # a unit that varies by rounding alone has no effects
+    # a unit that varies only by rounding has no effects
     spread = np.where(spread <= ROUNDING * np.abs(of_rows).max(axis=0), 0.0, spread)
     return [
         _effects(
@@ -481,12 +483,12 @@ def _composed(
     is_high: NDArray[np.bool_],
     constant: Bits,
 ) -> Bits | None:
-    """The gate of a receiver on all rows, if its edges are those of one gate and its senders are.
+    """The gate of a receiver on all rows, if its edges fit one gate and its senders are gates.
 
     Args:
-        bits_of: what each sender is on the rows.
+        bits_of: the bits of each sender on the rows.
         is_high: whether each sender is higher in the clean run than in the corrupted one.
-        constant: the receiver on the rows where no edge is found.
+        constant: the receiver's bits if no edge is found.
     """
     found = [place for place, effect in enumerate(effects) if effect.label != "none"]
     if not found:
@@ -523,7 +525,7 @@ def _told(effects: Sequence[EdgeEffects], senders: Sequence[str]) -> str:
 
 
 def _bit_at_clean(values: Numbers, cut: float | None) -> int:
-    """What a receiver is called none of whose edges is found: its bit in the clean run."""
+    """The bit of a receiver without a found edge: that of the clean run."""
     if cut is None:
         varies = np.ptp(values) > ROUNDING * np.abs(values).max()
         cut = (values.min() + values.max()) / 2 if varies else 0.0
@@ -543,14 +545,14 @@ def _by_joint_removal(values: Numbers) -> tuple[int, ...]:
 
 
 def _cut_of(problem: ExamProblem, network: _Network, number: int, place: int) -> float:
-    """Where a hidden unit's values on the rows are cut in two."""
+    """The cut between the two levels of a hidden unit."""
     values = network.values[number + 1]
     own = values[:, place]
     ordered = np.unique(own)
     spread = float(np.ptp(own))
     if spread <= ROUNDING * np.abs(own).max():
         return 0.0
-    # gaps that are equal but for rounding are taken in order
+    # gaps that differ only by rounding are taken in their order
     gaps = [
         (-round((above - below) / spread, 6), (below + above) / 2)
         for below, above in pairwise(ordered.tolist())
@@ -573,8 +575,8 @@ def _cut_of(problem: ExamProblem, network: _Network, number: int, place: int) ->
 def _levels(values: Numbers, measured: Numbers, cuts: Numbers) -> tuple[Numbers, Numbers]:
     """The mean value of each receiver below and above its cut, [receiver] each.
 
-    Over the rows; where no row is on a side, over the combinations that are, and where none is
-    either, the unit has one level.
+    The mean is over the rows; if no row is on a side, over the measured combinations on that side;
+    if there are none either, the unit has one level.
     """
     low, high = np.empty(len(cuts)), np.empty(len(cuts))
     for place, cut in enumerate(cuts):
@@ -614,7 +616,7 @@ def _toy_lines() -> list[dict[str, object]]:
 
 
 def _given(answer: Mapping[Unit, str], problem: ExamProblem) -> dict[Unit, tuple[int, ...] | None]:
-    """Unit -> the bits that its name means, None where it is not a gate of the inputs."""
+    """Unit -> the bits that its name means; None if the name is not a gate of the inputs."""
     give = "a mapping of units to names of gates, such as {Unit(0, 0): 'AND'}"
     require_kind("answer", answer, Mapping, give=give)
     given: dict[Unit, tuple[int, ...] | None] = {}
@@ -623,7 +625,7 @@ def _given(answer: Mapping[Unit, str], problem: ExamProblem) -> dict[Unit, tuple
             raise XorMiError(f"answer has {shown(unit)}: {shown(name)}; give {give}")
         try:
             given[unit] = BooleanFunction.of(name, problem.numbers.sizes[0]).bits
-        except XorMiError:  # a name such as 'ADDER(x0, x1)', which is never right
+        except XorMiError:  # a name such as 'ADDER(x0, x1)' is never right
             given[unit] = None
     return given
 
@@ -648,4 +650,4 @@ GATE_METHODS: tuple[ExamMethod, ...] = (
         source=f"our extension of {SOURCE}",
     ),
 )
-"""The methods here that name gates, ready to run."""
+"""The methods of this module, which name gates."""

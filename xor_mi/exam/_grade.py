@@ -33,7 +33,7 @@ from xor_mi.truth import row_name, truth_rows
 
 
 class NoneGraded(XorMiError):
-    """There is no network to grade on; `left_out` says of each why."""
+    """There is no network to grade on; `left_out` gives the reason for each."""
 
     def __init__(self, message: str, left_out: Mapping[str, str]) -> None:
         super().__init__(message)
@@ -41,12 +41,12 @@ class NoneGraded(XorMiError):
 
 
 Networks = HookedMLP | Iterable[HookedMLP] | Mapping[str, HookedMLP] | Population
-"""One network, several, or several with names; a population and a task's networks are such."""
+"""One network, several, or several by name, such as a population or the networks of a task."""
 
 PACKAGES = ("torch", "transformer-lens", "captum", "autolrp")
-"""What a grade may depend on; the versions stand in every `Grades`."""
+"""The packages that a grade may depend on; `Grades.versions` has their versions."""
 MOST_NAMED = 3
-"""An error names so many networks or rows."""
+"""The most networks or rows that an error names."""
 
 
 def grade(
@@ -60,23 +60,23 @@ def grade(
     seed: int = 0,
     progress: bool = True,
 ) -> Grades:
-    """Hold methods for finding circuits against the whole truth, network by network.
+    """Grade methods for finding circuits against the complete truth, network by network.
 
-    A method that raises, answers what it must not, or changes the network does not lose the others'
-    grades: its grade says why it is missing. A network that does not compute its task, so that
-    there is no circuit to find, is left out, and named.
+    If a method raises, gives an answer of the wrong kind, or changes the network, only its own
+    grade is missing, with the reason in `why_not`. A network that does not compute its task has no
+    circuit to find; it is left out and listed in `left_out`.
 
     Args:
         methods: names of `METHODS`, functions of an `ExamProblem`, or a mapping of names to
             functions; by default all of `METHODS`.
-        networks: one network, several, or a mapping from names; a `Population`, or the networks of
-            a `Task`.
-        convention: what a dropped edge carries, on which rows, and what is right: a `Convention`,
-            or a name of `CONVENTIONS`, such as "mean".
-        target: what is right; by default each network's own target.
-        metric: what a part of the network is worth on a row; see `MetricName`.
+        networks: one network, several, or a mapping from names to networks; also a `Population`, or
+            the networks of a `Task`.
+        convention: what a dropped edge carries, on which rows, and which decisions count as right:
+            a `Convention`, or a name of `CONVENTIONS`, such as "mean".
+        target: the function that is to be computed; by default each network's own target.
+        metric: a number for what a part of the network does on a row; see `MetricName`.
         pairs: (clean, corrupted) rows for methods that patch from one input to another.
-        seed: what the random numbers of methods come from, with the network's name.
+        seed: together with the network's name, it seeds the random numbers of methods.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> def by_name(problem):
@@ -86,15 +86,15 @@ def grade(
     [['by_name', 6.0, 6.0]]
 
     Raises:
-        XorMiError: an unknown method or metric, no network, one that the exam does not take (hooks,
-            direct connections), a network too large for its circuits to be tried one by one, or no
-            network that computes its task.
+        XorMiError: an unknown method or metric, no network, a network that the exam does not take
+            (with hooks or direct connections) or that is too large to try its circuits one by one,
+            or no network that computes its task.
     """
     named_methods = methods_by_name(methods)
     named_networks = _named(networks)
     asked = convention_of(convention)
     if isinstance(pairs, Iterator):
-        pairs = list(pairs)  # each network is asked of them
+        pairs = list(pairs)  # an iterator could serve only the first network
     settings = _Settings(
         target=target, convention=asked, metric=metric, pairs=pairs, seed=whole_number("seed", seed)
     )
@@ -136,7 +136,7 @@ def _named(networks: Networks | None) -> dict[str, HookedMLP]:
     """Name -> network."""
     if networks is None:
         raise XorMiError(
-            "no networks are given; give a network, several, or those of a task, such as "
+            "no networks were given; give a network, several, or those of a task, such as "
             "exam.task('XOR 2-3-3-1 relu').networks(20)"
         )
     if isinstance(networks, HookedMLP):
@@ -145,7 +145,7 @@ def _named(networks: Networks | None) -> dict[str, HookedMLP]:
         named = {str(name): model for name, model in networks.items()}
         if len(named) < len(networks):
             raise XorMiError(
-                f"two networks have one name among {shown(list(networks))}; rename one"
+                f"two networks have the same name among {shown(list(networks))}; rename one"
             )
     else:
         if isinstance(networks, Population):
@@ -162,7 +162,7 @@ def _named(networks: Networks | None) -> dict[str, HookedMLP]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Settings:
-    """What is the same for all networks of one call."""
+    """The settings that all networks of one call share."""
 
     target: Target | None
     convention: Convention
@@ -171,7 +171,7 @@ class _Settings:
     seed: int
 
     def problem(self, name: str, model: HookedMLP) -> ExamProblem:
-        """What methods are asked of one network; its seed goes by its name, not its place."""
+        """The problem that methods get for one network, seeded by its name, not by its position."""
         return ExamProblem.of(
             model,
             self.target,
@@ -183,18 +183,18 @@ class _Settings:
 
 
 def versions_here() -> dict[str, str]:
-    """Package -> version, of those that are installed."""
+    """Package -> version, for those that are installed."""
     found = {"xor-mi": __version__}
     for package in PACKAGES:
         try:
             found[package] = version(package)
-        except PackageNotFoundError:  # of the extra
+        except PackageNotFoundError:  # a package of the extra is not installed
             continue
     return found
 
 
 class _Place:
-    """One network in the exam: what methods are asked, and what is true of it."""
+    """One network in the exam: the problem that methods get, and the truth about it."""
 
     def __init__(self, name: str, problem: ExamProblem) -> None:
         self._name = name
@@ -202,7 +202,7 @@ class _Place:
         self._truths: dict[Over, Truth] = {}
 
     def why_not_to_be_asked(self) -> str:
-        """Why there is no circuit to find in this network; "" where there is."""
+        """Why there is no circuit to find in this network; "" if there is one."""
         problem = self._problem
         whole = torch.ones(1, len(problem.edges))
         is_right = problem.right(whole)[0].numpy()
@@ -218,18 +218,18 @@ class _Place:
         )
 
     def truth(self, over: Over) -> Truth:
-        """What exhaustion says, found once."""
+        """The truth by exhaustion, computed once."""
         if over not in self._truths:
             self._truths[over] = Truth.of(self._problem, over=over, progress=False)
         return self._truths[over]
 
     @cached_property
     def circuit(self) -> Circuit:
-        """The circuit of the network, proved."""
+        """The identified circuit of the network."""
         return identify_circuit(self._problem.model, self._problem.numbers.target)
 
     def network(self) -> ExamNetwork:
-        """The network and what was found to be true of it."""
+        """The network and the truth about it."""
         model = self._problem.model
         return ExamNetwork(
             name=self._name,
@@ -241,20 +241,20 @@ class _Place:
         )
 
     def graded(self, name: str, method: Method) -> Grade:
-        """One method's grade on this network, also where it fails."""
-        # a problem of its own: what it runs is counted for it alone
+        """One method's grade on this network; if it fails, with the reason."""
+        # a problem of its own, so that its runs are counted separately
         problem = replace(self._problem, cost=Cost())
         over: Over | None = None
         if isinstance(method, ExamMethod) and method.gives in ("scores", "set"):
             over = method.over
             self.truth(over)  # a network that is too large is refused before the method runs
         try:
-            # a generator runs as it is read
+            # a generator runs only while it is read
             with unchanged(problem), problem.counting():
                 read = read_answer(method(problem), problem, over=over)
-            # what no truth over sets is asked for may still be an answer that cannot be measured
+            # gates and alignments need no truth over sets, and may still be impossible to measure
             of_units = None if isinstance(read, (Scores, Kept)) else self._of_units(read, problem)
-        # whatever a method raises, `exit()` too: the others are graded all the same
+        # whatever a method raises, even `exit()`, the others are graded all the same
         except (Exception, SystemExit) as error:
             why_not = str(error) if isinstance(error, (XorMiError, Changed)) else _raised(error)
             return Grade(method=name, network=self._name, over=over, why_not=why_not)
@@ -310,5 +310,5 @@ def _alone(measure: str, value: float | None, chance: float | None) -> Measured:
 
 
 def _raised(error: Exception | SystemExit) -> str:
-    """What a method raised, on one line."""
+    """A method's error, on one line."""
     return cut_short(f"{type(error).__name__}: {error}".replace("\n", " "), at_most=300)

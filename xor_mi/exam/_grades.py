@@ -27,26 +27,27 @@ from xor_mi.truth import BooleanFunction
 
 FORMAT = "xor_mi.Grades/1"
 DECISIVE = ("finds_minimum", "gate_agreement", "interchange_accuracy")
-"""The measures, one of each kind of answer, that say whether it is right."""
-_NEXT_STEP = "grade the methods again, or give the text that Grades.to_json wrote"
+"""The measures that say whether an answer is right, one for each kind of answer."""
+_NEXT_STEP = "grade the methods again, or give the text that Grades.to_json returned"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TruthSummary:
-    """What exhaustion says of one network; see `Truth`, which has every mask.
+    """The truth about one network, in counts; see `Truth`, which has every mask.
 
     Attributes:
-        over: edges or units.
-        n_elements: how many of them there are; 2 to this power masks were tried.
+        over: "edges" or "units".
+        n_elements: how many edges or units there are; 2 to this power masks were tried.
         n_perfect, n_locally, n_subset, n_cardinally: how many masks are perfect, and minimal in
             each sense.
         minimum: the fewest elements that a perfect mask keeps.
-        is_unique: whether only one does with so few.
+        is_unique: whether only one perfect mask has this minimum.
         monotonicity_defect: see `Truth`.
-        n_union, n_intersection: how many elements are in some, and in every, subset-minimal one.
-        smallest: the elements, by number, of the first mask with the fewest.
-        mean_faithfulness: of all masks that keep 0, 1, 2, ... elements: the level by chance.
-        mean_right_rows: rows decided right by all masks of each size, on average.
+        n_union, n_intersection: how many elements are in some, and in every, subset-minimal mask.
+        smallest: the elements, by number, of the first perfect mask with the fewest.
+        mean_faithfulness: the mean faithfulness of all masks that keep 0, 1, 2, ... elements, which
+            is the level by chance.
+        mean_right_rows: the mean number of rows that masks of each size decide right.
     """
 
     over: Over
@@ -66,10 +67,10 @@ class TruthSummary:
 
     @classmethod
     def of(cls, truth: Truth) -> "TruthSummary":
-        """The counts of a network's whole truth.
+        """The counts of a network's complete truth.
 
         Raises:
-            XorMiError: a network that has no circuit.
+            XorMiError: a network without a perfect mask.
         """
         require_kind("truth", truth, Truth, give="a Truth.of(problem)")
         minimum = truth.minimum
@@ -95,14 +96,14 @@ class TruthSummary:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ExamNetwork:
-    """One network of an exam, and what is true of it.
+    """One network of an exam, and the truth about it.
 
     Attributes:
-        name: what it is called in the tables.
-        cfg, layers: the network; see `model`.
-        target: what is right.
+        name: its name in the tables.
+        cfg, layers: the configuration and the weights; `model` makes the network.
+        target: the function that it is to compute.
         n_rows: how many rows there are to decide, noisy ones included.
-        truths: over edges, over units, as far as methods spoke of them.
+        truths: the truth over edges and over units, if some method answered over them.
     """
 
     name: str
@@ -118,22 +119,22 @@ class ExamNetwork:
         return HookedMLP(self.cfg).eval().with_weights(self.layers, dtype=self.cfg.dtype)
 
     def truth(self, over: Over) -> TruthSummary:
-        """What is true of its edges, or of its units.
+        """The truth about its edges, or about its units.
 
         Raises:
-            XorMiError: neither of them, or no method spoke of these.
+            XorMiError: an `over` that is neither, or one over which no method answered.
         """
         require_over(over)
         for one in self.truths:
             if one.over == over:
                 return one
-        raise XorMiError(f"no method of these grades spoke of {over}")
+        raise XorMiError(f"no method of these grades answered over {over}; grade one that does")
 
     def elements(self, over: Over) -> tuple[Edge, ...] | tuple[Unit, ...]:
         """The edges or hidden units, in the order of their numbers.
 
         Raises:
-            XorMiError: neither of them.
+            XorMiError: an `over` that is neither.
         """
         require_over(over)
         sizes = self.cfg.layer_sizes
@@ -144,20 +145,20 @@ class ExamNetwork:
 
 @dataclass(frozen=True, kw_only=True)
 class Grade:
-    """One method on one network.
+    """The grade of one method on one network.
 
     Attributes:
         method, network: their names.
-        over: edges or units; None where that is not known, or the method speaks of neither.
-        gives: what the method answered with; None where it failed.
+        over: "edges" or "units"; None if it is unknown, or the method answers over neither.
+        gives: the kind of the method's answer; None if it failed.
         values: measure -> value; see `MEASURES`.
         chance: measure -> its level by chance.
-        control: of an alignment, what its own search reaches where there is nothing to find.
-        faithfulness: of the top-k, k = 0 ... all; of scores only.
-        right_rows: how many rows the top-k decides right, k = 0 ... all; of scores only.
-        kept: elements by number: of scores all of them, best first; of a set those in it.
-        forwards, backwards: what the method ran, each over all rows of the problem.
-        why_not: why there is no grade.
+        control: for an alignment, what its own search reaches where there is nothing to find.
+        faithfulness: of the top-k, for k = 0 ... all; only for scores.
+        right_rows: how many rows the top-k decides right, for k = 0 ... all; only for scores.
+        kept: elements by number: for scores all of them, best first; for a set those in it.
+        forwards, backwards: the runs of the method, each over all rows of the problem.
+        why_not: why there is no grade; "" if there is one.
     """
 
     method: str
@@ -176,10 +177,10 @@ class Grade:
 
     @property
     def is_right(self) -> bool | None:
-        """Whether nothing better was to be had; None where nothing can be said.
+        """Whether no better answer was possible; None if that is unknown.
 
-        Scores and sets: they give a perfect circuit with the fewest elements. Gates and alignments:
-        all of them are right. Of gates nothing can be said where no unit has a proved one.
+        Scores and sets are right if they give a perfect circuit with the fewest elements; gates and
+        alignments if all of them are right. For gates this is unknown if no unit has a proved gate.
         """
         for measure in DECISIVE:
             if self.values.get(measure) is not None:
@@ -189,15 +190,15 @@ class Grade:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Grades(Finding):
-    """Methods held against the whole truth, network by network.
+    """The grades of methods against the complete truth, network by network.
 
     Attributes:
-        convention: under which a part of a network is a circuit.
-        metric: what a part is worth on a row, by name.
-        seed: what the random numbers of methods come from.
+        convention: the convention under which a part of a network counts as a circuit.
+        metric: the name of the metric of a part on a row.
+        seed: the seed of the random numbers of methods.
         versions: package -> version.
         networks: in the order they were given.
-        grades: network by network, and method by method within.
+        grades: network by network, and within each method by method.
         left_out: network -> why it could not be graded on.
     """
 
@@ -221,7 +222,7 @@ class Grades(Finding):
         """One method's grades, network by network.
 
         Raises:
-            XorMiError: no such method here.
+            XorMiError: a method without grades here.
         """
         if method not in list(self.methods):
             raise unknown("method", method, self.methods, where="these grades have")
@@ -231,7 +232,7 @@ class Grades(Finding):
         """One network by its name.
 
         Raises:
-            XorMiError: no such network here.
+            XorMiError: a network that is not here.
         """
         for one in self.networks:
             if one.name == name:
@@ -240,7 +241,7 @@ class Grades(Finding):
 
     @cached_property
     def measures(self) -> tuple[str, ...]:
-        """The measures that some grade has a value of, in the order of `MEASURES`."""
+        """The measures for which some grade has a value, in the order of `MEASURES`."""
         there = {
             name
             for grade in self.grades
@@ -278,17 +279,17 @@ class Grades(Finding):
     def board(self, measures: Sequence[str] | None = None) -> pd.DataFrame:
         """One line per method, best first: means over networks with 95 % intervals.
 
-        A mean has Student's interval over networks, cut off where the measure ends; a share of
-        networks has Clopper and Pearson's. A network on which a measure has no meaning does not
-        count in it: `size` of a set is over those networks on which the set is perfect, whose share
-        stands in `perfect`.
+        A mean has Student's interval over networks, cut off at the bounds of the measure; a share
+        of networks has the Clopper-Pearson interval. A network on which a measure has no meaning
+        does not count for it: `size` of a set is the mean over the networks on which the set is
+        perfect, and `perfect` is the share of these networks.
 
-        Columns: method, over, gives, n_networks, n_failed, then of each measure its mean, `_low`,
-        `_high`, `_chance` and `_n`, on how many networks it has a value, then control, forwards,
+        Columns: method, over, gives, n_networks, n_failed, then for each measure its mean, `_low`,
+        `_high`, `_chance` and `_n` (on how many networks it has a value), then control, forwards,
         backwards (means).
 
         Args:
-            measures: which, by name; by default all that there are.
+            measures: names of measures; by default all of these grades.
 
         Raises:
             XorMiError: a measure that these grades do not have.
@@ -304,12 +305,10 @@ class Grades(Finding):
         return pd.DataFrame([self._line(method, measures) for method in best_first])
 
     def _place(self, method: str) -> tuple[str, float, float]:
-        """What methods are put in order by: of one kind from the most often right to the least, and
-        of those alike by how far off they are.
-        """
+        """A sort key: within a kind the most often right method comes first."""
         graded = [grade for grade in self.of(method) if not grade.why_not]
         first = graded[0] if graded else self.of(method)[0]
-        # gates and alignments have measures of their own; all others are of edges or of units
+        # gates and alignments have measures of their own; all other answers are over edges or units
         kind = first.over or f"without, {first.gives}"
         measure = next((name for name in DECISIVE if name in first.values), DECISIVE[0])
         right, excess = (_mean(_known(graded, name)) for name in (measure, "excess"))
@@ -343,7 +342,7 @@ class Grades(Finding):
         return line
 
     def truth_frame(self) -> pd.DataFrame:
-        """What is true of each network: one line per network and kind of element.
+        """The truth about each network: one line per network and kind of element.
 
         Columns: network, over, n_elements, n_perfect, n_locally, n_subset, n_cardinally, minimum,
         is_unique, monotonicity_defect, n_union, n_intersection.
@@ -358,10 +357,10 @@ class Grades(Finding):
         return pd.DataFrame(lines)
 
     def failures(self, method: str) -> tuple[Grade, ...]:
-        """Where a method is not right, the smallest network first; see `Grade.is_right`.
+        """A method's grades where it is not right, smallest network first; see `Grade.is_right`.
 
-        Among networks of one size those come first where it is the furthest off, and of sets those
-        that are not perfect.
+        Among networks of the same size, those on which it is furthest off come first, and sets that
+        are not perfect before perfect ones.
         """
         sizes = {network.name: sum(network.cfg.layer_sizes) for network in self.networks}
         wrong = [grade for grade in self.of(method) if grade.is_right is False]
@@ -395,11 +394,11 @@ class Grades(Finding):
         return str(self), self.compact_board()
 
     def compact_board(self) -> pd.DataFrame:
-        """The board as a person reads it: one text per measure, 'mean [low, high] (chance)'.
+        """The board for reading: one text per measure, 'mean [low, high] (chance)'.
 
-        A measure that has no value on some networks says on how many it has: ', on 4'.
+        If a measure lacks a value on some networks, the text says on how many it has one: ', on 4'.
 
-        Of the measures those that a reader asks first: size, finds_minimum, perfect, perfect_share,
+        It has the most important measures: size, finds_minimum, perfect, perfect_share,
         faithfulness areas, gates and interchange.
         """
         asked = (
@@ -427,7 +426,7 @@ class Grades(Finding):
     # --- JSON
 
     def to_json(self) -> str:
-        """All of it as text, also the networks' weights; `from_json` reads it."""
+        """Everything, including the networks' weights, as text that `from_json` reads."""
         content = {"format": FORMAT} | {
             name: stored(getattr(self, name)) for name in self.__dataclass_fields__
         }
@@ -435,7 +434,7 @@ class Grades(Finding):
 
     @classmethod
     def from_json(cls, text: str) -> "Grades":
-        """The grades that `to_json` wrote.
+        """The grades in a text that `to_json` returned.
 
         Raises:
             XorMiError: text that is cut off, edited or of another format.
@@ -443,7 +442,7 @@ class Grades(Finding):
         require_kind("text", text, str, give="what Grades.to_json wrote")
         content = read_json_text(text, called="the text of grades", next_step=_NEXT_STEP)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise XorMiError(f"the text is not of the format {FORMAT}; {_NEXT_STEP}")
+            raise XorMiError(f"the text does not have the format {FORMAT}; {_NEXT_STEP}")
         try:
             return restored(content, cls, "grades")
         except Misshapen as error:
@@ -451,7 +450,7 @@ class Grades(Finding):
 
 
 def _interval_of(values: Sequence[float], measure: Measure) -> MeanInterval:
-    """The mean over networks and its 95 % interval, no further than the measure can go."""
+    """The mean over networks and its 95 % interval, cut off at the bounds of the measure."""
     if measure.is_share and values:
         return MeanInterval(*share_interval(int(sum(values)), len(values)))
     mean, low, high = mean_interval(values)
@@ -461,19 +460,19 @@ def _interval_of(values: Sequence[float], measure: Measure) -> MeanInterval:
 
 
 def _known(grades: Sequence[Grade], measure: str) -> list[float]:
-    """The values of a measure, of those grades that have one."""
+    """The values of a measure, of those grades that have a value."""
     values = [grade.values.get(measure) for grade in grades]
     return [value for value in values if value is not None]
 
 
 def _how_far_off(grade: Grade) -> float:
-    """How far a wrong answer is from a right one: elements, or what is missing of its measure."""
+    """How far a wrong answer is from a right one: in elements, or in its measure."""
     excess = grade.values.get("excess")
     if excess is not None:
         return excess
     reached = [grade.values.get(name) for name in DECISIVE[1:]]
     known = [value for value in reached if value is not None]
-    # a set that is not perfect is further off than any that is
+    # a set that is not perfect is further off than any perfect set
     return 1 - known[0] if known else inf
 
 
@@ -482,36 +481,38 @@ def _mean(numbers: Sequence[float]) -> float | None:
 
 
 def joined(parts: Sequence[Grades]) -> Grades:
-    """Grades of the same methods on several lots of networks as one.
+    """Grades of the same methods on several lots of networks, joined into one.
 
     Raises:
-        XorMiError: no grades, ones of different methods, conventions, metrics or seeds, or a
+        XorMiError: no grades; grades of different methods, conventions, metrics or seeds; or a
             network that is in two of them.
     """
     is_several = isinstance(parts, Sequence) and not isinstance(parts, (str, bytes))
     if not is_several or not all(isinstance(part, Grades) for part in parts):
         raise XorMiError(f"parts is {shown(parts)}; give a list of Grades")
     if not parts:
-        raise XorMiError("no grades are given; give at least one")
+        raise XorMiError("no grades were given; give at least one")
     first = parts[0]
     names: set[str] = set()
-    # a part whose networks are all left out has none
+    # a part whose networks are all left out has no grades
     methods = next((part.methods for part in parts if part.grades), ())
     for part in parts:
         for what in ("convention", "metric", "seed"):
             if getattr(part, what) != getattr(first, what):
                 raise XorMiError(
-                    f"the grades are of two kinds: {what} is {getattr(first, what)} and "
-                    f"{getattr(part, what)}; join those of one kind"
+                    f"the grades differ in {what}: {getattr(first, what)} and "
+                    f"{getattr(part, what)}; join grades that agree"
                 )
         if part.grades and part.methods != methods:
             raise XorMiError(
-                f"the grades are of two kinds: methods are {', '.join(methods)} and "
-                f"{', '.join(part.methods)}; join those of one kind"
+                f"the grades differ in methods: {', '.join(methods)} and "
+                f"{', '.join(part.methods)}; join grades that agree"
             )
         for network in part.networks:
             if network.name in names:
-                raise XorMiError(f"the network {network.name} is in two of the grades")
+                raise XorMiError(
+                    f"the network {network.name} is in two of the grades; give each network once"
+                )
             names.add(network.name)
     networks: list[ExamNetwork] = []
     grades: list[Grade] = []
@@ -532,7 +533,7 @@ def joined(parts: Sequence[Grades]) -> Grades:
 
 
 def _cell(line: Mapping[Any, Any], measure: str) -> str:
-    """'9.23 [8.98, 9.48] (16.70)': mean, interval and chance, and of how many where not of all."""
+    """'9.23 [8.98, 9.48] (16.70)': mean, interval and chance; ', on 4' if not on all networks."""
     mean, low, high, chance = (line[f"{measure}{end}"] for end in ("", "_low", "_high", "_chance"))
     if mean is None or not isfinite(mean):
         return ""

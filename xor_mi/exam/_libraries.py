@@ -1,8 +1,8 @@
-"""a problem -> networks that other people's libraries can run, and what they find there -> scores.
+"""a problem -> networks that other people's libraries can run; what these find there -> scores.
 
-A library is graded as it is. What it is given: the network in float64, with the biases that the
-convention keeps; the metric as the number to explain; and, where it takes a baseline, the value
-that a dropped input or edge carries. What it runs is counted.
+A library is graded without changes. It gets the network in float64, with the biases that the
+convention keeps; the metric as the number to explain; and, if it takes a baseline, the value that a
+dropped input or edge carries. Its runs are counted.
 """
 
 from collections.abc import Sequence
@@ -24,15 +24,16 @@ def library(name: str) -> ModuleType:
     """A package of the extra `exam`.
 
     Raises:
-        XorMiError: it is not installed or does not load, with the command that installs it.
+        XorMiError: it is not installed or does not load; the error has the command that installs
+            it.
     """
     package = name.split(".")[0]
     if find_spec(package) is None:
         raise XorMiError(
-            f"this method is that of {package}, which is not installed: pip install 'xor-mi[exam]'"
+            f"this method needs {package}, which is not installed: pip install 'xor-mi[exam]'"
         )
     try:
-        # autolrp draws random numbers when it is imported; the caller's generator stays as it is
+        # autolrp draws random numbers when it is imported; the caller's generator must not change
         with torch.random.fork_rng(devices=[]):
             return import_module(name)
     except ImportError as error:
@@ -43,7 +44,7 @@ def library(name: str) -> ModuleType:
 
 
 def hooked_copy(problem: ExamProblem, over: Over) -> HookedMLP:
-    """The network under the convention's biases, in float64; where edges are asked, with theirs."""
+    """The network with the convention's biases, in float64; over edges, with its edge hook on."""
     layers = [
         (torch.from_numpy(layer.weight), torch.from_numpy(layer.bias))
         for layer in problem.numbers.layers
@@ -54,7 +55,7 @@ def hooked_copy(problem: ExamProblem, over: Over) -> HookedMLP:
 
 
 def hook_points(network: HookedMLP, problem: ExamProblem, over: Over) -> list[nn.Module]:
-    """Where the elements' values pass, layer by layer: together they hold each element once."""
+    """The modules through which the elements' values pass, layer by layer: each element once."""
     elements = problem.elements(over)
     names = dict.fromkeys(network.hook_site(element)[0] for element in elements)
     return [network.hook_dict[name] for name in names]
@@ -68,7 +69,7 @@ _MODULES: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "softplus": nn.Softplus,
 }
-"""Activations that are modules which captum's DeepLift knows."""
+"""Activation -> the module that captum's DeepLift knows for it."""
 
 
 class ModuleTwin(nn.Module):
@@ -80,7 +81,7 @@ class ModuleTwin(nn.Module):
         of_units: per linear layer its activation; those of hidden layers give the units' values.
 
     Raises:
-        XorMiError: an activation that is none of the modules that DeepLift knows.
+        XorMiError: an activation for which DeepLift knows no module.
     """
 
     def __init__(self, problem: ExamProblem) -> None:
@@ -105,7 +106,7 @@ class ModuleTwin(nn.Module):
         return values
 
     def places(self, over: Over) -> list[nn.Module]:
-        """As `hook_points`: the modules that the elements' values come out of."""
+        """As `hook_points`: the modules whose outputs are the elements' values."""
         return list(self.of_edges) if over == "edges" else list(self.of_units)[:-1]
 
 
@@ -121,7 +122,7 @@ def _as_module(name: str) -> nn.Module:
 
 
 class MetricOf(nn.Module):
-    """inputs -> the problem's metric: what captum explains. It counts what it runs."""
+    """inputs -> the problem's metric, which captum explains. Its runs are counted."""
 
     def __init__(self, problem: ExamProblem, network: nn.Module) -> None:
         super().__init__()
@@ -129,16 +130,16 @@ class MetricOf(nn.Module):
         self._problem = problem
 
     def forward(self, inputs: Float[Tensor, "run d_in"]) -> Float[Tensor, " run"]:
-        """All rows of the problem, some times over, [time * row, d_in] -> [time * row]."""
+        """All rows of the problem, several times over, [time * row, d_in] -> [time * row]."""
         outputs = counted(self._problem, self.network(inputs))
         by_row = outputs.unflatten(0, (-1, self._problem.n_rows))
         return self._problem.metric_of(by_row).flatten()
 
 
 def counted(problem: ExamProblem, outputs: Tensor) -> Tensor:
-    """Outputs [run, d_out] of a network that is not `problem.model`, their run and slopes counted.
+    """Count outputs [run, d_out] of another network than `problem.model`, and their slopes.
 
-    A run is of one row.
+    One run is one row.
     """
     problem.cost.forwards += len(outputs) / problem.n_rows
 
@@ -151,10 +152,10 @@ def counted(problem: ExamProblem, outputs: Tensor) -> Tensor:
 
 
 def mean_effects(of_rows: Sequence[Tensor]) -> ElementScores:
-    """What a library gives each row's elements, [row, ...] per place -> scores, [element].
+    """A library's attributions of each row, [row, ...] per place -> scores, [element].
 
-    The mean of the absolute values over rows.
+    A score is the mean of the absolute values over rows.
     """
     together = torch.cat([one.detach().flatten(1) for one in of_rows], dim=1)
-    # captum's Shapley values are of 32 bits
+    # captum's Shapley values are float32
     return together.double().abs().mean(0).numpy()

@@ -1,8 +1,8 @@
-"""What a folder is an exam of, and the lots of networks that are done.
+"""Which exam a folder holds, and the lots of networks that are done.
 
 The plan is `_plan.json` in the folder. A lot is a range of the networks of one task under one
-convention; it is graded and written as a whole, in a file of its own below `lots`, that says what
-it is a part of.
+convention; it is graded and written as a whole, in a file of its own in `lots`, which says to which
+exam it belongs.
 """
 
 import json
@@ -19,25 +19,25 @@ from xor_mi.reading import read_json
 from xor_mi.saving import EXAM_MARK, mark_of, write_file
 
 PLAN_FILE = "_plan.json"
-"""What the folder is an exam of; written before the first lot."""
+"""The file of the plan; written before the first lot."""
 LOTS = "lots"
 """The folder of the lots."""
 LOCK_FILE = ".exam.lock"
-"""Says who works in the folder, while somebody does."""
+"""The file that names the process working in the folder, while there is one."""
 EXAM_FILES = {PLAN_FILE: EXAM_MARK, "grades.json": EXAM_MARK, "index.html": EXAM_MARK}
-"""What is written beside the lots: a file's name -> its mark (see `saving.mark_of`)."""
-_GO_ON = "remove it, and the same command makes it anew; or choose another folder"
+"""The files beside the lots: name -> its mark (see `saving.mark_of`)."""
+_GO_ON = "remove it and repeat the command, which makes it anew; or choose another folder"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is asked of an exam.
+    """The settings of an exam.
 
     Attributes:
         tasks, conventions, methods: by name.
-        n_networks: of each task.
-        seed: as `run_exam` takes it.
-        versions: package -> version, of what grades depend on.
+        n_networks: the number of networks of each task.
+        seed: as in `run_exam`.
+        versions: package -> version, for the packages that grades depend on.
     """
 
     FORMAT: ClassVar[str] = f"{EXAM_MARK}/1"
@@ -55,7 +55,7 @@ class Plan:
         return [(task, convention) for task in self.tasks for convention in self.conventions]
 
     def settings(self) -> dict[str, Any]:
-        """JSON-ready, what all lots have in common."""
+        """The settings that all lots have in common, JSON-ready."""
         return {
             "tasks": list(self.tasks),
             "conventions": list(self.conventions),
@@ -65,14 +65,14 @@ class Plan:
         }
 
     def write(self, folder: Path) -> None:
-        """The plan as a file, where it is not there as it is."""
+        """Write the plan, unless the file already holds it."""
         if stored_plan(folder) == self:
             return
         content = {"format": self.FORMAT, **self.settings(), "n_networks": self.n_networks}
         write_file(folder / PLAN_FILE, json.dumps(content, indent=1) + "\n")
 
     def missing(self, lots: Sequence["Lot"], at_once: int) -> Iterator[range]:
-        """The networks of a part that no lot has, so many at once at most."""
+        """The networks of a part that no lot has, in ranges of at most so many."""
         start = 0
         for lot in sorted(lots, key=lambda lot: lot.first):
             yield from _cut(range(start, lot.first), at_once)
@@ -90,7 +90,7 @@ class Lot:
     """Some networks of one task under one convention, graded.
 
     Attributes:
-        first, n_networks: which of the task's networks.
+        first, n_networks: the range of the task's networks.
     """
 
     task: str
@@ -100,7 +100,7 @@ class Lot:
     grades: Grades
 
     def write(self, folder: Path, plan: Plan) -> None:
-        """The lot as a file of its own."""
+        """Write the lot to a file of its own."""
         content = {
             "format": Plan.FORMAT,
             **plan.settings(),
@@ -116,12 +116,12 @@ class Lot:
             (folder / LOTS).mkdir(exist_ok=True)
             write_file(folder / LOTS / name, json.dumps(content) + "\n")
         except (OSError, XorMiError) as error:  # such as a full disk
-            kept = "the lots that are written are kept, and the same command goes on"
+            kept = "the lots that are written are kept; repeat the command to continue"
             raise XorMiError(f"{error}; {kept}") from None
 
 
 def _part_name(task: str, convention: str) -> str:
-    """What the files of a part begin with."""
+    """The beginning of the file names of a part."""
     words = [re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") for name in (task, convention)]
     return ".".join(words)
 
@@ -137,16 +137,16 @@ def require_files_apart(plan: Plan) -> None:
         other = seen.setdefault(_part_name(task, convention), task)
         if other != task:
             raise XorMiError(
-                f"the tasks '{other}' and '{task}' have the same name in files, which have small "
-                "letters from a to z and digits alone; give one of them another name"
+                f"the tasks '{other}' and '{task}' have the same file name, since file names keep "
+                "only the letters a to z and digits; give one of them another name"
             )
 
 
 def stored_plan(folder: Path) -> Plan | None:
-    """The plan in a folder; None where there is none.
+    """The plan in a folder; None if there is none.
 
     Raises:
-        XorMiError: one that is damaged.
+        XorMiError: a damaged plan.
     """
     file = folder / PLAN_FILE
     if mark_of(file) != EXAM_MARK:
@@ -175,10 +175,10 @@ def stored_plan(folder: Path) -> Plan | None:
 
 
 def require_same_exam(folder: Path, asked: Plan) -> None:
-    """Refuse a folder that holds another exam; one of fewer networks is the same.
+    """Refuse a folder that holds another exam; the same exam of fewer networks is allowed.
 
     Raises:
-        XorMiError: saying in what they differ.
+        XorMiError: naming the differences.
     """
     there = stored_plan(folder)
     if there is None:
@@ -194,7 +194,7 @@ def require_same_exam(folder: Path, asked: Plan) -> None:
 
 
 def _difference(there: Plan, asked: Plan) -> str:
-    """What one plan says otherwise than another; "" where it is the same."""
+    """The differences between two plans, as a message says them; "" if there are none."""
     one, other = (
         {"n_networks": plan.n_networks, **plan.settings(), **plan.versions}
         for plan in (there, asked)
@@ -214,10 +214,10 @@ def lots_in(
     """(task, convention) -> its lots, in order.
 
     Args:
-        overwrite: a damaged one counts as none.
+        overwrite: treat a damaged lot as missing.
 
     Raises:
-        XorMiError: a lot that is damaged, or one of another exam.
+        XorMiError: a damaged lot, or a lot of another exam.
     """
     done: dict[tuple[str, str], list[Lot]] = {}
     for task, convention in plan.parts:
@@ -237,7 +237,7 @@ def lots_in(
 
 
 def _lot_in(file: Path, plan: Plan, task: str, convention: str, *, overwrite: bool) -> Lot | None:
-    """The lot in a file; None where it is damaged, and may be made anew."""
+    """The lot in a file; None if it is damaged and may be made anew."""
     try:
         content = read_json(file, called=f"the lot '{file}'", next_step=_GO_ON)
         if not isinstance(content, dict) or content.get("format") != Plan.FORMAT:
@@ -253,13 +253,13 @@ def _lot_in(file: Path, plan: Plan, task: str, convention: str, *, overwrite: bo
 
 
 class _OfAnotherExam(XorMiError):
-    """A whole lot of other settings, which nothing is written over."""
+    """An undamaged lot of another exam, which is never overwritten."""
 
 
 def _lot_of(
     content: Mapping[str, object], file: Path, plan: Plan, task: str, convention: str
 ) -> Lot:
-    """The lot that a file's content says.
+    """The lot in a file's content.
 
     Raises:
         XorMiError: naming the file and what is wrong.
@@ -280,5 +280,5 @@ def _lot_of(
     if type(first) is not int or first < 0 or type(n_networks) is not int:
         raise XorMiError(f"'{file}' does not say which networks it has; {_GO_ON}")
     if n_held != n_networks or first + n_networks > plan.n_networks:
-        raise XorMiError(f"'{file}' has not the networks that it says; {_GO_ON}")
+        raise XorMiError(f"'{file}' does not have the networks that it names; {_GO_ON}")
     return Lot(task=task, convention=convention, first=first, n_networks=n_networks, grades=grades)

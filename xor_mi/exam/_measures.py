@@ -1,7 +1,7 @@
 """an answer and the truth -> measures, each beside its chance level.
 
-Chance is an order of the elements drawn at random for scores, and a set of the same size drawn at
-random for sets. Its level is exact: all masks are known, so nothing is sampled.
+Chance is a random order of the elements for scores, and a random set of the same size for sets. Its
+level is exact: all masks are known, so nothing is sampled.
 """
 
 from collections.abc import Mapping
@@ -21,17 +21,17 @@ Numbers = NDArray[np.float64]
 
 
 TIE = 1e-12
-"""Scores that differ by at most this part of the largest one are equal."""
+"""Scores that differ by at most this part of the largest score count as equal."""
 
 
 class Measure(NamedTuple):
-    """What a measure says.
+    """What a measure means.
 
     Attributes:
-        what: in words, with its unit.
-        better: which way is good.
-        is_share: whether it is a yes or no of each network, so that its mean is a share.
-        at_least, at_most: between which numbers it lies, where it has such bounds.
+        what: its meaning in words, with the unit.
+        better: whether higher or lower values are better.
+        is_share: whether each network has a yes or a no, so that the mean is a share.
+        at_least, at_most: its bounds, if it has any.
     """
 
     what: str
@@ -42,34 +42,40 @@ class Measure(NamedTuple):
 
 
 MEASURES: Mapping[str, Measure] = {
-    # of scores and of sets
+    # for scores and sets
     "size": Measure(
-        "elements of the smallest perfect top-k; of a set, its own where it is perfect",
+        "elements of the smallest perfect top-k; for a set, its own if it is perfect",
         "lower",
         at_least=0,
     ),
-    "excess": Measure("size, less the fewest that a perfect circuit keeps", "lower", at_least=0),
+    "excess": Measure(
+        "size minus the fewest elements that a perfect circuit keeps", "lower", at_least=0
+    ),
     "finds_minimum": Measure(
-        "whether the size is the fewest that a perfect circuit keeps", "higher", is_share=True
+        "whether the size is the fewest elements that a perfect circuit keeps",
+        "higher",
+        is_share=True,
     ),
     "rank": Measure(
-        "by rows decided right, the part of all sets of the same size that it stands above, those "
-        "that decide as many counted half; of scores, at the fewest a perfect circuit keeps",
+        "share of all sets of the same size that decide fewer rows right (equal ones count "
+        "half); for scores, at the fewest elements that a perfect circuit keeps",
         "higher",
         at_least=0,
         at_most=1,
     ),
-    # of scores
+    # for scores only
     "tied": Measure(
-        "elements whose score another element has too: their order is drawn at random",
+        "elements that share their score with another element: their order is drawn at random",
         "lower",
         at_least=0,
     ),
     "perfect_share": Measure(
-        "part of k = 1 ... all whose top-k is perfect", "higher", at_least=0, at_most=1
+        "share of k = 1 ... all whose top-k is perfect", "higher", at_least=0, at_most=1
     ),
-    "cpr": Measure("area under the faithfulness of the top-k, over the part kept", "higher"),
-    "cmd": Measure("area between the faithfulness of the top-k and 1, over the part kept", "lower"),
+    "cpr": Measure("area under the faithfulness of the top-k, over the share kept", "higher"),
+    "cmd": Measure(
+        "area between the faithfulness of the top-k and 1, over the share kept", ("lower")
+    ),
     "auroc_union": Measure(
         "area under the ROC curve for being in some subset-minimal circuit",
         "higher",
@@ -95,33 +101,36 @@ MEASURES: Mapping[str, Measure] = {
         at_most=1,
     ),
     "auroc_gates": Measure(
-        "of scores over units: area under the ROC curve for being a unit whose gate the identified "
-        "circuit uses",
+        "for scores over units: area under the ROC curve for being a unit whose gate the "
+        "identified circuit uses",
         "higher",
         at_least=0,
         at_most=1,
     ),
-    # of sets
+    # for sets only
     "perfect": Measure("whether the set decides every row right", "higher", is_share=True),
     "locally_minimal": Measure(
-        "whether it is perfect and can lose no single element", "higher", is_share=True
+        "whether it is perfect and no single element can be removed", "higher", is_share=True
     ),
     "subset_minimal": Measure(
         "whether it is perfect and contains no other perfect set", "higher", is_share=True
     ),
     "distance": Measure(
-        "elements that differ from the nearest subset-minimal circuit", "lower", at_least=0
+        "number of elements that differ from the nearest subset-minimal circuit",
+        "lower",
+        at_least=0,
     ),
     "faithfulness": Measure("faithfulness of the set; 1 is the whole network's", "higher"),
-    # of gates and alignments
+    # for gates and alignments
     "gate_agreement": Measure(
-        "part of the units with a proved gate whose gate it names right",
+        "share of the units with a proved gate whose gate it names right",
         "higher",
         at_least=0,
         at_most=1,
     ),
     "interchange_accuracy": Measure(
-        "part of all interchanges that the causal model predicts, least variable",
+        "share of all interchanges that come out as the causal model predicts, for the worst "
+        "variable",
         "higher",
         at_least=0,
         at_most=1,
@@ -132,14 +141,14 @@ MEASURES: Mapping[str, Measure] = {
 
 @dataclass(frozen=True)
 class Measured:
-    """One answer's measures; a measure that has no meaning here is None.
+    """The measures of one answer; a measure that has no meaning for it is None.
 
     Attributes:
         values: measure -> its value.
         chance: measure -> its level by chance.
-        faithfulness: of the top-k, k = 0 ... all; of scores only.
-        right_rows: how many rows the top-k decides right, k = 0 ... all; of scores only.
-        kept: the elements, by number: of scores all, best first; of a set those in it.
+        faithfulness: of the top-k, for k = 0 ... all; only for scores.
+        right_rows: how many rows the top-k decides right, for k = 0 ... all; only for scores.
+        kept: elements by number: for scores all of them, best first; for a set those in it.
     """
 
     values: dict[str, float | None]
@@ -153,9 +162,9 @@ def measures_of_scores(scores: Scores, truth: Truth, generator: np.random.Genera
     """Grade an order of the elements.
 
     Args:
-        generator: puts elements of equal scores in an order: no method is to win or lose by the
-            order in which the edges are named. Scores are equal where they differ by rounding:
-            neighbours by at most `TIE` of the largest.
+        generator: draws the order of elements with equal scores, so that no method wins or loses by
+            the order in which the edges are listed. Neighbouring scores count as equal if they
+            differ by at most `TIE` of the largest.
     """
     n = truth.n_elements
     numbers = _levelled(scores.numbers)
@@ -163,7 +172,7 @@ def measures_of_scores(scores: Scores, truth: Truth, generator: np.random.Genera
     order = shuffled[np.argsort(-numbers[shuffled], kind="stable")]
     masks = np.concatenate([[0], np.cumsum(1 << order.astype(np.int64))])
     is_perfect = truth.perfect[masks]
-    size = int(np.argmax(is_perfect))  # the whole network is perfect, so there is one
+    size = int(np.argmax(is_perfect))  # not None: the whole network is perfect
     sizes = np.arange(n + 1)
     minimum = truth.minimum
     mean_size = float(truth.chance_of_size @ sizes)
@@ -202,10 +211,10 @@ def measures_of_scores(scores: Scores, truth: Truth, generator: np.random.Genera
 
 
 def _levelled(numbers: Numbers) -> Numbers:
-    """Scores -> numbers in the same order, the same for those that are equal but for rounding."""
+    """Scores -> numbers in the same order, equal for scores that differ only by rounding."""
     order = np.argsort(numbers, kind="stable")
     tie = TIE * np.abs(numbers).max(initial=0.0)
-    with np.errstate(over="ignore"):  # the distance of the largest numbers is infinite
+    with np.errstate(over="ignore"):  # the distance between the largest floats is infinite
         is_above = np.diff(numbers[order], prepend=numbers[order[:1]]) > tie
     levels = np.empty(len(numbers))
     levels[order] = np.cumsum(is_above)
@@ -256,32 +265,32 @@ def _in_order(values: Mapping[str, float | None]) -> dict[str, float | None]:
 
 
 def _rank(truth: Truth, mask: int) -> float:
-    """The part of all masks of the same size that decide fewer rows right; those as many, half."""
+    """The share of masks of the same size that decide fewer rows right; equal ones count half."""
     n_right = truth.n_right_rows[truth.by_size[truth.n_kept[mask]]]
     own = truth.n_right_rows[mask]
     return float((n_right < own).mean() + (n_right == own).mean() / 2)
 
 
 def _n_tied(scores: Numbers) -> int:
-    """How many scores are not the only one of their size."""
+    """How many scores are equal to another score."""
     _, counts = np.unique(scores, return_counts=True)
     return int(counts[counts > 1].sum())
 
 
 def _areas(faithfulness: Numbers | None, distance: Numbers | None) -> dict[str, float | None]:
-    """CPR and CMD: areas over the part of the elements that is kept, from 0 to 1, by trapezoids."""
+    """CPR and CMD: areas over the share of elements that is kept, from 0 to 1, by trapezoids."""
     return {"cpr": _area(faithfulness), "cmd": _area(distance)}
 
 
 def _area(at_parts: Numbers | None) -> float | None:
-    """Of values at even parts from none to all of the elements; None without values."""
+    """The area under values at even steps from no element to all; None without values."""
     if at_parts is None:
         return None
     return float(np.trapezoid(at_parts, np.linspace(0, 1, len(at_parts))))
 
 
 def auroc(scores: Numbers, labels: NDArray[np.bool_]) -> float | None:
-    """How likely a positive scores above a negative, ties half; None without one of each.
+    """The chance that a positive scores above a negative (ties count half); None without both.
 
     >>> auroc(np.array([3.0, 2.0, 1.0]), np.array([True, False, True]))
     0.5
@@ -295,10 +304,10 @@ def auroc(scores: Numbers, labels: NDArray[np.bool_]) -> float | None:
 
 
 def average_precision(labels: NDArray[np.bool_]) -> float | None:
-    """The mean over the positives of the part of positives up to it; None without positives.
+    """The mean over the positives of the precision down to each of them; None without positives.
 
     Args:
-        labels: best first.
+        labels: whether each element is a positive, the best-scored element first.
 
     >>> round(average_precision(np.array([True, False, True])), 4)
     0.8333
@@ -310,10 +319,10 @@ def average_precision(labels: NDArray[np.bool_]) -> float | None:
 
 
 def chance_of_precision(n_positive: int, n: int) -> float | None:
-    """The mean average precision over all orders of n elements.
+    """The mean average precision over all orders of n elements, of which n_positive are positives.
 
-    At place k a positive has, on average, (n_positive - 1) (k - 1) / (n - 1) of the others before
-    it.
+    Before a positive at place k there are, on average, (n_positive - 1) (k - 1) / (n - 1) other
+    positives.
 
     >>> chance_of_precision(1, 2)
     0.75

@@ -1,4 +1,4 @@
-"""What a method for finding circuits is: a function of one ExamProblem, and what is known of it."""
+"""A method for finding circuits: a function of one ExamProblem, with a description of it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from xor_mi.interventions import HighLevelModel, Subspace
 from xor_mi.kinds import OneSite
 
 Gives = Literal["scores", "set", "gates", "alignment"]
-"""What a method answers with.
+"""The kind of a method's answer.
 
-"scores": a number per edge or unit, the more the likelier in the circuit. "set": which are in it.
-"gates": the gate of each unit that it names one of. "alignment": where the variables of a causal
-model lie.
+"scores": a number per edge or unit; the larger, the likelier it is in the circuit. "set": which
+edges or units are in the circuit. "gates": the gates of some or all units. "alignment": the places
+of the variables of a causal model.
 """
 
 
 class AlignedModel(NamedTuple):
-    """A causal model and where its variables lie in the network.
+    """A causal model and the places of its variables in the network.
 
     Attributes:
         model: the causal model.
         alignment: variable -> the units or the subspace of a hook that hold it.
         control: what the same search reaches where there is nothing to find, such as the
-            interchange accuracy on an untrained network; None where it is not known.
+            interchange accuracy on an untrained network; None if unknown.
     """
 
     model: HighLevelModel
@@ -47,7 +47,7 @@ Answer = (
     | Mapping[Unit, str]
     | AlignedModel
 )
-"""What a method may give back.
+"""What a method may return.
 
 Scores: numbers [edge] or [unit], in the order of `problem.edges` or `problem.units`, or a mapping
 from each of them. A set: True or False [edge] or [unit], a collection of edges or units, or a
@@ -55,20 +55,20 @@ Subcircuit. Gates: unit -> the name of a gate of the inputs. An alignment: an `A
 """
 
 Method = Callable[[ExamProblem], Answer]
-"""What is graded: any function of a problem."""
+"""A method: any function of a problem."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExamMethod:
-    """A method that is ready to run, and what is known of it.
+    """A method that is ready to run, with a description.
 
     Attributes:
-        name: what it is called in tables.
+        name: its name in tables.
         run: the function.
-        over: whether it speaks of edges or of units.
-        gives: what it answers with.
-        source: where the idea is from.
-        needs: the package that must be installed for it, of the extra `exam`; "" for none.
+        over: whether it answers over edges or over units.
+        gives: the kind of its answer.
+        source: the publication that the idea is from.
+        needs: the package of the extra `exam` that must be installed for it; "" for none.
     """
 
     name: str

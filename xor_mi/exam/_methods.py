@@ -26,20 +26,20 @@ _ALL = (
 )
 
 METHODS: Mapping[str, ExamMethod] = {method.name: method for method in _ALL}
-"""Name -> method. Each is a function of a problem, with what it speaks of and its source."""
+"""Name -> method. Each is a function of a problem, with its kind of answer and its source."""
 
 SomeMethods = (
     str | Method | ExamMethod | Iterable[str | Method | ExamMethod] | Mapping[str, Method] | None
 )
-"""What `grade` takes: names of `METHODS`, functions, or names and functions; None for all."""
+"""Methods as an argument: names of `METHODS`, functions, or name -> function; None for all."""
 
 
 def methods_by_name(methods: SomeMethods) -> dict[str, Method]:
-    """What a caller gave -> name -> function.
+    """Methods as an argument -> name -> function.
 
     Raises:
-        XorMiError: a name that `METHODS` does not have, what is not a function, two of one name,
-            none.
+        XorMiError: a name that `METHODS` does not have, a value that is not a function, two methods
+            of the same name, or no method.
     """
     if methods is None:
         return dict(METHODS)
@@ -47,7 +47,9 @@ def methods_by_name(methods: SomeMethods) -> dict[str, Method]:
         given = cast("Mapping[object, object]", methods)
         named = {str(name): _method(method)[1] for name, method in given.items()}
         if len(named) < len(given):
-            raise XorMiError(f"two methods have one name among {shown(list(given))}; rename one")
+            raise XorMiError(
+                f"two methods have the same name among {shown(list(given))}; rename one"
+            )
     elif isinstance(methods, str) or callable(methods):
         name, method = _method(methods)
         named = {name: method}
@@ -57,11 +59,11 @@ def methods_by_name(methods: SomeMethods) -> dict[str, Method]:
         for name, method in map(_method, methods):
             if name in named:
                 raise XorMiError(
-                    f"two methods are called {name}; give a mapping, with a name of its own each"
+                    f"two methods are called {name}; give a mapping in which each has its own name"
                 )
             named[name] = method
     if not named:
-        raise XorMiError("no methods are given; give names of METHODS, or functions")
+        raise XorMiError("no methods were given; give names of METHODS, or functions")
     return named
 
 
@@ -74,6 +76,6 @@ def _method(method: object) -> tuple[str, Method]:
     if isinstance(method, ExamMethod):
         return method.name, method
     if not callable(method):
-        raise XorMiError(f"a method is {shown(method)}; give a function of a problem")
+        raise XorMiError(f"a method is {shown(method)}; give a function of an ExamProblem")
     function = cast(Callable[..., object], method)
     return getattr(function, "__name__", type(function).__name__), cast(Method, function)

@@ -1,14 +1,15 @@
-"""a seed -> a network written by hand, whose circuit is known because it was put there.
+"""a seed -> a network written by hand, whose circuit is known because it was planted.
 
-What a trained network's circuit is can only be found by trying every part of it. Here it is known
-beforehand. InterpBench (Gupta et al. 2024, arXiv 2407.14494) trains known circuits into its
-networks; these are written into the weights, together with what methods trip over: copies of one
-unit, two units that cancel each other, a unit that never acts, one that always does.
+The circuit of a trained network can only be found by trying every part of it. The circuit of a
+planted network is known beforehand. InterpBench (Gupta et al. 2024, arXiv 2407.14494) trains known
+circuits into its networks; here they are written into the weights, together with things that
+mislead methods: copies of one unit, two units that cancel each other, a unit that is never on, a
+unit that is always on.
 
-Every network has numbers of its own, drawn from its seed. ReLU units are scaled, which changes
-nothing else (their sources' weights by a factor, their readout by its inverse); tanh and sigmoid
-units get a gain; tanh units may be turned over (all their weights and biases change sign); the
-outputs are scaled, and the units of a layer stand in any order.
+Every network has numbers of its own, drawn from its seed. ReLU units are scaled (incoming weights
+by a factor, outgoing ones by its inverse, which changes nothing else); tanh and sigmoid units get a
+gain; tanh units may be mirrored (all their weights and biases change sign); the outputs are scaled,
+and the units of a layer are put in a random order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,20 +31,20 @@ from xor_mi.model import HookedMLP
 from xor_mi.truth import BooleanFunction
 
 PlantedActivation = Literal["relu", "tanh", "sigmoid"]
-"""What the hidden units of planted networks may be."""
+"""The activations that hidden units of planted networks may have."""
 
 LEAST_GAIN, MOST_GAIN = 6.0, 12.0
-"""Between these lies what the pre-activations of tanh and sigmoid units are multiplied by."""
+"""The range of the gains of tanh and sigmoid units, which multiply their pre-activations."""
 MOST_SCALE = 4.0
-"""ReLU units and outputs are scaled by at most this, and at least its inverse."""
+"""ReLU units and outputs are scaled by at most this factor, and at least its inverse."""
 MOST_STRAY = 0.05
-"""The largest weight where nothing was planted, before units are scaled."""
+"""The largest stray weight where nothing was planted, before units are scaled."""
 LOUD = 3.0
-"""The readout of a unit that ought not to matter: three times that of one that does."""
+"""The readout of a unit that must not matter: three times that of a unit that does."""
 PAIR_GATES = ("OR", "AND", "x0>x1", "x1>x0")
-"""What two units that cancel each other may be; which, the seed says."""
+"""The gates of two units that cancel each other; the seed chooses one."""
 ALWAYS_ON = 2.0
-"""The bias of a unit that is on on every row; twice as much below zero, it is off."""
+"""The bias of a unit that is on for every row; minus twice this, it is off."""
 
 FROM_BITS: Mapping[str, tuple[tuple[float, float], float]] = {
     "OR": ((1.0, 1.0), 0.0),
@@ -58,32 +59,33 @@ READOUT: Mapping[PlantedActivation, tuple[float, float, float]] = {
     "tanh": (1.0, -1.0, -0.8),
     "sigmoid": (1.0, -1.0, -0.5),
 }
-"""XOR of the units OR and AND: their weights and the bias. Of ReLU units, OR is 2 on the row 11."""
+"""XOR of the units OR and AND: their weights and the bias. With ReLU units, OR is 2 on row 11."""
 READOUT_OF_HALVES: Mapping[PlantedActivation, tuple[float, float, float]] = {
     "relu": (1.0, -2.0, -0.6),
     "tanh": (1.0, -0.25, -0.81),
     "sigmoid": (1.0, -0.6, -0.6),
 }
-"""The same where half of OR, or of AND, decides some row wrong."""
+"""The same, such that half of OR, or half of AND, would decide some row wrong."""
 READOUT_OF_WHOLES: Mapping[PlantedActivation, tuple[float, float, float]] = {
     "relu": (1.0, -1.75, -0.4),
     "tanh": (1.0, -1.0, -1.5),
     "sigmoid": (1.0, -1.0, -0.5),
 }
-"""The same where AND may be there once or twice."""
+"""The same, such that AND may be there once or twice."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Planted(Finding):
-    """A network written by hand, and the circuit that was written into it.
+    """A network written by hand, and the circuit that was planted in it.
 
     Attributes:
         model: the network, in float64.
-        circuit: the edges that were written to compute the target. It is what was meant, and no
-            claim: where a circuit has a unit twice, fewer edges may do. `search.edge_masks` says
-            what is so under a convention.
-        gates: which gate of the inputs each hidden unit was written to be. Its bit is whether its
-            value is one of its larger ones; a unit of one value is TRUE above 0, else FALSE.
+        circuit: the edges that were written to compute the target. It is the intention, not a
+            claim: if a circuit has a unit twice, fewer edges may be enough. `search.edge_masks`
+            finds which edges are, under a convention.
+        gates: the gate of the inputs that each hidden unit was written to be. A unit's bit is 1 if
+            its value is one of its larger values; a unit with only one value is TRUE above 0,
+            otherwise FALSE.
     """
 
     model: HookedMLP
@@ -96,7 +98,7 @@ class Planted(Finding):
         return tuple(edges_of(self.model.layer_sizes))
 
     def frame(self) -> pd.DataFrame:
-        """One line per edge: edge, weight, planted (in the circuit), gate (of its source)."""
+        """One line per edge: edge, weight, planted (in the circuit), gate of its source."""
         weights = [weight.flatten() for weight, _ in self.model.float64_layers()]
         return pd.DataFrame(
             {
@@ -118,8 +120,8 @@ class _Layer:
     """A hidden layer before its numbers are drawn.
 
     Attributes:
-        gates: of the inputs, unit by unit.
-        in_circuit: whether the unit's edges are the circuit's.
+        gates: the units' gates of the inputs.
+        in_circuit: whether the edges of each unit belong to the circuit.
     """
 
     weight: Float[ndarray, "unit source"]
@@ -133,8 +135,8 @@ class _Plan:
     """A network before its numbers are drawn.
 
     Attributes:
-        readout, bias: of the one output, over the last hidden layer.
-        stray: whether small weights stand where there is none.
+        readout, bias: the weights of the one output over the last hidden layer, and its bias.
+        stray: whether zero weights are replaced by small ones.
     """
 
     hidden: Sequence[_Layer]
@@ -145,7 +147,7 @@ class _Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """A unit that reads two bits, and what the output makes of it."""
+    """A unit that reads two bits, and its weight in the output."""
 
     gate: str
     weights: tuple[float, float]
@@ -159,10 +161,10 @@ class Recipe:
     """How networks of one kind are written.
 
     Attributes:
-        says: what is planted, in a sentence.
+        says: a sentence on what is planted.
         layer_sizes: inputs, hidden layers, outputs.
-        target: what they compute.
-        plan: an activation, random numbers -> one network without its scales.
+        target: the function that they compute.
+        plan: an activation and random numbers -> one network before scaling.
     """
 
     says: str
@@ -186,7 +188,7 @@ def _gate(
 
 
 def _threshold(activation: PlantedActivation) -> float:
-    """Where a unit turns on: a ReLU unit above 0, others between 0 and 1."""
+    """The sum at which a unit turns on: 0 for a ReLU unit, between 0 and 1 for others."""
     return 0.0 if activation == "relu" else 0.5
 
 
@@ -202,7 +204,7 @@ def _of_parts(parts: Sequence[_Part], bias: float) -> _Plan:
 
 
 def _or_and(activation: PlantedActivation) -> tuple[list[_Part], float]:
-    """XOR of OR and AND, and the output's bias."""
+    """The units OR and AND with weights that make XOR, and the output's bias."""
     of_or, of_and, bias = READOUT[activation]
     return [_gate("OR", activation, of_or), _gate("AND", activation, of_and)], bias
 
@@ -234,7 +236,7 @@ def _cancelling(activation: PlantedActivation, generator: np.random.Generator) -
 
 def _dead(activation: PlantedActivation, _: np.random.Generator) -> _Plan:
     parts, bias = _or_and(activation)
-    # a tanh unit that is off is at -1: one that does nothing reads nothing
+    # a tanh unit that is off gives -1: a unit that must do nothing reads nothing
     is_silent = activation == "tanh"
     dead = _Part(
         gate="FALSE",
@@ -248,7 +250,7 @@ def _dead(activation: PlantedActivation, _: np.random.Generator) -> _Plan:
 
 def _constant(activation: PlantedActivation, _: np.random.Generator) -> _Plan:
     parts, bias = _or_and(activation)
-    # a ReLU unit has one value only where it reads nothing; of the others, both ends are flat
+    # a ReLU unit is constant only if it reads nothing; the other activations are flat at both ends
     reads_nothing = activation == "relu"
     constant = _Part(
         gate="TRUE",
@@ -268,7 +270,7 @@ def _two_hops(activation: PlantedActivation, _: np.random.Generator) -> _Plan:
         gates=["x0 | x1", "x0 & x1", "x2"],
         in_circuit=[True, True, True],
     )
-    # of_or * OR + of_and * AND + x2, and what it must exceed for the formula to be true
+    # of_or * OR + of_and * AND + x2, and the threshold above which the formula is true
     of_or, of_and = READOUT[activation][:2]
     exceeded = {"relu": 1.0, "sigmoid": 1.5, "tanh": 2.0}[activation]
     second = _Layer(
@@ -295,7 +297,7 @@ RECIPES: Mapping[str, Recipe] = {
         plan=_halves,
     ),
     "copies": Recipe(
-        says="OR once and AND twice, each copy with a readout that is enough by itself.",
+        says="OR once and AND twice, each copy with a readout that is enough on its own.",
         layer_sizes=(2, 3, 1),
         target="XOR",
         plan=_wholes,
@@ -325,7 +327,7 @@ RECIPES: Mapping[str, Recipe] = {
         plan=_two_hops,
     ),
 }
-"""Name -> how networks with such a circuit are written."""
+"""Name -> the recipe for networks with such a circuit."""
 
 
 def planted(recipe: Recipe, activation: PlantedActivation, *, seed: int) -> Planted:
@@ -371,9 +373,9 @@ class _Drawn:
     """A planned network while its numbers are drawn, layer by layer.
 
     Attributes:
-        weights, biases: [target, source] and [target]; the last of them the readout's.
-        in_circuit: which edges are the circuit's, [target, source].
-        gates: of the units of each hidden layer.
+        weights, biases: per layer, [target, source] and [target]; the readout comes last.
+        in_circuit: which edges belong to the circuit, per layer, [target, source].
+        gates: the gates of the units of each hidden layer.
     """
 
     weights: list[NDArray[np.float64]]
@@ -383,7 +385,7 @@ class _Drawn:
 
     @classmethod
     def of(cls, plan: _Plan, *, layer_sizes: Sequence[int]) -> "_Drawn":
-        """The plan's own numbers."""
+        """Start with the plan's own numbers."""
         weights = [*(layer.weight.copy() for layer in plan.hidden), np.array([plan.readout])]
         biases = [*(layer.bias.copy() for layer in plan.hidden), np.array([plan.bias])]
         always = np.ones(max(layer_sizes), dtype=np.bool_)
@@ -401,7 +403,7 @@ class _Drawn:
         return cls(weights=weights, biases=biases, in_circuit=in_circuit, gates=gates)
 
     def fill_in(self, generator: np.random.Generator) -> None:
-        """Put small weights where there is none."""
+        """Replace zero weights by small random ones."""
         for weight in self.weights:
             stray = generator.uniform(-MOST_STRAY, MOST_STRAY, weight.shape)
             np.copyto(weight, stray, where=weight == 0)
@@ -409,10 +411,10 @@ class _Drawn:
     def scale(
         self, layer: int, factors: Float[ndarray, " unit"], *, only_signs_come_back: bool
     ) -> None:
-        """Multiply what the units of a hidden layer add up, and undo it where they are read.
+        """Multiply the sums of a hidden layer's units, and undo it in the weights that read them.
 
         Args:
-            only_signs_come_back: a gain that is a unit's own, and no scale that is undone.
+            only_signs_come_back: undo only the signs: the factors are gains that stay.
         """
         self.weights[layer] *= factors[:, None]
         self.biases[layer] *= factors
@@ -436,9 +438,9 @@ class _Drawn:
 def _factors(
     gates: Sequence[str], activation: PlantedActivation, generator: np.random.Generator
 ) -> Float[ndarray, " unit"]:
-    """What the weights and the bias of each unit are multiplied by.
+    """The factors of each unit's weights and bias.
 
-    Units of the same gate have the same gain, so that those that cancel each other do so exactly.
+    Units of the same gate get the same gain, so that units that cancel do so exactly.
     """
     if activation == "relu":
         return np.array([_scale(generator) for _ in gates])
@@ -446,7 +448,7 @@ def _factors(
     signs = np.ones(len(gates))
     if activation == "tanh":
         signs = generator.choice([-1.0, 1.0], len(gates))
-        # a unit of one value stays what it is
+        # a constant unit is not mirrored
         signs[[gate in ("TRUE", "FALSE") for gate in gates]] = 1.0
     return signs * [gains[gate] for gate in gates]
 

@@ -1,9 +1,9 @@
-"""a network, its rows, a metric and a Convention -> ExamProblem: what a method is asked about.
+"""a network, its rows, a metric and a Convention -> ExamProblem, the question to a method.
 
 A method for finding circuits is a function of one ExamProblem. It may run the network with only
-some of its edges or units, as often as it likes, and what that costs is counted; it may also use
-`problem.model` with any tool for TransformerLens models. What it must not do is to look at the
-truth, which is found elsewhere, by exhaustion.
+some of its edges or units as often as it likes, and the cost is counted; it may also use
+`problem.model` with any tool for TransformerLens models. It must not look at the truth, which is
+found elsewhere, by exhaustion.
 """
 
 import zlib
@@ -29,22 +29,22 @@ from xor_mi.search import AnyConvention, Convention, Problem
 from xor_mi.truth import as_row, truth_rows
 
 MetricName = Literal["margin", "accuracy"]
-"""What a subcircuit is worth on a row.
+"""A number for what a subcircuit does on a row.
 
-"margin": how far its output is on the right side of the decision, the least over the decisions.
-"accuracy": 1 where every decision of the row is right, else 0; it has no gradient.
+"margin": how far the output is on the right side of the threshold; the least over the decisions.
+"accuracy": 1 if every decision on the row is right, otherwise 0; it has no gradient.
 """
 RowMetric = Callable[[Float[Tensor, "*batch row d_out"]], Float[Tensor, "*batch row"]]
-"""A metric of one's own: float64 outputs [..., row, output] -> a number per row, [..., row]."""
+"""A custom metric: float64 outputs [..., row, output] -> a number per row, [..., row]."""
 Over = Literal["edges", "units"]
-"""What a circuit is a set of: edges, or hidden units with all edges between them."""
+"""The elements of a circuit: edges, or hidden units with all edges between them."""
 
 
 def require_over(over: object) -> None:
-    """Refuse what is neither "edges" nor "units".
+    """Refuse anything but "edges" and "units".
 
     Raises:
-        XorMiError: saying what there is.
+        XorMiError: naming the two.
     """
     if not isinstance(over, str) or over not in get_args(Over):
         raise unknown("kind of element", over, get_args(Over), where="kinds are")
@@ -52,9 +52,9 @@ def require_over(over: object) -> None:
 
 @dataclass
 class Cost:
-    """What a method has run, counted in forwards of the network over all rows of the problem.
+    """The cost of a method, in forwards of the network over all rows of the problem.
 
-    A forward over half of the rows is half of one. A backward is one gradient of such a forward.
+    A forward over half of the rows counts as half. A backward is one gradient of such a forward.
     """
 
     forwards: float = 0.0
@@ -63,14 +63,14 @@ class Cost:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ExamProblem:
-    """What a method is asked: which edges or units of this network do its task?
+    """The question to a method: which edges or units of this network do its task?
 
     Attributes:
         numbers: the network, its target and the convention in NumPy float64.
-        metric (`MetricName` or `RowMetric`): what a subcircuit is worth on a row.
-        pairs: (clean, corrupted) rows by number, for methods that patch from one input to another.
-        seed: what a method's own random numbers come from; see `generator`.
-        cost: what has been run so far.
+        metric (`MetricName` or `RowMetric`): a number for what a subcircuit does on a row.
+        pairs: (clean, corrupted) rows, by number, for methods that patch from one input to another.
+        seed: the seed of a method's random numbers; see `generator`.
+        cost: the runs so far.
     """
 
     numbers: Problem = field(repr=False)
@@ -90,10 +90,10 @@ class ExamProblem:
         pairs: Pairs | None = None,
         seed: int = 0,
     ) -> "ExamProblem":
-        """Check what is asked and put it in numbers.
+        """Check the arguments and make the problem.
 
         Args:
-            target: what is right; by default the network's own target.
+            target: the function that is to be computed; by default the network's own target.
             pairs: (clean, corrupted) rows; by default every ordered pair of rows with different
                 labels.
 
@@ -105,8 +105,9 @@ class ExamProblem:
         [[0.5, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, -1.5]]
 
         Raises:
-            XorMiError: an unknown metric, a convention with all_units=False, and all that a search
-                of this network refuses: hooks, train mode, direct connections, no target.
+            XorMiError: an unknown metric, a convention with all_units=False, or a network that a
+                search refuses: with hooks, in train mode, with direct connections or without a
+                target.
         """
         if not callable(metric) and metric not in get_args(MetricName):
             known = get_args(MetricName)
@@ -126,41 +127,41 @@ class ExamProblem:
 
     @property
     def model(self) -> HookedMLP:
-        """The network itself, for any tool that takes a TransformerLens model."""
+        """The network, for any tool that takes a TransformerLens model."""
         return self.numbers.model
 
     @property
     def convention(self) -> Convention:
-        """What a dropped edge carries, which rows there are, and what is right."""
+        """What a dropped edge carries, which rows there are, and which decisions count as right."""
         return self.numbers.convention
 
     @cached_property
     def edges(self) -> tuple[Edge, ...]:
-        """The edges, in the order in which scores are given: by layer, by target, by source."""
+        """The edges in the order of scores: by layer, by target, by source."""
         return tuple(edges_of(self.numbers.sizes))
 
     @cached_property
     def units(self) -> tuple[Unit, ...]:
-        """The hidden units, layer by layer, in the order in which scores are given."""
+        """The hidden units in the order of scores: layer by layer."""
         return tuple(unit for layer in layers_of(self.numbers.sizes)[1:-1] for unit in layer)
 
     def elements(self, over: Over) -> tuple[Edge, ...] | tuple[Unit, ...]:
         """The edges or the units.
 
         Raises:
-            XorMiError: neither of them.
+            XorMiError: an `over` that is neither.
         """
         require_over(over)
         return self.edges if over == "edges" else self.units
 
     @cached_property
     def inputs(self) -> Float[Tensor, "row d_in"]:
-        """What the network reads on every row, float64: the clean rows, then the noisy ones."""
+        """The network's inputs on every row, float64: the clean rows, then the noisy ones."""
         return torch.from_numpy(self.numbers.rows.copy())
 
     @cached_property
     def labels(self) -> Int[Tensor, "row decision"]:
-        """What each row must be decided as."""
+        """The right decisions of each row."""
         return torch.from_numpy(self.numbers.labels.copy())
 
     @property
@@ -169,7 +170,7 @@ class ExamProblem:
         return len(self.numbers.rows)
 
     def generator(self, method: str) -> np.random.Generator:
-        """The random numbers of one method on this network: the same in every run.
+        """The random numbers of one method on this network, the same in every run.
 
         Raises:
             XorMiError: a name that is not text.
@@ -178,16 +179,16 @@ class ExamProblem:
         return np.random.default_rng([self.seed, zlib.crc32(method.encode())])
 
     def edges_between(self, units: ArrayLike | Tensor) -> NDArray[np.float64] | Tensor:
-        """Which units are kept -> which edges are: those both of whose hidden ends are.
+        """Kept units -> kept edges: an edge is kept if the hidden units at its ends are.
 
         Args:
-            units: 0 or 1, or numbers between, [..., unit].
+            units: 0 or 1, or numbers in between, [..., unit].
 
         Returns:
-            The product of both ends, [..., edge]; a tensor, with its gradient, of a tensor.
+            The product of both ends, [..., edge]; for a tensor a tensor, with its gradient.
 
         Raises:
-            XorMiError: another number of units, or what is not a number.
+            XorMiError: another number of units, or values that are not numbers.
         """
         if not isinstance(units, Tensor):
             kept = self.edges_between(_as_numbers("units", units))
@@ -198,7 +199,7 @@ class ExamProblem:
                 f"units has the shape {list(units.shape)}; give [..., unit] with the network's "
                 f"{len(self.units)} hidden units, in the order of problem.units"
             )
-        # an input and an output are always there: one more entry that is 1
+        # inputs and outputs are always kept: they read one more entry, which is 1
         always = torch.ones_like(units[..., :1])
         with_always = torch.cat([units, always], dim=-1)
         numbers = {unit: number for number, unit in enumerate(self.units)}
@@ -209,14 +210,14 @@ class ExamProblem:
     def outputs(
         self, kept: ArrayLike | Tensor, *, inputs: Float[Tensor, "row d_in"] | None = None
     ) -> Float[Tensor, "mask row d_out"]:
-        """What the network gives on every row when it keeps only some edges. It counts as run.
+        """The network's outputs on every row when it keeps only some edges. The runs are counted.
 
         Args:
-            kept: which edges each mask keeps, 0 or 1, [mask, edge]. A number between takes that
-                part of the edge's value, and the rest of what a dropped edge carries, so a tensor
-                that asks for it has a gradient. A unit all of whose sources are dropped is dropped
+            kept: which edges each mask keeps, 0 or 1, [mask, edge]. A number in between takes that
+                share of the edge's value, and the rest of what a dropped edge carries; so a tensor
+                with requires_grad gets a gradient. A unit whose sources are all dropped is dropped
                 itself.
-            inputs: other numbers than the rows', float64, such as those between two rows.
+            inputs: other inputs than those of the rows, float64, such as points between two rows.
 
         Raises:
             XorMiError: masks of another number of edges, or inputs of another width.
@@ -264,15 +265,15 @@ class ExamProblem:
         Rows do not mix, so one backward gives the slopes of all rows.
 
         Raises:
-            XorMiError: the metric "accuracy", which is flat, or one of one's own that is.
+            XorMiError: the metric "accuracy", which is flat, or a custom metric that is flat.
         """
         require_slopes(self)
         masks = self._as_masks(kept)
         self.cost.forwards += len(masks)
         self.cost.backwards += len(masks)
-        # also where the caller has gradients off
+        # also if the caller has gradients off
         with torch.inference_mode(mode=False), torch.enable_grad():
-            # a copy of the mask per row: each row's slope is then its own
+            # a copy of the mask per row, so that each row has its own slope
             of_rows = masks[:, None].repeat(1, self.n_rows, 1).requires_grad_()
             outputs = run_with_edges(self.numbers, of_rows, self.inputs)
             (slopes,) = slopes_of(self.metric_of(outputs), [of_rows])
@@ -305,12 +306,12 @@ class ExamProblem:
                 f"the metric gave {got} for outputs {list(outputs.shape)}; give a tensor with a "
                 "number per row, [..., row]"
             )
-        # yes or no, and counts, are numbers too
+        # booleans and counts are numbers too
         return values if values.is_floating_point() else values.double()
 
     @contextmanager
     def counting(self) -> Iterator[Cost]:
-        """Count also the calls of `model` itself, by whatever tool, while a `with` block runs.
+        """Also count calls of `model` itself, by any tool, while a `with` block runs.
 
         >>> from xor_mi.handmade import textbook_xor
         >>> problem = ExamProblem.of(textbook_xor())
@@ -338,10 +339,10 @@ class ExamProblem:
 
 
 def _as_numbers(name: str, given: ArrayLike) -> Tensor:
-    """Numbers of any shape as a float64 tensor, or an error that says what is none."""
+    """Numbers of any shape as a float64 tensor; an error names what is not a number."""
     try:
         numbers = np.asarray(given)
-    except ValueError:  # lines of different lengths
+    except ValueError:  # nested lists of different lengths
         numbers = np.empty(0, dtype=object)
     if numbers.dtype.kind not in "biuf":
         raise XorMiError(f"{name} is {shown(given)}; give numbers, such as 0 and 1")
@@ -359,23 +360,23 @@ def require_slopes(problem: ExamProblem) -> None:
 
 
 def require_tied(metric: Tensor) -> None:
-    """Refuse a metric of one's own that cut the tie to the outputs, as `outputs > 0` does.
+    """Refuse a custom metric that has no gradient to the outputs, such as `outputs > 0`.
 
     Raises:
-        XorMiError: with what to do.
+        XorMiError: a metric without a gradient.
     """
     if not metric.requires_grad:
         raise XorMiError(
-            "the metric has no slope in the outputs; give one that is made of them by "
+            "the metric has no slope in the outputs; give one that is computed from them by "
             "differentiable steps, or take a method without gradients"
         )
 
 
 def slopes_of(metric: Tensor, places: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The slopes of the metric's sum in what it was made from.
+    """The slopes of the metric's sum in the tensors from which it was computed.
 
     Raises:
-        XorMiError: a metric that has none.
+        XorMiError: a metric without slopes.
     """
     require_tied(metric)
     return torch.autograd.grad(metric.sum(), places)
@@ -386,10 +387,10 @@ def run_with_edges(
     kept: Float[Tensor, "mask edge"] | Float[Tensor, "mask row edge"],
     inputs: Float[Tensor, "row d_in"],
 ) -> Float[Tensor, "mask row d_out"]:
-    """The network's outputs where it keeps these edges, differentiable in them and the inputs.
+    """The network's outputs when it keeps these edges, differentiable in them and in the inputs.
 
     Args:
-        kept: from 0 to 1, per mask or per mask and row.
+        kept: numbers from 0 to 1, per mask or per mask and row.
     """
     if kept.ndim == 2:
         kept = kept[:, None]
@@ -404,7 +405,7 @@ def run_with_edges(
         n_edges = n_sources * n_targets
         of_layer = kept[..., first : first + n_edges].unflatten(-1, (n_targets, n_sources))
         first += n_edges
-        # a source that is dropped itself carries nothing through any of its edges
+        # a dropped source carries nothing through any of its edges
         live = of_layer * is_there[..., None, :]
         added = torch.einsum("...ts,ts,...s->...t", live, weight, values - carried)
         pre = added + torch.from_numpy(layer.bias_if_all_dropped)
@@ -425,12 +426,16 @@ def _numbered(pairs: Pairs | None, numbers: Problem) -> tuple[tuple[int, int], .
             if (labels[clean] != labels[corrupted]).any()
         )
     if isinstance(pairs, (str, bytes)) or not isinstance(pairs, Iterable):
-        raise XorMiError(f"pairs is {shown(pairs)}; give (clean, corrupted) rows, ('01', '11')")
+        raise XorMiError(
+            f"pairs is {shown(pairs)}; give (clean, corrupted) rows, such as [('01', '11')]"
+        )
     numbered: list[tuple[int, int]] = []
     places = {row: number for number, row in enumerate(map(tuple, rows))}
     for pair in pairs:
         if isinstance(pair, (str, bytes)) or not isinstance(pair, Sequence) or len(pair) != 2:
-            raise XorMiError(f"{shown(pair)} is not a pair; give (clean, corrupted), ('01', '11')")
+            raise XorMiError(
+                f"{shown(pair)} is not a pair; give (clean, corrupted), such as ('01', '11')"
+            )
         clean, corrupted = (as_row(one, numbers.sizes[0]) for one in pair)
         numbered.append((places[clean], places[corrupted]))
     return tuple(numbered)

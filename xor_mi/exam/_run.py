@@ -1,4 +1,4 @@
-"""tasks, conventions, methods -> the whole exam, in lots that a second start goes on from."""
+"""tasks, conventions, methods -> the whole exam, in lots from which a second start continues."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,10 +28,10 @@ from xor_mi.progress import progress_bar
 from xor_mi.saving import remove_abandoned, require_writable, working_alone, write_file
 
 NETWORKS_OF_A_LOT = 10
-"""So many networks are written together; at most these are lost when a run is killed."""
+"""Networks that are written together; at most so many are lost when a run is killed."""
 
 SomeTasks = str | Task | Iterable[str | Task] | None
-"""What `run_exam` takes: names of `tasks()`, tasks of one's own, or None for all of `tasks()`."""
+"""Tasks as an argument: names of `tasks()`, your own tasks, or None for all of `tasks()`."""
 
 
 def run_exam(
@@ -48,21 +48,21 @@ def run_exam(
 ) -> ExamRun:
     """Grade methods on the networks of several tasks.
 
-    With a folder, every ten networks are written there as they are done. Called again with the same
-    settings it does only what is missing; with more networks and all else the same it goes on from
-    there. Methods are known there by their names: a function that was changed since is a new method
-    under an old name, for which another folder is taken.
+    With a folder, every ten networks are written there as they are done. A call with the same
+    settings makes only what is missing; a call with more networks and otherwise the same settings
+    extends the exam. The folder knows methods only by their names: if you have changed a function
+    since, choose another folder for it.
 
     Args:
-        directory: the folder, made if missing; None keeps all in memory.
-        tasks: names of `exam.tasks()`, or tasks of one's own; by default all.
-        methods: as `grade` takes them; by default all of `METHODS`.
+        directory: the folder, made if missing; None keeps everything in memory.
+        tasks: names of `exam.tasks()`, or your own tasks; by default all of `exam.tasks()`.
+        methods: as in `grade`; by default all of `METHODS`.
         conventions: names of `exam.CONVENTIONS`, one or more.
-        n_networks: how many of each task.
-        seed: of the first network of each task, and what the random numbers of methods come from.
-        overwrite: write beside files that xor-mi did not write, and make damaged ones anew. Nothing
-            else is touched, another exam neither.
-        say: is told in a sentence where an earlier run is gone on with, such as `print`.
+        n_networks: the number of networks of each task.
+        seed: the seed of the first network of each task, and of the random numbers of methods.
+        overwrite: write beside files that xor-mi did not write, and make damaged lots anew. Nothing
+            else is touched, not even another exam.
+        say: a function such as `print`; it gets a sentence if an earlier run is continued.
 
     >>> def by_name(problem):
     ...     return [len(edge.name) for edge in problem.edges]
@@ -71,9 +71,9 @@ def run_exam(
     [['XOR 2-2-1 relu', 'by_name', 2]]
 
     Raises:
-        XorMiError: an unknown task, method or convention, a folder that cannot be written, in which
-            another process runs an exam, or that holds another exam, a damaged one, one of other
-            versions or files which xor-mi did not write.
+        XorMiError: an unknown task, method or convention; a folder that cannot be written, that
+            another process works in, or that holds another exam, a damaged one, one of other
+            versions or files that xor-mi did not write.
     """
     chosen = _tasks_asked(tasks)
     named_methods = methods_by_name(methods)
@@ -93,13 +93,13 @@ def run_exam(
     require_same_exam(folder, plan)
     require_writable(folder, EXAM_FILES, overwrite=overwrite)
     with working_alone(folder, LOCK_FILE, doing="an exam"):
-        # and again, alone: another process may have begun one
+        # checked again under the lock: another process may have begun an exam
         require_same_exam(folder, plan)
         done = lots_in(folder, plan, overwrite=overwrite)
         n_done = sum(lot.n_networks for lots in done.values() for lot in lots)
         if n_done and say is not None:
             n_all = plan.n_networks * len(plan.parts)
-            say(f"going on in '{folder}': {n_done} of {n_all} networks are graded already")
+            say(f"continuing in '{folder}': {n_done:,} of {n_all:,} networks are graded already")
         plan.write(folder)
         run = _run(plan, chosen, named_methods, folder, done, progress=progress)
         content = {"format": Plan.FORMAT, **run.to_dict()}
@@ -109,10 +109,10 @@ def run_exam(
 
 
 def read_exam(directory: PathLike) -> ExamRun:
-    """The exam that `run_exam` left in a folder, as far as it is done.
+    """The exam that `run_exam` wrote to a folder, as far as it is done.
 
     Raises:
-        XorMiError: no exam there, or a damaged one.
+        XorMiError: a folder without an exam, or a damaged one.
     """
     folder = as_path("directory", directory)
     plan = stored_plan(folder)
@@ -141,7 +141,7 @@ def _run(
     *,
     progress: bool,
 ) -> ExamRun:
-    """Grade what is missing, part by part, and put all together."""
+    """Grade what is missing, part by part, and join all grades."""
     parts: list[ExamPart] = []
     bar = progress_bar(
         doing="exam",
@@ -192,7 +192,7 @@ def _run(
 def _graded(
     methods: Mapping[str, Method], name: str, model: HookedMLP, convention: str, plan: Plan
 ) -> Grades:
-    """One network's grades; none where there is no circuit to find."""
+    """One network's grades; there are none if there is no circuit to find."""
     asked = CONVENTIONS[convention]
     try:
         return grade(methods, {name: model}, asked, seed=plan.seed, progress=False)
@@ -209,7 +209,7 @@ def _graded(
 
 
 def _tasks_asked(asked: SomeTasks) -> tuple[Task, ...]:
-    """Names and tasks -> tasks, in the order given."""
+    """Names and tasks -> tasks, in the given order."""
     known = tasks()
     if asked is None:
         return tuple(known.values())

@@ -1,4 +1,4 @@
-"""one ExamProblem -> a set of edges or units: greedy removal, ACDC and optimised masks.
+"""one ExamProblem -> a set of edges or units, by greedy removal, ACDC or optimised masks.
 
 A set is True or False per edge or unit, in the order of the problem.
 """
@@ -21,32 +21,33 @@ ElementSet = NDArray[np.bool_]
 """Which edges or units are in the set."""
 
 ACDC_THRESHOLD = 0.1
-"""The default threshold of `acdc`, in parts of what the whole network has over the empty one."""
+"""The default threshold of `acdc`, as a share of the metric's distance between whole and empty."""
 
 N_STEPS = 100
-"""Masks are optimised by so many steps of Adam."""
+"""The steps of Adam that optimise masks."""
 N_STARTS = 8
-"""Each setting is tried with so many draws of noise; together they take little longer than one."""
+"""Draws of noise that each setting is tried with; together they take little longer than one."""
 LEARNING_RATE = 0.2
 """The step size of Adam, in log-odds of a mask."""
 START = 2.0
-"""The log-odds that each mask begins with."""
+"""The log-odds with which each mask starts."""
 TEMPERATURE, STRETCHED_FROM, STRETCHED_TO = 2 / 3, -0.1, 1.1
 """The constants of hard-concrete masks as in Louizos, Welling and Kingma 2018 (1712.01312)."""
 MAX_SIZES = 24
-"""Edge pruning wants at most so many different numbers of edges."""
+"""The most different sizes that edge pruning tries."""
 EDGE_PRUNING_WEIGHT = 10.0
-"""How much missing the wanted size by all edges weighs, squared, against the network's metric."""
+"""The weight of the squared error in size (as a share of all edges) beside the network's metric."""
 PROBING_WEIGHTS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""How much keeping all edges weighs against the loss of the task, each tried."""
+"""The weights of the expected share of edges beside the loss of the task; each is tried."""
 
 
 def greedy_removal(problem: ExamProblem) -> ElementSet:
-    """Edges go one by one, outputs first, where all decisions that were right stay right.
+    """Remove edges one by one, outputs first, as long as all right decisions stay right.
 
-    Layer by layer from the outputs to the inputs, in each in the order of `problem.edges`; and
-    again from the start, until no edge alone can go: the set is locally minimal (Hadad, Katz and
-    Bassan 2026, arXiv 2602.16823), though seldom for good, for two edges may still go together.
+    It goes layer by layer from the outputs to the inputs, within a layer in the order of
+    `problem.edges`, and starts over until no single edge can be removed. The set is then locally
+    minimal (Hadad, Katz and Bassan 2026, arXiv 2602.16823), although two edges together may still
+    be removable.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> greedy_removal(ExamProblem.of(textbook_xor())).tolist()
@@ -56,27 +57,28 @@ def greedy_removal(problem: ExamProblem) -> ElementSet:
 
 
 def greedy_removal_once(problem: ExamProblem) -> ElementSet:
-    """The same, but each edge is looked at once.
+    """As `greedy_removal`, but each edge is looked at only once.
 
-    What is left may hold edges that can go: those from a unit that lost all its sources later on.
+    The set may keep edges that can be removed: those from a unit that lost all its sources later.
     """
     kept = np.ones(len(problem.edges), dtype=np.bool_)
     return _removed_once(problem, "edges", kept, _outputs_first(problem))
 
 
 def acdc(problem: ExamProblem, *, threshold: float = ACDC_THRESHOLD) -> ElementSet:
-    """Edges go one by one, outputs first, where the metric moves less than a threshold by it.
+    """Remove edges one by one, outputs first, if the metric moves by less than a threshold.
 
-    Each edge is looked at once, targets and their sources in reverse order; it goes for good where
-    the metric's distance from the whole network's grows by less than the threshold. The distance is
-    the mean over rows of the absolute difference. Conmy et al. 2023, arXiv 2304.14997, who take the
-    Kullback-Leibler divergence of the outputs.
+    Each edge is looked at once, targets and their sources in reverse order; it is removed if the
+    metric's distance from that of the whole network grows by less than the threshold. The distance
+    is the mean over rows of the absolute difference. Conmy et al. 2023, arXiv 2304.14997, use the
+    Kullback-Leibler divergence of the outputs instead.
 
     Args:
-        threshold: in parts of how far the empty network's metric is from the whole one's.
+        threshold: a share of the distance between the metrics of the empty and the whole network.
 
     Raises:
-        XorMiError: no problem, or a threshold that is not a number of at least 0.
+        XorMiError: a problem that is not an ExamProblem, or a threshold that is not a number of at
+            least 0.
     """
     _require_problem(problem)
     is_number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
@@ -98,7 +100,7 @@ def acdc(problem: ExamProblem, *, threshold: float = ACDC_THRESHOLD) -> ElementS
 
 
 def acdc_decisions(problem: ExamProblem) -> ElementSet:
-    """Edges go one by one in ACDC's order where all decisions that were right stay right.
+    """Remove edges one by one, in ACDC's order, as long as all right decisions stay right.
 
     After Conmy et al. 2023, arXiv 2304.14997, with decisions in place of a threshold.
     """
@@ -107,9 +109,9 @@ def acdc_decisions(problem: ExamProblem) -> ElementSet:
 
 
 def greedy_removal_units(problem: ExamProblem) -> ElementSet:
-    """Units go one by one, the last layer first, where all decisions that were right stay right.
+    """Remove units one by one, the last layer first, as long as all right decisions stay right.
 
-    And again from the start, until no unit alone can go.
+    It starts over until no single unit can be removed.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> greedy_removal_units(ExamProblem.of(textbook_xor())).tolist()
@@ -124,16 +126,16 @@ def greedy_removal_units(problem: ExamProblem) -> ElementSet:
 def edge_pruning(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSet:
     """Masks of edges by gradient, to stay near the whole network's metric at a wanted size.
 
-    Hard-concrete masks, `N_STARTS` for each wanted number of edges, all at once by Adam; of more
-    than `MAX_SIZES` numbers, evenly chosen ones. The loss is the metric's mean absolute distance
-    from the whole network's plus the square of how far the expected number of edges is from the
-    wanted one; then the wanted number of edges with the largest masks are kept. The answer is the
-    smallest such set that keeps all decisions that were right. Bhaskar, Wettig, Friedman and Chen
-    2024, arXiv 2406.16778, who choose one size, and let its weight grow.
+    Adam optimises hard-concrete masks all at once, `N_STARTS` for each wanted number of edges (at
+    most `MAX_SIZES` numbers, evenly chosen). The loss is the mean absolute distance of the metric
+    from that of the whole network, plus the squared error in the expected number of edges; then the
+    wanted number of edges with the largest masks is kept. The answer is the smallest such set that
+    keeps all right decisions. Bhaskar, Wettig, Friedman and Chen 2024, arXiv 2406.16778, choose one
+    size and let its weight grow.
 
     Raises:
-        XorMiError: no problem, the metric "accuracy", which has no slope, or n_steps that is no
-            whole number of at least 1.
+        XorMiError: a problem that is not an ExamProblem, the metric "accuracy", which has no slope,
+            or n_steps that is not a whole number of at least 1.
     """
     _require_problem(problem)
     n_steps = whole_number("n_steps", n_steps, at_least=1)
@@ -148,24 +150,24 @@ def edge_pruning(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSet:
         return distance + EDGE_PRUNING_WEIGHT * missed.square()
 
     log_odds = _optimised(problem, "edge_pruning", loss, n_masks=len(wanted), n_steps=n_steps)
-    # of equal masks the earlier edge is kept
+    # among equal masks the earlier edge is kept
     rank = np.argsort(np.argsort(-log_odds, axis=1, kind="stable"), axis=1)
     return _smallest_right(problem, rank < wanted.numpy()[:, None])
 
 
 @with_gradients
 def subnetwork_probing(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementSet:
-    """Masks of edges by gradient, to do the task with few of them.
+    """Masks of edges by gradient, to do the task with few edges.
 
-    Hard-concrete masks, `N_STARTS` for each of `PROBING_WEIGHTS`, all at once by Adam. The loss is
-    the logistic one of the metric, in parts of the whole network's, plus a weight times the
-    expected share of edges; then masks from 1/2 on are kept. The answer is the smallest such set
-    that keeps all decisions that were right. Cao, Sanh and Rush 2021, arXiv 2104.03514, who take
+    Adam optimises hard-concrete masks all at once, `N_STARTS` for each of `PROBING_WEIGHTS`. The
+    loss is the logistic loss of the metric, measured in units of the whole network's, plus a weight
+    times the expected share of edges; then masks of at least 1/2 are kept. The answer is the
+    smallest such set that keeps all right decisions. Cao, Sanh and Rush 2021, arXiv 2104.03514, use
     one weight.
 
     Raises:
-        XorMiError: no problem, the metric "accuracy", which has no slope, or n_steps that is no
-            whole number of at least 1.
+        XorMiError: a problem that is not an ExamProblem, the metric "accuracy", which has no slope,
+            or n_steps that is not a whole number of at least 1.
     """
     _require_problem(problem)
     n_steps = whole_number("n_steps", n_steps, at_least=1)
@@ -187,7 +189,7 @@ def _require_problem(problem: ExamProblem) -> None:
 
 
 def _outputs_first(problem: ExamProblem) -> list[int]:
-    """The edges layer by layer from the outputs to the inputs, in each in their own order."""
+    """The edges layer by layer from the outputs to the inputs, within a layer in their order."""
     layers = [edge.src.layer for edge in problem.edges]
     return sorted(range(len(layers)), key=lambda edge: -layers[edge])
 
@@ -206,7 +208,7 @@ def _values(problem: ExamProblem, kept: NDArray[np.bool_]) -> NDArray[np.float64
 def _removed_once(
     problem: ExamProblem, over: Over, kept: ElementSet, order: Iterable[int]
 ) -> ElementSet:
-    """One pass: an element goes where all rows that are right with `kept` stay right."""
+    """One pass: an element is removed if all rows that are right with `kept` stay right."""
     kept = kept.copy()
     (to_stay,) = _right(problem, over, kept[None])
     for element in order:
@@ -219,7 +221,7 @@ def _removed_once(
 
 
 def _removed_until_none_goes(problem: ExamProblem, over: Over, order: list[int]) -> ElementSet:
-    """Passes as `_removed_once` makes them, until one changes nothing."""
+    """Passes of `_removed_once`, until one changes nothing."""
     kept = np.ones(len(order), dtype=np.bool_)
     while True:
         fewer = _removed_once(problem, over, kept, order)
@@ -229,7 +231,7 @@ def _removed_until_none_goes(problem: ExamProblem, over: Over, order: list[int])
 
 
 def _smallest_right(problem: ExamProblem, sets: NDArray[np.bool_]) -> ElementSet:
-    """The smallest of these sets of edges on which all rows stay right; else the whole network."""
+    """The smallest of these sets of edges with which all rows stay right, or the whole network."""
     whole = np.ones((1, sets.shape[1]), dtype=np.bool_)
     together = np.concatenate([whole, sets])
     right = _right(problem, "edges", together)
@@ -238,7 +240,7 @@ def _smallest_right(problem: ExamProblem, sets: NDArray[np.bool_]) -> ElementSet
 
 
 def _whole_and_scale(problem: ExamProblem) -> tuple[Tensor, Tensor]:
-    """The whole network's metric on every row, and how large it is, in the mean over rows."""
+    """The whole network's metric on every row, and the mean of its size over rows."""
     require_slopes(problem)
     whole = problem.values(np.ones((1, len(problem.edges))))[0].detach()
     scale = whole.abs().mean()
@@ -256,7 +258,7 @@ def _optimised(
     """The log-odds of hard-concrete masks after some steps of Adam.
 
     Args:
-        name: the method's, which its random numbers come from.
+        name: the method's name, which seeds its random numbers.
         loss: (metric [mask, row], chance of each edge to be kept [mask, edge]) -> [mask].
     """
     shape = (n_masks, len(problem.edges))
@@ -281,10 +283,10 @@ def _optimised(
 
 
 def _quick_outputs(problem: ExamProblem) -> Callable[[Float[Tensor, "mask edge"]], Tensor]:
-    """As `problem.outputs`, by fewer operations, for they are what small masks cost.
+    """As `problem.outputs`, with fewer operations, which dominate the cost of small masks.
 
     Returns:
-        The function of masks [mask, edge] that gives outputs [mask, row, output].
+        A function of masks [mask, edge] that returns outputs [mask, row, output].
     """
     numbers = problem.numbers
     sizes = list(pairwise(numbers.sizes))

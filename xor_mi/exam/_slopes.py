@@ -1,7 +1,8 @@
 """one ExamProblem -> the slopes of its metric in the whole network, layer by layer and row by row.
 
-`ExamProblem.gradient` has the slopes in the masks of edges. What is here runs the whole network on
-any inputs, such as points between two rows, and gives the slopes in the sums of each layer.
+`ExamProblem.gradient` has the slopes in the masks of edges. The functions here run the whole
+network on any inputs, such as points between two rows, and give the slopes in the sums of each
+layer.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ Result = TypeVar("Result")
 
 
 def with_gradients(function: Callable[Given, Result]) -> Callable[Given, Result]:
-    """The same function with gradients on, also where the caller has them off."""
+    """The same function with gradients on, even if the caller has them off."""
 
     @wraps(function)
     def run(*args: Given.args, **settings: Given.kwargs) -> Result:
@@ -34,8 +35,8 @@ class LayerValues(NamedTuple):
     """A run of the whole network.
 
     Attributes:
-        entering: per linear layer what its sources hold, [..., row, source].
-        sums: per linear layer what its targets add up before the activation, [..., row, target].
+        entering: per linear layer the values of its sources, [..., row, source].
+        sums: per linear layer the sums of its targets before the activation, [..., row, target].
         outputs: [..., row, output].
     """
 
@@ -54,10 +55,10 @@ def run_whole(
     inputs: Float[Tensor, "*batch row d_in"],
     weights: Sequence[Tensor] | None = None,
 ) -> LayerValues:
-    """The whole network, under the convention's biases.
+    """Run the whole network, with the convention's biases.
 
     Args:
-        weights: other weights than the network's, such as copies that ask for a gradient.
+        weights: other weights than the network's, such as copies with requires_grad.
     """
     entering: list[Tensor] = []
     sums: list[Tensor] = []
@@ -65,14 +66,14 @@ def run_whole(
     for number, weight in enumerate(weights_of(numbers) if weights is None else weights):
         entering.append(values)
         added = values @ weight.T + torch.from_numpy(numbers.layers[number].bias)
-        # a leaf of a graph of its own where nothing before it asks for a gradient
+        # a leaf of its own graph if nothing before it requires a gradient
         sums.append(added if added.requires_grad else added.requires_grad_())
         values = numbers.model.activate(sums[-1], number)
     return LayerValues(entering, sums, values)
 
 
 def add_edges_up(sums: Sequence[Tensor], entering: Sequence[Tensor], numbers: Problem) -> Tensor:
-    """Slopes in sums, and how far sources move -> the change to first order that edges make.
+    """Slopes in sums, and moves of sources -> the first-order change through each edge.
 
     Args:
         sums: per linear layer, [..., target].
@@ -89,5 +90,5 @@ def add_edges_up(sums: Sequence[Tensor], entering: Sequence[Tensor], numbers: Pr
 
 
 def midpoints(n_steps: int) -> Float[Tensor, " step"]:
-    """The middles of n_steps equal parts of the line from 0 to 1."""
+    """The midpoints of n_steps equal parts of the line from 0 to 1."""
     return torch.from_numpy((np.arange(n_steps) + 0.5) / n_steps)

@@ -1,8 +1,9 @@
-"""The networks of the exam: a name -> Task -> as many networks as asked, always the same ones.
+"""The networks of the exam: a name -> Task -> any number of networks, always the same ones.
 
-A task is trained, or planted. Of a trained one, networks are trained from seeds 0, 1, 2, ... and
-those that solve it are taken, in that order; PyTorch trains them, also where numba is installed,
-whose last bits differ. Of a planted one every seed is a network written by hand (`_planted`).
+A task is trained or planted. For a trained task, networks are trained from seeds 0, 1, 2, ... and
+those that solve it are taken, in that order; PyTorch trains them even if numba is installed,
+because numba's last bits differ. For a planted task every seed gives a network written by hand
+(`_planted`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ import pandas as pd
 
 from xor_mi.errors import XorMiError, require_seeds, unknown, whole_number
 from xor_mi.exam._planted import RECIPES, Planted, PlantedActivation, planted
-from xor_mi.finding import Finding
+from xor_mi.finding import Finding, count_text
 from xor_mi.graph import edges_of
 from xor_mi.model import HookedMLP
 from xor_mi.progress import progress_bar
@@ -25,11 +26,11 @@ TaskKind = Literal["trained", "planted"]
 """Where the networks of a task come from: training, or weights written by hand."""
 
 FIRST_SHARE = 0.2
-"""The share of networks that solve a task, as long as nothing is known of it."""
+"""The share of networks that solve a task, assumed before any was trained."""
 LEAST_BATCH = 64
-"""So many networks at least are trained at once."""
+"""The fewest networks that are trained at once."""
 MOST_WITHOUT_ONE = 1_024
-"""Where so many networks are trained and none solves its task, no more are."""
+"""If so many networks are trained and none solves its task, no more are trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +38,17 @@ class Task(Finding):
     """A kind of network that methods are graded on.
 
     Attributes:
-        name: what it is called.
-        says: what its networks are, in a sentence.
-        layer_sizes: (d_in, *d_hidden, d_out) of all of them.
-        target: what they compute.
-        activation: of their hidden units.
+        name: the name of the task.
+        says: a sentence on its networks.
+        layer_sizes: (d_in, *d_hidden, d_out) of its networks.
+        target: the function that they compute.
+        activation: the activation of their hidden units.
         kind: "trained" or "planted".
-        recipe: what is written into planted networks; "" for trained ones.
+        recipe: the name of what is written into planted networks; "" for trained ones.
 
     Raises:
-        XorMiError: layers that begin or end with another width than the target, or a recipe that
-            is not known.
+        XorMiError: layer sizes that do not fit the target's inputs and outputs, or an unknown
+            recipe.
     """
 
     name: str
@@ -61,8 +62,9 @@ class Task(Finding):
         ends = (self.target.n_inputs, self.target.n_outputs)
         if (self.layer_sizes[0], self.layer_sizes[-1]) != ends:
             raise XorMiError(
-                f"the task '{self.name}' has layer_sizes {self.layer_sizes}, and its target "
-                f"{ends[0]} inputs and {ends[1]} outputs; give layer_sizes that begin and end so"
+                f"the task '{self.name}' has layer_sizes {self.layer_sizes}, and its target has "
+                f"{count_text(ends[0], 'input')} and {count_text(ends[1], 'output')}; give "
+                f"layer_sizes that begin with {ends[0]} and end with {ends[1]}"
             )
         if self.recipe and self.recipe not in RECIPES:
             raise unknown("recipe", self.recipe, RECIPES, where="recipes are")
@@ -84,24 +86,25 @@ class Task(Finding):
     def networks(
         self, n_networks: int = 100, *, seed: int = 0, progress: bool = True
     ) -> "TaskNetworks":
-        """The first networks from a seed on that do the task.
+        """The first networks from a seed on that solve the task.
 
-        Two calls give the same networks, bit for bit, also in another process, and the first of
-        many are those of few. On a machine with other instructions PyTorch may round otherwise.
+        Two calls give the same networks, bit for bit, even in another process, and more networks
+        begin with the same ones as fewer. On a machine with other instructions PyTorch may round
+        differently.
 
         Args:
-            n_networks: how many.
-            seed: the first that is tried; trained networks that do not solve the task are passed
-                over, so the seeds have gaps.
-            progress: show a bar if it takes over half a second.
+            n_networks: the number of networks.
+            seed: the first seed that is tried; trained networks that do not solve the task are
+                skipped, so the seeds have gaps.
+            progress: show a bar when it takes over half a second.
 
         >>> networks = task("XOR 2-2-1 relu").networks(2)
         >>> list(networks)
         ['XOR 2-2-1 relu, seed 2', 'XOR 2-2-1 relu, seed 5']
 
         Raises:
-            XorMiError: no whole number of networks, seeds that are too large, or a task of one's
-                own that none of 1,024 networks learns.
+            XorMiError: n_networks that is not a whole number, seeds that are too large, or a custom
+                task that none of 1,024 networks learns.
         """
         n_networks = whole_number("n_networks", n_networks, at_least=1)
         first = require_seeds(seed, n_networks)
@@ -122,7 +125,7 @@ class Task(Finding):
         solved: dict[str, HookedMLP] = {}
         n_tried = 0
         while len(solved) < n_networks:
-            # few networks take as long as one
+            # a few networks take as long as one
             share = len(solved) / n_tried if solved else FIRST_SHARE
             n_more = max(LEAST_BATCH, ceil((n_networks - len(solved)) / share))
             population = train_population(
@@ -142,8 +145,8 @@ class Task(Finding):
             if not solved and n_tried >= MOST_WITHOUT_ONE:
                 sizes = "-".join(map(str, self.layer_sizes))
                 raise XorMiError(
-                    f"none of {n_tried:,} networks {sizes} trained from seed {first} on does the "
-                    f"task '{self.name}'; take more hidden units, or another activation"
+                    f"none of {n_tried:,} networks {sizes} trained from seed {first} on solves "
+                    f"the task '{self.name}'; take more hidden units, or another activation"
                 )
         last = list(solved.values())[-1].cfg.seed
         return TaskNetworks(task=self, models=solved, planted={}, n_tried=last - first + 1)
@@ -156,7 +159,7 @@ class Task(Finding):
         return pd.DataFrame([self.shown_line()])
 
     def shown_line(self) -> dict[str, object]:
-        """The line of a table."""
+        """Column -> value, for the table of tasks."""
         return {
             "task": self.name,
             "kind": self.kind,
@@ -177,10 +180,10 @@ class TaskNetworks(Finding, Mapping[str, HookedMLP]):
     """Networks of one task: name -> network, in the order of their seeds.
 
     Attributes:
-        task: whose they are.
+        task: the task.
         models: name -> network.
         planted: name -> what was written into it; empty for trained networks.
-        n_tried: how many seeds were needed for so many networks that do the task.
+        n_tried: how many seeds were tried until as many networks solved the task.
     """
 
     task: Task
@@ -289,7 +292,7 @@ def _trained(
     """A task whose networks are trained.
 
     Args:
-        words: what the target is called.
+        words: the name of the target.
     """
     function = BooleanFunction.of(target, None)
     sizes = (function.n_inputs, *hidden, 1)

@@ -1,16 +1,16 @@
-"""a problem -> Truth: what exhaustion says of every set of edges, or of units, that could be kept.
+"""a problem -> Truth: every set of edges, or of units, that could be kept, tried by exhaustion.
 
-Mask m keeps element e where bit e of m is set. A mask is perfect where the network that keeps only
-its elements decides every row right. Four kinds of minimal circuits are told apart, each contained
-in the one before, after the ladder of Hadad, Katz and Bassan (ICLR 2026, arXiv 2602.16823):
+Mask m keeps element e if bit e of m is set. A mask is perfect if the network that keeps only its
+elements decides every row right. There are four kinds of minimal circuits, each contained in the
+one before, after the ladder of Hadad, Katz and Bassan (ICLR 2026, arXiv 2602.16823):
 
 quasi-minimal: perfect, and some element cannot be taken away;
 locally minimal: perfect, and no single element can be taken away;
 subset-minimal: perfect, and no set of elements can be taken away;
 cardinally minimal: perfect, and no perfect mask keeps fewer.
 
-They differ where taking elements away is not monotone: two that go together may leave a circuit
-perfect though either alone breaks it.
+They differ if removal is not monotone: two elements removed together may leave a circuit perfect
+although removing either alone breaks it.
 """
 
 from collections.abc import Iterator
@@ -32,9 +32,9 @@ from xor_mi.search import MAX_MASKED_EDGES, Convention, metric_of_edge_masks
 from xor_mi.search._mask_cube import halves, minimal_among
 
 MAX_UNITS = 20
-"""A network with more hidden units has more sets of them than are tried."""
+"""The most hidden units of which all sets are tried."""
 MASKS_AT_ONCE = 2**14
-"""So many sets of units are run together."""
+"""Sets of units that are run together."""
 
 Level = Literal["perfect", "quasi", "locally", "subset", "cardinally"]
 """Perfect, or minimal in one of four senses; each contains the next."""
@@ -44,15 +44,15 @@ Masks = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Truth(Finding):
-    """Every set of elements of one network, tried.
+    """The results of every set of elements of one network.
 
     Attributes:
         over: whether the elements are edges or hidden units.
-        elements: in the order of the bits.
+        elements: the elements in the order of the bits.
         layer_sizes: (d_in, *d_hidden, d_out) of the network.
-        convention: what it was tried under.
+        convention: the convention under which the sets were tried.
         n_rows: how many rows there are to decide.
-        n_right_rows: how many of them each mask decides right, [mask].
+        n_right_rows: how many rows each mask decides right, [mask].
         values: the mean of the problem's metric over the rows, [mask].
     """
 
@@ -160,7 +160,7 @@ class Truth(Finding):
         """Which masks are of this level, [mask].
 
         Raises:
-            XorMiError: no such level.
+            XorMiError: a level that does not exist.
         """
         levels: dict[Level, Masks] = {
             "perfect": self.perfect,
@@ -178,11 +178,12 @@ class Truth(Finding):
         """The fewest elements that a perfect mask keeps.
 
         Raises:
-            XorMiError: no mask is perfect, the whole network neither.
+            XorMiError: no mask is perfect, not even the whole network.
         """
         if not self.perfect.any():
             raise XorMiError(
-                f"no set of {self.over} decides every row right, so there is no circuit to find"
+                f"no set of {self.over} decides every row right, so there is no circuit to find; "
+                "give a network that computes its target"
             )
         return int(self.n_kept[self.perfect].min())
 
@@ -208,10 +209,10 @@ class Truth(Finding):
 
     @cached_property
     def monotonicity_defect(self) -> float | None:
-        """Of all ways to add one element to a perfect mask, the part that breaks it.
+        """Of all ways to add one element to a perfect mask, the share that breaks it.
 
-        None where nothing can be added, for only the whole network is perfect. Greedy removal is
-        sure to end at a subset-minimal circuit where it is 0.
+        None if only the whole network is perfect, so that nothing can be added. If it is 0, greedy
+        removal is sure to end at a subset-minimal circuit.
         """
         n_ways = n_broken = 0
         for element in range(self.n_elements):
@@ -222,7 +223,7 @@ class Truth(Finding):
 
     @cached_property
     def distance(self) -> NDArray[np.int64]:
-        """How many elements each mask differs in from the nearest subset-minimal one, [mask]."""
+        """In how many elements each mask differs from the nearest subset-minimal mask, [mask]."""
         far = self.n_elements + 1
         distance = np.where(self.subset, 0, far)
         for element in range(self.n_elements):
@@ -236,14 +237,14 @@ class Truth(Finding):
         """The number of the mask that keeps these elements.
 
         Args:
-            kept: True or False for each, [element].
+            kept: True or False for each element, [element].
 
         Raises:
-            XorMiError: something else.
+            XorMiError: any other kept.
         """
         try:
             is_kept = np.asarray(kept)
-        except ValueError:  # lines of different lengths
+        except ValueError:  # nested lists of different lengths
             is_kept = np.empty(0)
         if is_kept.shape != (self.n_elements,) or not np.isin(is_kept, (0, 1)).all():
             raise XorMiError(
@@ -252,15 +253,15 @@ class Truth(Finding):
             )
         return sum(1 << element for element in np.flatnonzero(is_kept).tolist())
 
-    # --- chance: a random order of the elements, every order equally likely
+    # --- chance: a random order of the elements; every order is equally likely
 
     @cached_property
     def chance_of_size(self) -> NDArray[np.float64]:
-        """How likely a random order's smallest perfect top-k keeps 0, 1, 2, ... elements, [size].
+        """The chance that a random order's smallest perfect top-k has 0, 1, 2, ... elements.
 
-        Exact: the orders are counted, not drawn.
+        It is exact, [size]: the orders are counted, not drawn.
         """
-        # of the orders that a mask's elements can come in, the part that met no perfect mask before
+        # the share of the orders of a mask's elements that met no perfect mask before
         unmet = np.zeros(len(self))
         unmet[0] = 1.0
         chance = np.zeros(self.n_elements + 1)
@@ -275,7 +276,7 @@ class Truth(Finding):
         return chance
 
     def mean_by_size(self, of_masks: NDArray[np.generic]) -> NDArray[np.float64]:
-        """The mean over all masks of each size: what is expected of a random one, [size]."""
+        """The mean over all masks of each size, as expected for a random mask, [size]."""
         total = np.bincount(self.n_kept, weights=of_masks.astype(np.float64))
         return total / np.bincount(self.n_kept)
 
@@ -283,8 +284,9 @@ class Truth(Finding):
     def faithfulness(self) -> NDArray[np.float64] | None:
         """(value - value of nothing) / (value of all - value of nothing), [mask].
 
-        As the Mechanistic Interpretability Benchmark has it (Mueller et al. 2025, arXiv
-        2504.13151). None where the whole network is worth as much as the empty one, up to rounding.
+        It is defined as in the Mechanistic Interpretability Benchmark (Mueller et al. 2025, arXiv
+        2504.13151). None if the metric is the same for the whole and the empty network, up to
+        rounding.
         """
         empty, whole = self.values[0], self.values[-1]
         if abs(whole - empty) <= ROUNDING * max(abs(whole), abs(empty)):
@@ -293,12 +295,12 @@ class Truth(Finding):
 
     @cached_property
     def chance_of_perfect(self) -> NDArray[np.float64]:
-        """The part of all masks of each size that is perfect, [size]."""
+        """The share of the masks of each size that are perfect, [size]."""
         return self.mean_by_size(self.perfect)
 
     @cached_property
     def mean_faithfulness(self) -> NDArray[np.float64] | None:
-        """The mean faithfulness of all masks of each size, [size]; None where it has no meaning."""
+        """The mean faithfulness of the masks of each size, [size]; None if it is undefined."""
         return None if self.faithfulness is None else self.mean_by_size(self.faithfulness)
 
     @cached_property
@@ -308,7 +310,7 @@ class Truth(Finding):
             return None
         return self.mean_by_size(np.abs(1 - self.faithfulness))
 
-    # --- what a person sees
+    # --- what is shown
 
     def head(self) -> dict[str, object]:
         """What was measured and how, beside the table."""
@@ -380,7 +382,7 @@ def _of_edges(
 
 
 def _of_units(problem: ExamProblem) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The same of each set of hidden units."""
+    """The same for each set of hidden units."""
     n_units = len(problem.units)
     require_at_most(
         n_units,

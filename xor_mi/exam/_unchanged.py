@@ -1,14 +1,14 @@
-"""a problem -> the same problem after a method ran, whatever the method did to it."""
+"""a problem -> the same problem after a method ran, whatever the method changed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from xor_mi.exam._problem import ExamProblem
 from xor_mi.model import HookedMLP
@@ -19,20 +19,20 @@ TORCH_HOOKS = (
     "_backward_hooks",
     "_backward_pre_hooks",
 )
-"""What PyTorch calls before and after a module's forward and backward."""
+"""Where PyTorch keeps the hooks that it calls before and after a module's forward and backward."""
 PARTS = ("_parameters", "_buffers", "_modules")
-"""Where PyTorch holds what a module is made of, by name."""
+"""Where PyTorch keeps the parts of a module, by name."""
 
 
 class Changed(Exception):
-    """A method changed what it was given."""
+    """A method changed its problem."""
 
 
 @contextmanager
 def unchanged(problem: ExamProblem) -> Iterator[None]:
-    """While a method runs: the network and the numbers are put back where it changed them.
+    """Restore the network and the problem's numbers after a `with` block, if a method changed them.
 
-    So are PyTorch's default dtype, and whether gradients are on.
+    PyTorch's default dtype and gradient mode are restored too.
 
     Raises:
         Changed: a method that changed weights, parts, settings, hooks, the mode or the problem's
@@ -71,7 +71,7 @@ def _arrays(problem: ExamProblem) -> list[NDArray[np.generic]]:
 
 
 class _Weight(NamedTuple):
-    """A parameter or a buffer as it was."""
+    """A snapshot of a parameter or a buffer."""
 
     name: str
     held: Tensor
@@ -81,17 +81,17 @@ class _Weight(NamedTuple):
 
 
 class _Network:
-    """A network as it was before a method ran."""
+    """A snapshot of a network before a method ran."""
 
     def __init__(self, model: HookedMLP) -> None:
         self._model = model
         self._cfg = replace(model.cfg)
         self._mode = model.training
-        self._parts = [
-            (path, owner, kind, dict(getattr(owner, kind)))
-            for path, owner in model.named_modules()
-            for kind in PARTS
-        ]
+        self._parts: list[tuple[str, nn.Module, str, dict[str, Any]]] = []
+        self._hooks: list[tuple[nn.Module, str, dict[Any, Any]]] = []
+        for path, owner in model.named_modules():
+            self._parts += [(path, owner, kind, dict(getattr(owner, kind))) for kind in PARTS]
+            self._hooks += [(owner, name, dict(getattr(owner, name))) for name in TORCH_HOOKS]
         self._weights = [
             _Weight(
                 name=name,
@@ -102,14 +102,9 @@ class _Network:
             )
             for name, held in (*model.named_parameters(), *model.named_buffers())
         ]
-        self._hooks = [
-            (owner, name, dict(getattr(owner, name)))
-            for owner in model.modules()
-            for name in TORCH_HOOKS
-        ]
 
     def put_back(self) -> list[str]:
-        """Put back what is otherwise than it was; gives what that was, in words."""
+        """Restore everything that changed; return names of what was changed, in words."""
         changed: list[str] = []
         if self._model.cfg != self._cfg:
             changed.append("the network's settings")
@@ -123,7 +118,7 @@ class _Network:
         hooks = [(getattr(owner, name), before) for owner, name, before in self._hooks]
         if any(dict(now) != before for now, before in hooks):
             changed.append("hooks")
-            # a network of the exam has none of its own
+            # a network of the exam has no hooks of its own
             self._model.reset_hooks()
             for now, before in hooks:
                 now.clear()
@@ -131,7 +126,7 @@ class _Network:
         return changed
 
     def _put_back_parts(self) -> list[str]:
-        """Layers and parameters that were taken away, put in, or put in another's place."""
+        """Restore layers and parameters that were removed, added or replaced."""
         changed: list[str] = []
         for path, owner, kind, before in self._parts:
             now = getattr(owner, kind)
@@ -141,15 +136,15 @@ class _Network:
                 now.clear()
                 now.update(before)
             for name in before:
-                # what stands in a part's way
+                # remove an attribute that hides the part
                 vars(owner).pop(name, None)
         return changed
 
 
 def _put_back_weight(weight: _Weight) -> list[str]:
-    """One parameter's numbers, and whether it asks for a gradient.
+    """Restore one parameter's numbers, and whether it requires a gradient.
 
-    A gradient that a method left behind is not a change, and does not stay.
+    A gradient that a method left behind does not count as a change, and is removed.
     """
     changed: list[str] = []
     held = weight.held

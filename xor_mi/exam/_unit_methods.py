@@ -1,10 +1,10 @@
 """one ExamProblem -> a score per hidden unit: the field's methods, each a short function.
 
-Scores are in the order of `problem.units`, [unit], and the larger the likelier the unit is in the
-circuit. Over rows they are the mean of the absolute effect, but for Shapley values, which are of
-the mean metric and signed.
+Scores are in the order of `problem.units`, [unit]; the larger, the likelier the unit is in the
+circuit. A score is the mean over rows of the absolute effect, except for Shapley values, which are
+signed and of the mean metric.
 
-A unit is dropped with all its edges. Between 0 and 1 its mask takes that part of what it sends.
+A unit is dropped with all its edges. A mask between 0 and 1 takes that share of what it sends.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ from xor_mi.exam._problem import ExamProblem, require_slopes, slopes_of
 from xor_mi.exam._slopes import midpoints, run_whole, with_gradients
 
 N_STEPS = 50
-"""A gradient is averaged over so many points of its path."""
+"""Points of the path over which a gradient is averaged."""
 
 
 def unit_noising(problem: ExamProblem) -> ElementScores:
@@ -36,10 +36,10 @@ def unit_noising(problem: ExamProblem) -> ElementScores:
 
 
 def unit_denoising(problem: ExamProblem) -> ElementScores:
-    """Exact: how far the metric moves when one unit is restored where all are dropped.
+    """Exact: how far the metric moves when one unit is restored while all others are dropped.
 
-    Heimersheim and Nanda 2024, arXiv 2404.15255. With two hidden layers, one unit alone is no way
-    from an input to an output.
+    Heimersheim and Nanda 2024, arXiv 2404.15255. With two hidden layers, one unit alone does not
+    connect an input to an output.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> unit_denoising(ExamProblem.of(textbook_xor())).tolist()
@@ -51,8 +51,8 @@ def unit_denoising(problem: ExamProblem) -> ElementScores:
 def attribution_patching(problem: ExamProblem) -> ElementScores:
     """The metric's slope in what a unit sends, times the change to what its dropped edges carry.
 
-    The slope is that of the whole network. Nanda 2023; Kramár, Lieberum, Shah and Nanda 2024, arXiv
-    2403.00745.
+    The slope is taken in the whole network. Nanda 2023; Kramár, Lieberum, Shah and Nanda 2024,
+    arXiv 2403.00745.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> attribution_patching(ExamProblem.of(textbook_xor())).tolist()
@@ -66,11 +66,11 @@ def attribution_patching(problem: ExamProblem) -> ElementScores:
 
 
 def integrated_gradients(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScores:
-    """The same with the slope averaged while all units are put back together, from 0 to 1.
+    """Attribution patching with the slope averaged while all units are restored together, 0 to 1.
 
     Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv 1703.01365) of the metric in the
-    mask of units. On every row the signed effects add up to what the whole network has over the
-    empty one, to the accuracy of n_steps midpoints.
+    mask of units. On every row the signed effects add up to the metric of the whole network minus
+    that of the empty one, to the accuracy of n_steps midpoints.
 
     Raises:
         XorMiError: the metric "accuracy", or n_steps that is not a whole number of at least 1.
@@ -83,12 +83,12 @@ def integrated_gradients(problem: ExamProblem, *, n_steps: int = N_STEPS) -> Ele
 
 @with_gradients
 def conductance(problem: ExamProblem, *, n_steps: int = N_STEPS) -> ElementScores:
-    """What passes through a unit while the inputs go from a baseline to the row.
+    """The part of the metric's change that passes through a unit from a baseline input to the row.
 
-    The metric's slope in what the unit holds, times the unit's own move, step by step; the effects
-    of one layer add up to the metric's whole change on every row. The baseline is what dropped
-    edges of the inputs carry, 0 or the mean row. Dhamdhere, Sundararajan and Yan 2018, arXiv
-    1805.12233.
+    At each step the effect is the metric's slope in the unit's value, times the move of that value;
+    the effects of one layer add up to the metric's whole change on every row. The baseline is what
+    dropped edges of the inputs carry, 0 or the mean row. Dhamdhere, Sundararajan and Yan 2018,
+    arXiv 1805.12233.
 
     Raises:
         XorMiError: the metric "accuracy", or n_steps that is not a whole number of at least 1.
@@ -133,10 +133,11 @@ def unit_shapley_accuracy(problem: ExamProblem) -> ElementScores:
 
 
 def unit_magnitude(problem: ExamProblem) -> ElementScores:
-    """The L2 norm of a unit's incoming weights, times that of its outgoing ones.
+    """The L2 norm of a unit's incoming weights times that of its outgoing weights.
 
-    A reading of our own of Han, Pool, Tran and Dally 2015, arXiv 1506.02626: scaling a ReLU unit's
-    incoming weights and bias up and its outgoing weights down changes nothing, nor this product.
+    This adapts Han, Pool, Tran and Dally 2015, arXiv 1506.02626, to units: scaling a ReLU unit's
+    incoming weights and bias up and its outgoing weights down does not change the network, and does
+    not change this product.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> unit_magnitude(ExamProblem.of(textbook_xor())).round(3).tolist()
@@ -149,7 +150,7 @@ def unit_magnitude(problem: ExamProblem) -> ElementScores:
 
 
 def random_units(problem: ExamProblem) -> ElementScores:
-    """Chance: a number from 0 to 1 per unit."""
+    """Chance: a random number from 0 to 1 per unit."""
     return problem.generator("unit_random").random(len(problem.units))
 
 
@@ -161,7 +162,7 @@ def _sends(problem: ExamProblem) -> NDArray[np.bool_]:
 def _effects_of_units(
     problem: ExamProblem, slopes: Float[Tensor, "mask row edge"]
 ) -> Float[np.ndarray, " unit"]:
-    """Slopes in edges' masks -> of what their sources send, averaged over masks; absolute."""
+    """Slopes in edges' masks -> the absolute effects of their sources, averaged over masks."""
     sends = torch.from_numpy(_sends(problem)).double()
     return (slopes.mean(0) @ sends.T).abs().mean(0).numpy()
 
@@ -192,7 +193,7 @@ UNIT_METHODS: tuple[ExamMethod, ...] = (
     _scores(
         "unit_magnitude",
         unit_magnitude,
-        "our reading of Han, Pool, Tran and Dally 2015, arXiv 1506.02626",
+        "adapted to units from Han, Pool, Tran and Dally 2015, arXiv 1506.02626",
     ),
     _scores("unit_random", random_units, "chance"),
 )

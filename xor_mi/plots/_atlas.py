@@ -1,6 +1,4 @@
-"""the atlas of least widths -> its classes by width and by training's success, and how many
-functions need how many units.
-"""
+"""the atlas of least widths -> classes by width and training's success, and counts of functions."""
 
 from collections.abc import Sequence
 from math import hypot, log10, sqrt
@@ -29,21 +27,21 @@ LOOKS = (
     ("#762a83", "diamond"),
     ("#000000", "star"),
 )
-"""Colour and symbol of a class by its other least number, from 0; the bars have other colours."""
+"""Colour and symbol of a class by its least number of the other units, from 0."""
 STAR_SIZE = {"star": 1.8}
-"""A star is as easily seen as the other symbols where it is so much larger."""
+"""A star is enlarged by this factor, so that it is as easily seen as the other symbols."""
 SMALLEST, LARGEST = 4.0, 7.5
 """Pixels across the mark of the smallest class and of the largest."""
 LARGEST_CLASS = 768
-"""Functions in the largest class of four inputs: inputs permuted and negated, and the output."""
+"""Functions in the largest class of four inputs: 2^4 negations x 4! orders x 2 for the output."""
 CORNERS = 1.2
-"""How much further than a circle of its size a square or a diamond reaches."""
+"""How much further a square or a diamond reaches than a circle of its size."""
 ROUNDING = 1e-6
-"""So many pixels are not overlap."""
+"""Pixels by which marks may overlap."""
 LEAST_WIDTH = 480
-"""Pixels across both panels, and more where the marks need more."""
+"""Pixels across both panels, at least; more if the marks need more."""
 MARKS_HEIGHT = 660
-"""Pixels from no success to every run's."""
+"""Pixels from 0 to 100 % success."""
 BEYOND = 2
 """Per cent of the axis below 0 and above 100, so that a mark there is whole."""
 BARS_HEIGHT, BETWEEN = 260, 80
@@ -58,20 +56,19 @@ def atlas_figure(
     """`least_units.atlas`: which functions need how many hidden units, and how often training finds
     a network that small.
 
-    Every class is one mark, over its least number of units; its height is the share of ReLU
-    networks of the least width that come to solve it, its size grows with the number of functions
-    in the class, colour and symbol give the least number of the other kind of units. Marks that
-    would cover each other stand side by side. Below them, how many *functions* need how many
-    units, on a logarithmic axis.
+    Every class is one mark above its least number of units. Its height is the share of ReLU
+    networks of the least width that learn it, its size grows with the number of functions in the
+    class, and colour and symbol give the least number of the other kind of units. Marks that would
+    cover each other stand side by side. The panel below has the number of *functions* that need
+    each number of units, on a logarithmic axis.
 
     Args:
         table: what `least_units.atlas` returns, or some of its lines.
-        n_inputs: whose classes are drawn; by default those of the largest number that the table
-            has.
-        unit: the units by whose least number the classes stand.
+        n_inputs: the number of inputs whose classes are drawn; by default the largest in the table.
+        unit: the kind of units whose least number is the horizontal axis.
 
     Raises:
-        XorMiError: another table, a number of inputs that it has no class of, another unit.
+        XorMiError: another table, a number of inputs without a class in it, or an unknown unit.
     """
     require_kind("table", table, pd.DataFrame, give="what least_units.atlas() returns")
     if unit not in get_args(AtlasUnit):
@@ -125,7 +122,7 @@ def _label(
     marks_width: int,
     n_functions: int,
 ) -> None:
-    """What the axes are, and how far they reach."""
+    """Titles and ranges of the axes."""
     figure.update_xaxes(
         title=f"least number of {WIDTHS[unit][0]}",
         range=[0, marks_width],
@@ -149,7 +146,7 @@ def _label(
 
 
 def _lines_of(table: pd.DataFrame, n_inputs: int | None) -> pd.DataFrame:
-    """The classes of so many inputs; by default of the largest number in the table."""
+    """The classes of functions of so many inputs; by default of the largest number in the table."""
     needed = ["n_inputs", "table", "function", "n_functions", *WIDTHS, "n_gate_sets", "n_families"]
     needed += ["n_networks", "n_solved", "success", "success_low", "success_high"]
     missing = [name for name in needed if name not in table]
@@ -159,16 +156,14 @@ def _lines_of(table: pd.DataFrame, n_inputs: int | None) -> pd.DataFrame:
         )
     if n_inputs is None:
         if len(table) == 0:
-            raise XorMiError(
-                "there is no class in this table; give what least_units.atlas() returns"
-            )
+            raise XorMiError("this table has no class; give what least_units.atlas() returns")
         n_inputs = int(table["n_inputs"].max())
     n_inputs = whole_number("n_inputs", n_inputs, at_least=1)
     lines = table[table["n_inputs"] == n_inputs]
     if len(lines) == 0:
         there = sorted(set(table["n_inputs"]))
         raise XorMiError(
-            f"no class of {n_inputs} inputs in this table; it has those of "
+            f"this table has no class of {count_text(n_inputs, 'input')}; it has classes of "
             f"{', '.join(map(str, there)) or 'none'}"
         )
     return lines
@@ -178,12 +173,12 @@ def _lines_of(table: pd.DataFrame, n_inputs: int | None) -> pd.DataFrame:
 
 
 class _Spot(NamedTuple):
-    """Where a mark stands, in pixels.
+    """The place of a mark, in pixels.
 
     Attributes:
-        aside: from the middle of its column.
-        high: from no success.
-        across: how wide it is.
+        aside: its distance from the middle of its column.
+        high: its height above 0 % success.
+        across: its width.
     """
 
     aside: float
@@ -192,7 +187,7 @@ class _Spot(NamedTuple):
 
 
 def _spots(lines: pd.DataFrame, *, other: AtlasUnit) -> list[_Spot]:
-    """Marks that do not touch: each as near to the middle as those below it leave room."""
+    """Places of marks that do not touch: each as near to the middle as the lower marks allow."""
     high = (lines["success"] * MARKS_HEIGHT).tolist()
     counted = zip(lines["n_functions"].tolist(), lines[other].tolist(), strict=True)
     across = [_size(n_functions, symbol=_look(number)[1]) for n_functions, number in counted]
@@ -290,7 +285,7 @@ def _add_marks(
 
 
 def _said(line: dict) -> str:
-    """What stands beside the pointer."""
+    """The text beside the pointer."""
     share, low, high = (100 * line[name] for name in ("success", "success_low", "success_high"))
     return "<br>".join(
         [
@@ -306,7 +301,7 @@ def _said(line: dict) -> str:
 
 
 def _add_counts(figure: go.Figure, lines: pd.DataFrame, widths: range) -> None:
-    """How many functions need how many units, a bar for each kind of network."""
+    """The number of functions per number of units, a bar for each kind of network."""
     for column, (name, colour, hatching) in WIDTHS.items():
         counted = lines.groupby(column)["n_functions"].sum()
         numbers = [int(counted.get(width, 0)) for width in widths]

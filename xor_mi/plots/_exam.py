@@ -1,4 +1,4 @@
-"""grades of methods, and the truth they are held against -> boards, curves, where methods fail."""
+"""grades of methods, and the truth -> boards, curves, and the networks where methods fail."""
 
 from collections.abc import Iterator, Sequence
 from math import ceil, isfinite, log10
@@ -32,13 +32,13 @@ from xor_mi.plots._style import (
 GradesKind = Literal["board", "faithfulness", "failures"]
 """The pictures of `Grades`."""
 MOST_CURVES = 6
-"""So many methods have their curve drawn at first; the others' is a click in the legend away."""
+"""The most curves that are drawn at first; a click in the legend shows others."""
 MOST_NAMED = 3
-"""Of more methods without a value a title has the number alone."""
+"""The most methods without a value that a title names."""
 BAR_HEIGHT = 34
 """Pixels from one method to the next on a board."""
 FIRST_MEASURES = ("size", "perfect", "gate_agreement", "interchange_accuracy")
-"""What a board shows of methods of one kind, the first that they have."""
+"""The measures of a board: methods of one kind show the first of these that they have."""
 LOOKS = (
     (POSITIVE, "solid"),
     (NEGATIVE, "solid"),
@@ -59,10 +59,10 @@ LOOKS = (
 )
 """Colour and dash of a method's curve, in turn."""
 CELL = (280, 245)
-"""Pixels of a network among those where methods fail, with its three lines of title."""
+"""Pixels of one network in the picture of failures, with its three lines of title."""
 CELLS_A_LINE = 2
 LEAST_BOARD = 300
-"""Pixels of the bars of a board, however long the names of methods."""
+"""Pixels of the bars of a board, at any length of the methods' names."""
 BOARD_LEGEND = ("mean and 95 % interval", "by chance")
 CURVES_HEIGHT = 360
 """Pixels of the curves."""
@@ -76,22 +76,22 @@ def grades_figure(
     over: Over = "edges",
     methods: list[str] | tuple[str, ...] | None = None,
 ) -> go.Figure:
-    """One of the pictures of grades.
+    """A picture of grades.
 
     Args:
         kind: "board" is `grades_board`, "faithfulness" `faithfulness_curves`, "failures"
             `failures_figure`.
-        measure: of the board.
-        over: of the curves.
-        methods: of the curves and the failures.
+        measure: the measure of the board.
+        over: the elements of the curves.
+        methods: the methods of the curves or failures.
 
     Raises:
-        XorMiError: an unknown kind, and as the function of that kind does.
+        XorMiError: an unknown kind, or as in the function of that kind.
     """
     if kind not in get_args(GradesKind):
         raise unknown("picture of grades", kind, get_args(GradesKind), where="there are")
     if measure is not None and kind != "board":
-        raise XorMiError(f"measure= is of the board, and kind is {kind!r}; leave one of them out")
+        raise XorMiError(f"measure= is for the board, but kind is {kind!r}; leave one of them out")
     if kind == "board":
         return grades_board(grades, measure=measure)
     if kind == "faithfulness":
@@ -103,16 +103,16 @@ def grades_figure(
 
 
 def grades_board(grades: Grades, *, measure: str | None = None) -> go.Figure:
-    """A row per method, best first: its mean with the 95 % interval, and the level by chance.
+    """A row per method, the best first: its mean with the 95 % interval, and the level by chance.
 
-    Methods that speak of edges, of units and of neither stand apart.
+    Methods over edges, over units and over neither have a part each.
 
     Args:
-        measure: what is drawn; by default the size of the smallest perfect circuit that a method
-            finds, or what methods of the kind at hand have instead of it.
+        measure: the measure that is drawn; by default the size of the smallest perfect circuit that
+            a method finds, or its replacement for methods without a size.
 
     Raises:
-        XorMiError: an unknown measure, or one that no method has a value of.
+        XorMiError: an unknown measure, or one for which no method has a value.
     """
     require_kind("grades", grades, Grades, give="what exam.grade returns")
     name = _measure_drawn(grades, measure)
@@ -123,7 +123,7 @@ def grades_board(grades: Grades, *, measure: str | None = None) -> go.Figure:
         of_kind = drawn[drawn["over"].isna()] if over is None else drawn[drawn["over"] == over]
         if len(of_kind):
             better_is_lower = MEASURES[name].better == "lower"
-            # a mean over some networks only is not a match for one over all of them
+            # a mean over some networks cannot be compared with a mean over all
             of_kind = of_kind.assign(is_partial=of_kind[f"{name}_n"] < of_kind["n_networks"])
             ordered = ["is_partial", name]
             is_rising = [True, better_is_lower]
@@ -152,7 +152,7 @@ def grades_board(grades: Grades, *, measure: str | None = None) -> go.Figure:
 
 
 def _best(boards: Sequence[pd.DataFrame], grades: Grades, name: str, without: Sequence[str]) -> str:
-    """Which method has the best mean of each kind, of what, and who has no value."""
+    """The best method of each kind, its mean, and the methods without a value."""
     firsts: list[str] = []
     for board in boards:
         first = board.iloc[0]
@@ -161,9 +161,9 @@ def _best(boards: Sequence[pd.DataFrame], grades: Grades, name: str, without: Se
         if n_best == 1:
             who = f"{as_written(first['method'])} is best"
         elif n_best == len(board):
-            who = f"all {n_best} methods are alike"
+            who = f"all {n_best} methods have the same mean"
         else:
-            who = f"{n_best} of {len(board)} methods are best and alike"
+            who = f"{n_best} of {len(board)} methods share the best mean"
         firsts.append(f"{who}{of}, {number_text(first[name])}")
     title = (
         f"{'; '.join(firsts)} ({_in_words(name)}, mean over "
@@ -177,22 +177,27 @@ def _best(boards: Sequence[pd.DataFrame], grades: Grades, name: str, without: Se
 
 
 def _measure_drawn(grades: Grades, measure: str | None) -> str:
-    """The measure that was asked for, or the first that there is."""
+    """The measure asked for, or the first that has a value."""
     if measure is None:
         there = [*(name for name in FIRST_MEASURES if name in grades.measures), *grades.measures]
         if not there:
-            raise XorMiError("no method has a grade here, so there is nothing to draw; see why_not")
+            raise XorMiError(
+                "no method has a grade here, so there is nothing to draw; why_not in .frame() "
+                "gives the reasons"
+            )
         return there[0]
     if not isinstance(measure, str) or measure not in MEASURES:
         raise unknown("measure", measure, MEASURES, where="measures are")
     if measure not in grades.measures:
         there = ", ".join(grades.measures) or "none"
-        raise XorMiError(f"no method here has a value of {measure}; those there are: {there}")
+        raise XorMiError(
+            f"no method here has a value of {measure}; measures with values are: {there}"
+        )
     return measure
 
 
 def _board_labels(boards: Sequence[pd.DataFrame]) -> list[tuple[str, bool]]:
-    """Each line of the boards: a heading, or a method; and whether it is a heading."""
+    """Each line of the boards, a heading or a method, and whether it is a heading."""
     labels: list[tuple[str, bool]] = []
     for board in boards:
         over = board["over"].iloc[0]
@@ -289,7 +294,7 @@ def _texts_beside(places: Sequence[int], ends: Sequence[float], texts: Sequence[
 def _range_with_room(
     means: pd.Series, low: pd.Series, ends: pd.Series, texts: Sequence[str], width: int
 ) -> list[float]:
-    """From 0 or below to where every number has its room, in so many pixels."""
+    """The axis from 0 or below to where every number has room, in so many pixels."""
     lowest = min(0.0, float(means.min()), float(low.min()) if low.notna().any() else 0.0)
     reach = 0.0
     for end, text in zip(ends.tolist(), texts, strict=True):
@@ -305,20 +310,20 @@ def _numbers_text(mean: float, low: float, high: float) -> str:
 
 
 def _of_how_many(grades: Grades, method: str, name: str) -> str:
-    """On how many networks a measure has a value, where that is not all of them."""
+    """The number of networks on which a measure has a value; "" if it is all of them."""
     n_known = sum(grade.values.get(name) is not None for grade in grades.of(method))
     n = len(grades.networks)
     return "" if n_known == n else f", of {n_known} of {n} networks"
 
 
 def _in_words(name: str) -> str:
-    """A measure's name as a title begins with it."""
+    """A measure's name as the beginning of a title."""
     words = name.upper() if name in ("cpr", "cmd") else in_words(name).capitalize()
     return words.replace("Auroc", "AUROC").replace("Ap ", "Average precision, ")
 
 
 def _axis_title(name: str, width: int) -> str:
-    """What a measure says, in lines of so many pixels."""
+    """The meaning of a measure, in lines of so many pixels."""
     return wrapped(MEASURES[name].what, width)
 
 
@@ -326,7 +331,7 @@ def _axis_title(name: str, width: int) -> str:
 
 
 class _Curve(NamedTuple):
-    """A mean over networks at each part kept, and its 95 % interval."""
+    """The mean over networks at each share kept, with its 95 % interval."""
 
     part: NDArray[np.float64]
     mean: NDArray[np.float64]
@@ -337,19 +342,19 @@ class _Curve(NamedTuple):
 def faithfulness_curves(
     grades: Grades, *, over: Over = "edges", methods: list[str] | tuple[str, ...] | None = None
 ) -> go.Figure:
-    """How faithful the top-k of each method is, over the part kept: the mean over networks.
+    """The faithfulness of each method's top-k over the share kept, as a mean over networks.
 
-    1 is what the whole network is worth, 0 what is left of it when everything is dropped. The
-    dashed line is the mean of all circuits of a size: the level by chance. Networks of several
-    sizes are read between their own points.
+    1 is the whole network, 0 the network with everything dropped. The dashed line is the mean of
+    all circuits of a size, which is the level by chance. For networks of several sizes, curves are
+    interpolated between their own points.
 
     Args:
-        over: methods that score edges, or units.
-        methods: which, by name; by default all, of which the best `MOST_CURVES` are drawn and the
-            others wait in the legend.
+        over: "edges" or "units", the elements that the methods score.
+        methods: names of methods; by default all, of which the best `MOST_CURVES` are drawn and a
+            click in the legend shows others.
 
     Raises:
-        XorMiError: no method that scores these, an unknown one, or none.
+        XorMiError: no method scores these elements, an unknown method, or an empty list.
     """
     require_kind("grades", grades, Grades, give="what exam.grade returns")
     if over not in get_args(Over):
@@ -380,7 +385,7 @@ def faithfulness_curves(
     figure.add_hline(y=1, line={"color": "#999999", "width": 0.8})
     shown_curves = [curves[name] for name in ordered[:MOST_CURVES]] + [by_chance]
     figure.update_yaxes(title="faithfulness", range=_range_of(shown_curves))
-    figure.update_xaxes(title=f"part of the {over} kept", range=[0, 1], tickformat=".0%")
+    figure.update_xaxes(title=f"share of the {over} kept", range=[0, 1], tickformat=".0%")
     n_networks = max(len(of_method) for of_method in chosen.values())
     title = (
         f"{as_written(ordered[0])} stays nearest to the whole network, faithfulness 1 (top-k "
@@ -401,10 +406,10 @@ def faithfulness_curves(
 
 
 def _names(methods: object, there: Sequence[str], *, where: str) -> list[str]:
-    """The methods that were asked for, or all.
+    """The methods asked for, or all.
 
     Raises:
-        XorMiError: an unknown one, or none.
+        XorMiError: an unknown method, or an empty list.
     """
     if methods is None:
         return list(there)
@@ -420,7 +425,7 @@ def _names(methods: object, there: Sequence[str], *, where: str) -> list[str]:
 
 
 def _scored(grades: Grades, over: Over) -> dict[str, list[Grade]]:
-    """Method -> its grades with a curve."""
+    """Method -> its grades that have a curve."""
     found: dict[str, list[Grade]] = {}
     for grade in grades.grades:
         if grade.over == over and grade.faithfulness:
@@ -429,12 +434,12 @@ def _scored(grades: Grades, over: Over) -> dict[str, list[Grade]]:
 
 
 def _curve(curves: Sequence[Sequence[float]]) -> _Curve:
-    """Mean and interval at each part kept; curves of several lengths on the finest of them."""
+    """Mean and interval at each share kept; curves of several lengths use the finest grid."""
     n_most = max(map(len, curves))
     part = np.linspace(0, 1, n_most)
     read = [np.interp(part, np.linspace(0, 1, len(one)), one) for one in curves]
     at_part = np.stack(read, axis=1)
-    # mean, low and high at each part; without an interval low and high are None, here NaN
+    # mean, low and high at each share; without an interval, low and high are None, here NaN
     of_all = np.array([mean_interval(values) for values in at_part.tolist()], dtype=np.float64)
     mean, low, high = of_all.T
     return _Curve(part, mean, low, high)
@@ -456,7 +461,7 @@ def _distance_to_whole(curve: _Curve) -> float:
 
 
 def _curve_traces(name: str, curve: _Curve, number: int, *, shown: bool) -> list[go.Scatter]:
-    """A line and the band around it, which go together in the legend."""
+    """A line and the band around it, as one entry of the legend."""
     colour, dash = LOOKS[number % len(LOOKS)]
     visible = True if shown else "legendonly"
     part = curve.part.tolist()
@@ -505,17 +510,19 @@ def _range_of(curves: Sequence[_Curve]) -> list[float]:
 def failures_figure(
     grades: Grades, *, methods: list[str] | tuple[str, ...] | None = None
 ) -> go.Figure:
-    """Of each method the smallest network on which it is not right, and its circuit there.
+    """For each method, the smallest network on which it is not right, and its circuit there.
 
-    The circuit of scores is the smallest top-k that decides every row right; that of a set is the
-    set. It is drawn against a smallest perfect circuit. Among networks of one size the one is drawn
-    where the method is the furthest off. Gates and alignments are not circuits, and are not drawn.
+    For scores the circuit is the smallest top-k that decides every row right; for a set it is the
+    set. It is drawn beside a smallest perfect circuit. Among networks of the same size, the one
+    where the method is furthest off is drawn. Gates and alignments are not circuits, and are not
+    drawn.
 
     Args:
-        methods: which, by name; by default all that fail somewhere.
+        methods: names of methods; by default all that fail somewhere.
 
     Raises:
-        XorMiError: an unknown method, none, or none that fails with a circuit to draw.
+        XorMiError: an unknown method, an empty list, or no method that fails with a circuit to
+            draw.
     """
     require_kind("grades", grades, Grades, give="what exam.grade returns")
     cells: list[_Failed] = []
@@ -525,7 +532,8 @@ def failures_figure(
             cells.append(_Failed.of(drawable[0], grades.network(drawable[0].network)))
     if not cells:
         raise XorMiError(
-            "no method fails with a circuit here: nothing to draw; see .failures(method)"
+            "no method that returns circuits fails here, so there is nothing to draw; "
+            ".failures(method) has the failures of a method"
         )
     n_lines = ceil(len(cells) / CELLS_A_LINE)
     n_across = min(CELLS_A_LINE, len(cells))
@@ -539,13 +547,13 @@ def failures_figure(
     notes: list[dict[str, object]] = []
     for number, cell in enumerate(cells):
         notes += _notes(cell, _corner(number))
-    # all at once: plotly looks at all it has with each that is added
+    # added together: plotly checks all traces at each addition
     figure.update_layout(annotations=notes)
     figure.update_xaxes(visible=False, range=[0, CELL[0] * n_across])
     figure.update_yaxes(visible=False, range=[CELL[1] * n_lines, 0])
     title = (
         f"Not right everywhere: {count_text(len(cells), 'method')}; the circuit of each on the "
-        "smallest network where it fails, against a smallest perfect one"
+        "smallest network where it fails, beside a smallest perfect one"
     )
     words = [look.word for look in _EDGE_LOOKS]
     inside = CELL[1] * n_lines
@@ -557,7 +565,7 @@ def failures_figure(
 
 
 class _EdgeLook(NamedTuple):
-    """Edges of one kind: whether the method keeps them, whether a smallest circuit does."""
+    """The look of one kind of edges: kept by the method or not, by a smallest circuit or not."""
 
     word: str
     is_kept: bool
@@ -574,7 +582,7 @@ _EDGE_LOOKS = (
 
 
 class _Failed(NamedTuple):
-    """A method's circuit on one network, beside a smallest one."""
+    """A method's circuit on one network, beside a smallest perfect one."""
 
     grade: Grade
     layer_sizes: tuple[int, ...]
@@ -609,7 +617,7 @@ class _Failed(NamedTuple):
 
     @property
     def heading(self) -> str:
-        """The method, the network, and what it found, in three lines."""
+        """The method, the network and the size found, in three lines."""
         over, size = self.grade.over, self.grade.values.get("size")
         found = "not perfect" if size is None else f"{int(size)} {over}"
         return (
@@ -677,13 +685,13 @@ def _notes(cell: _Failed, corner: tuple[float, float]) -> Iterator[dict[str, obj
 
 
 def truth_by_size(truth: Truth) -> go.Figure:
-    """How many sets of elements there are of each size, and how many are circuits of each kind.
+    """The number of sets of elements of each size, and of circuits of each kind.
 
     Each kind contains the next: all, perfect, locally minimal, subset-minimal, cardinally minimal.
-    The counts are on a scale by powers of ten; where there are none, no bar is drawn.
+    The scale of counts is logarithmic; a count of 0 has no bar.
 
     Raises:
-        XorMiError: something else than the truth of a network.
+        XorMiError: anything but the truth of a network.
     """
     require_kind("truth", truth, Truth, give="what Truth.of returns")
     table = truth.frame()
@@ -705,7 +713,7 @@ def truth_by_size(truth: Truth) -> go.Figure:
         figure.add_trace(bars)
     figure.update_layout(barmode="overlay")
     figure.update_xaxes(title=f"{truth.over} kept", dtick=1 if truth.n_elements <= 18 else None)
-    # from a half on, so that one has a bar
+    # the axis starts at a half, so that a count of 1 has a bar
     log_range = [log10(0.5), log10(2 * table["n_masks"].max())]
     figure.update_yaxes(
         title=f"sets of {truth.over}, log scale", type="log", range=log_range, dtick=1
@@ -718,7 +726,7 @@ def truth_by_size(truth: Truth) -> go.Figure:
 
 
 class _Kind(NamedTuple):
-    """How circuits of one kind are drawn: narrower than those that contain them."""
+    """The bars of one kind of circuits: narrower than those of the kinds that contain it."""
 
     column: str
     word: str
@@ -737,5 +745,5 @@ _KINDS = (
 
 
 def _sentence(text: str) -> str:
-    """With a capital, as a title begins."""
+    """The text with a capital, as the beginning of a title."""
     return text[:1].upper() + text[1:]

@@ -74,8 +74,8 @@ def figure(finding: object, /, **options: Any) -> go.Figure:  # noqa: ARG001 (th
     Before activation: h0.0 above 0 on 01, 10 and 11; h0.1<br>above 0 on 11
 
     Raises:
-        XorMiError: a finding that no picture is drawn of, something that is not a finding, or an
-            option that its function does not have.
+        XorMiError: a finding without a picture, a value that is not a finding, or an option that
+            its function does not have.
     """
     kind = type(finding).__name__
     if not isinstance(finding, Finding):
@@ -85,7 +85,7 @@ def figure(finding: object, /, **options: Any) -> go.Figure:  # noqa: ARG001 (th
     has_table = type(finding).frame is not Finding.frame
     instead = "call .frame() for its numbers" if has_table else "print it"
     article = "an" if kind[0] in "AEIOU" else "a"
-    raise XorMiError(f"no picture is drawn of {article} {kind}; {instead}")
+    raise XorMiError(f"{article} {kind} has no picture; {instead}")
 
 
 def _circuit_figure(circuit: Circuit) -> go.Figure:
@@ -94,7 +94,7 @@ def _circuit_figure(circuit: Circuit) -> go.Figure:
 
 
 def _draw(kind: type[Finding], function: Callable[..., go.Figure]) -> None:
-    """Findings of this class are drawn by this function, with the options that it has."""
+    """Let this function, with its options, draw findings of this class."""
     _, *known = signature(function).parameters
 
     @wraps(function)

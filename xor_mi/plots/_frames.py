@@ -1,6 +1,6 @@
-"""a finding with steps -> what a slider says and shows at each.
+"""a finding with steps -> the label and the bars of a slider at each step.
 
-The same words and numbers stand in the figure and in report.json.
+The figure and report.json have the same words and numbers.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from xor_mi.circuits import Circuit
 from xor_mi.errors import XorMiError, require_kind
-from xor_mi.finding import ROUNDING, in_words
+from xor_mi.finding import ROUNDING, count_text, in_words
 from xor_mi.geometry import InputPath
 from xor_mi.handmade._edits import entries
 from xor_mi.margins import Conditions, WeightSweep, weight_symbols
@@ -21,8 +21,8 @@ class SliderFrame:
     """One position of a slider.
 
     Attributes:
-        label: what it says.
-        values: the bars that it shows, name -> number.
+        label: the text at the slider.
+        values: its bars, name -> number.
     """
 
     label: str
@@ -30,7 +30,7 @@ class SliderFrame:
 
 
 def path_frames(path: InputPath) -> list[SliderFrame]:
-    """Of each point of a path: where it is, what is decided there, and the value of every unit."""
+    """For each point of a path: where it is, the decision there, and the value of every unit."""
     require_kind("path", path, InputPath, give="what geometry.path returns")
     names = [unit.name for unit in path.units]
     decided = decide(path.scores, cut=path.threshold).tolist()
@@ -47,22 +47,24 @@ def path_frames(path: InputPath) -> list[SliderFrame]:
 def weight_frames(
     sweep: WeightSweep, circuits: Sequence[Circuit] | None = None
 ) -> list[SliderFrame]:
-    """Of each step of a moved weight: its value, what comes of it, and every condition's slack.
+    """For each step of a moved weight: its value, the outcome, and every condition's slack.
 
-    What comes of it is, with circuits, the verdict and the readout, else how many conditions hold.
+    The outcome is the verdict and the readout if circuits are given, otherwise how many conditions
+    hold.
 
     Args:
-        circuits: that of each of `sweep.models`, in order.
+        circuits: the circuit of each of `sweep.models`, in order.
 
     Raises:
-        XorMiError: circuits of another number than the sweep has steps.
+        XorMiError: not one circuit for each step of the sweep.
     """
     require_kind("sweep", sweep, WeightSweep, give="what move_weight returns")
     if circuits is not None:
         require_kind("circuits", circuits, Sequence, give="a circuit for each of sweep.models")
     if circuits is not None and len(circuits) != len(sweep):
         raise XorMiError(
-            f"{len(circuits)} circuits for {len(sweep)} steps; give one for each of sweep.models"
+            f"circuits has {count_text(len(circuits), 'circuit')}, and the sweep "
+            f"{count_text(len(sweep), 'step')}; give one for each of sweep.models"
         )
     symbol = symbol_of(sweep)
     frames: list[SliderFrame] = []
@@ -80,9 +82,9 @@ def weight_frames(
 
 
 def largest_weight(sweep: WeightSweep) -> float:
-    """The size of the largest weight or bias of the layer that the moved one is in.
+    """The size of the largest weight or bias in the layer of the moved one.
 
-    The network is as it was; less than a millionth of this is rounding.
+    It is that of the unmoved network; less than a millionth of it is rounding.
     """
     model = sweep.models[sweep.start]
     (moved,) = entries(model, sweep.parameter)
@@ -91,13 +93,13 @@ def largest_weight(sweep: WeightSweep) -> float:
 
 
 def symbol_of(sweep: WeightSweep) -> str:
-    """The short name of the weight that is moved."""
+    """The symbol of the moved weight, such as w12."""
     symbols = weight_symbols(sweep.models[0])
     return next(one for one, parameter in symbols.items() if parameter == sweep.parameter)
 
 
 def _slack_by_name(held: Conditions) -> dict[str, float]:
-    """'00 y0' -> slack; a decision that is several inequalities has '00 y0 (2)' and so on too."""
+    """'00 y0' -> slack; a decision with several inequalities also has '00 y0 (2)' and so on."""
     slacks: dict[str, float] = {}
     for condition in held:
         name, number = f"{condition.row} {condition.place}", 1

@@ -15,13 +15,13 @@ from xor_mi.plots._heatmap import Texts, heatmap
 from xor_mi.plots._style import as_written, reach
 
 FEW_NUMBERS = 32
-"""Wider grids are drawn without the numbers in their cells, and with narrower ones."""
+"""Wider grids have narrower cells, without numbers."""
 
 NARROW, NARROWEST = 14, 4
-"""Pixels of a column without numbers, of few and of many."""
+"""Pixels of a column without numbers, for few columns and for many."""
 
 GRID_WIDTH = 450
-"""Pixels of all columns without numbers, where the narrowest have room in it."""
+"""Pixels of all columns without numbers, if the narrowest fit into it."""
 
 
 def grid_heatmap(
@@ -31,17 +31,17 @@ def grid_heatmap(
     pairs: Literal["mean"] | int | str = "mean",
     kind: GridKind | None = None,
 ) -> go.Figure:
-    """Layer x head, layer x position or layer x neuron of what was patched, ablated or attributed.
+    """A grid of patching, ablation or attribution: layer x head, position or neuron.
 
-    The mean effect over all pairs (of an ablation, over all rows), or that of one. Sites without
-    one number in their index, such as whole hooks, are left out, and said; a cell is empty where no
-    site lies. Sites of several hooks of a layer have a line each, in the order in which the model
-    runs them.
+    Cells have the mean effect over all pairs (for an ablation, over all rows), or the effect in one
+    pair. Sites without one number in their index, such as whole hooks, are left out, and the title
+    says how many; a cell without a site is empty. If a layer has sites at several hooks, each hook
+    has a line, in the order in which the model runs them.
 
     Args:
-        metric: its name; by default the first.
+        metric: the name of a metric; by default the first.
         pairs: "mean", or one pair by its number or name.
-        kind: "head", "neuron" or "position", of a finding that has several of them; the others are
+        kind: "head", "neuron" or "position", if the finding has several of them; the others are
             left out.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -50,8 +50,8 @@ def grid_heatmap(
     ('0', '1')
 
     Raises:
-        XorMiError: nothing that has a layer and a number, heads beside positions without
-            `kind`, one place twice, paths, or an unknown metric, pair or kind.
+        XorMiError: no site with a layer and a number, several kinds of sites without `kind`, the
+            same place twice, paths, or an unknown metric, pair or kind.
     """
     kinds = (PatchSweep, AblationSweep, Attribution)
     require_kind("finding", finding, kinds, give="what patch_sweep or ablation_sweep returns")
@@ -65,7 +65,7 @@ def grid_heatmap(
     places = _places(finding)
     counted = {place.kind for place in places.values()}
     if kind is not None:
-        # a list is searched by equality, so that a kind that has no hash is answered too
+        # a list is searched by equality, so an unhashable kind gets the message too
         if kind not in list(counted):
             raise unknown("kind", kind, sorted(counted), where="kinds in this finding are")
         places = {number: place for number, place in places.items() if place.kind == kind}
@@ -73,23 +73,25 @@ def grid_heatmap(
     if len(counted) > 1:
         what = " and ".join([f"{one}s" for one in sorted(counted)])
         raise XorMiError(
-            f"a grid is of one kind of place, and this finding has {what}; give "
+            f"a grid shows one kind of place, and this finding has {what}; give "
             f"kind='{min(counted)}' or another of these"
         )
     if not counted:
         raise XorMiError(
-            "a grid is of heads, positions or neurons, and this has nothing that has a layer and a "
-            "number; sweep sites(model, 'head') or another kind"
+            "a grid shows heads, positions or neurons, and this finding has no site with a layer "
+            "and a number; sweep sites(model, 'head') or another kind"
         )
     (drawn_kind,) = counted
     cells = {place: values[number].item() for number, place in places.items()}
     if len(cells) < len(places):
-        raise XorMiError("two sites of this lie in one cell of a grid; sweep each of them once")
-    # a set that keeps the order: of one part of a layer, that of the finding
+        raise XorMiError(
+            "two sites of this finding lie in one cell of the grid; sweep each place once"
+        )
+    # dict.fromkeys keeps the order of the finding
     found = dict.fromkeys((place.layer, place.hook) for place in cells)
     lines = sorted(found, key=lambda line: (line[0], place_in_block(line[1])))
     given = {place.number for place in cells}
-    # those counted from the end have columns of their own, before the others
+    # numbers counted from the end have their own columns, before the others
     numbers = sorted({*given, *range(max(given) + 1)})
     narrow = max(NARROWEST, min(NARROW, GRID_WIDTH // len(numbers)))
     several = len({hook for _, hook in lines}) > 1
@@ -123,7 +125,7 @@ def grid_heatmap(
         unit=f"score, in the {shown}" if drawn_of == "Attribution" else f"change of the {shown}",
         title=f"{found} ({_what(finding)}, {as_written(whose)}{left_out})",
         scale=scale,
-        # a page with a sentence for each of very many cells would be twice as long
+        # with a sentence for each of very many cells a page would be twice as long
         hovers=hovers if has_numbers else None,
         column_width=None if has_numbers else narrow,
         with_numbers=has_numbers,
@@ -133,7 +135,7 @@ def grid_heatmap(
 
 
 def _scale(finding: PatchSweep | AblationSweep | Attribution) -> float:
-    """The size of what effects are differences of; 0 of scores, which have nothing beside them."""
+    """The size of the numbers whose differences are the effects; 0 for scores, which have none."""
     if isinstance(finding, Attribution):
         return 0.0
     before = finding.base if isinstance(finding, PatchSweep) else finding.before
@@ -148,27 +150,27 @@ def _largest(
     *,
     scale: float,
 ) -> str:
-    """Which cell has the largest number, whatever its sign."""
+    """The cell with the largest number, whatever its sign."""
     finite = {place: value for place, value in cells.items() if isfinite(value)}
     place = max(finite, key=lambda place: abs(finite[place]), default=None)
     if place is None:
-        return f"No number of the {metric}"
+        return f"No site has a number in the {metric}"
     text = number_text(finite[place], signed=True, scale=scale)
     if not float(text):
-        return f"The {metric} does not change by any"
+        return f"No site changes the {metric}"
     where = f"{named[place.layer, place.hook]} {place.kind} {place.number}"
     return f"{where} has the largest number, {text} in the {metric}"
 
 
 def _sets(finding: PatchSweep | AblationSweep | Attribution) -> list[tuple[object, ...]]:
-    """What was done together, site by site."""
+    """The sites of each intervention."""
     if isinstance(finding, Attribution):
         return [(site,) for site in finding.sites]
     return [tuple(together) for together in finding.sites]
 
 
 def _places(finding: PatchSweep | AblationSweep | Attribution) -> dict[int, GridPlace]:
-    """Number of a single site -> its place, of those that have one."""
+    """Number of a single site -> its place, for sites that have a place."""
     if isinstance(finding, Attribution):
         singles = dict(enumerate(finding.sites))
     else:
@@ -180,7 +182,7 @@ def _places(finding: PatchSweep | AblationSweep | Attribution) -> dict[int, Grid
 def _of_pairs(
     finding: PatchSweep | AblationSweep | Attribution, pairs: int | str
 ) -> tuple[Tensor, str]:
-    """The effect of each site, and over or in which pairs."""
+    """The effect of each site, and the pairs that it is from, in words."""
     if isinstance(finding, Attribution):
         effects, names = finding.scores[0], finding.pair_names
     elif isinstance(finding, PatchSweep):

@@ -1,4 +1,4 @@
-"""numbers with labelled lines and columns -> one heatmap, in panels that are read at 600 pixels."""
+"""numbers with labelled lines and columns -> one heatmap, in panels readable at 600 pixels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ MIN_GAPPED = 10
 PANEL_GAP = 24
 """Pixels between two panels."""
 LEAST_CELLS, LEAST_WIDTH = 240, 560
-"""Pixels of the cells of a panel, however long the names of lines, and of the whole picture."""
+"""Pixels of the cells of a panel, at any length of line names, and of the whole picture."""
 ROW_HEIGHT, LOW_ROW, MANY_ROWS = 30, 20, 20
 """Pixels of a line, and of a line among many."""
 BAR_LENGTH = 100
@@ -47,10 +47,11 @@ BAR_GAP, BAR_THICKNESS, UNIT_LINE = 8, 12, 18
 CELL_CHARACTER, CELL_FONT = 6.6, 11
 """Pixels of a character of a number in a cell, and its size."""
 LEAST_SHARED = 0.05
-"""Panels share a colour bar where the largest number of each is at least this part of that of all.
+"""Panels share a colour bar if the largest number of each is at least this share of the overall
+largest.
 """
 HOVER_WIDTH = 560
-"""Pixels of a line of what hovering says."""
+"""Pixels of a line of hover text."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,10 @@ class Group:
     """Columns that belong together, such as those of one layer.
 
     Attributes:
-        name: the title over their panel, where the heatmap is split.
-        n_columns: how many there are.
-        scale: the size of what their numbers are made of, as `reach` takes it.
-        together: so many columns on end are not parted, such as the terms of a unit.
+        name: the title over their panel, if the heatmap is split.
+        n_columns: the number of columns.
+        scale: the size of the terms of their numbers, as in `reach`.
+        together: so many consecutive columns stay in one panel, such as the terms of a unit.
     """
 
     name: str
@@ -76,11 +77,11 @@ class Panel:
 
     Attributes:
         title: above their labels.
-        part: which columns.
-        lines: which lines, from the top down: those that have a number in these columns.
+        part: the columns, as a slice.
+        lines: the lines that have a number in these columns, from the top down.
         bound: the number at which the colours end.
-        is_turned: whether the labels are, being wider than a column.
-        above: pixels that labels and title take above the cells.
+        is_turned: whether the labels are turned, because they are wider than a column.
+        above: pixels of labels and title above the cells.
         height: pixels of the cells, from top to bottom.
     """
 
@@ -124,11 +125,11 @@ def heatmap(
 ) -> go.Figure:
     """A labelled heatmap, colours centred at zero. None leaves a cell empty.
 
-    Columns that are not read side by side at 600 pixels stand in panels, one below the other: a
-    group in one or several. So do groups of which some have numbers much smaller than others, each
-    with colours of its own. A panel has the lines in which there is a number. Margins grow with the
-    labels; labels wider than their column are turned. What is only rounding is white, and written
-    as zero.
+    Columns that do not fit side by side into 600 pixels are split into panels, one below the other;
+    a group has one panel or several. Groups are also split if some have much smaller numbers than
+    others; then each has its own colour scale. A panel has only lines with a number. Margins grow
+    with the labels; labels wider than their column are turned. A number that is only rounding is
+    white, and written as zero.
 
     Args:
         column_title, row_title: what columns and lines are; the latter may have several lines.
@@ -216,7 +217,7 @@ def heatmap(
         every=every,
     )
     for number, panel in enumerate(shown):
-        # Any: what lies under a name in a layout, plotly's stubs do not say
+        # Any: plotly's stubs do not type the entries of a layout
         axis: Any = figure.layout[f"yaxis{number + 1 if number else ''}"]
         top = axis.domain[1]
         bar = _colour_bar(panel, top=top)
@@ -244,7 +245,7 @@ class _Height:
 
     Attributes:
         row: pixels of a line.
-        least: of so many or more.
+        least: pixels of all lines together, at least.
     """
 
     row: int
@@ -256,7 +257,7 @@ class _Height:
 
 
 def _lines_of(values: Sequence[Sequence[float | None]], part: slice) -> tuple[int, ...]:
-    """The lines in which these columns have a number; all of them, where none has."""
+    """The lines with a number in these columns; if there are none, all lines."""
     every = range(len(values))
     filled = [k for k in every if any(number is not None for number in values[k][part])]
     return tuple(filled or every)
@@ -269,9 +270,7 @@ def _slices(groups: Sequence[Group]) -> list[slice]:
 
 
 def _bounds(values: Sequence[Sequence[float | None]], groups: Sequence[Group]) -> list[float]:
-    """Of each group the number at which its colours end: one for all, or, where one has much
-    smaller numbers than another, each its own.
-    """
+    """The number at which the colours of each group end; shared, unless some are much smaller."""
     bounds: list[float] = []
     is_blank: list[bool] = []
     for group, part in zip(groups, _slices(groups), strict=True):
@@ -280,7 +279,7 @@ def _bounds(values: Sequence[Sequence[float | None]], groups: Sequence[Group]) -
         bounds.append(reach(numbers, scale=group.scale))
         is_blank.append(not any(numbers))
     sized = [bound for bound, blank in zip(bounds, is_blank, strict=True) if not blank] or bounds
-    # what is zero throughout is white on any scale
+    # zeros are white on any scale
     own = [max(sized) if blank else bound for bound, blank in zip(bounds, is_blank, strict=True)]
     is_shared = min(own) >= LEAST_SHARED * max(own)
     return [max(own)] * len(own) if is_shared else own
@@ -292,7 +291,7 @@ def _cell_texts(
     bounds: Sequence[float],
     marks: Texts | None,
 ) -> Texts:
-    """Every number beside those of its group, with its mark."""
+    """Every number as written beside those of its group, with its mark."""
     texts: Texts = [[] for _ in values]
     for part, bound in zip(_slices(groups), bounds, strict=True):
         for line, numbers in zip(texts, values, strict=True):
@@ -309,7 +308,7 @@ def _cell_texts(
 
 
 def _column_width(texts: Texts, columns: Sequence[str]) -> int:
-    """Pixels that the numbers need, and the labels where these are not much wider."""
+    """Pixels that the numbers need, and the labels too if they are not much wider."""
     longest = max([len(text) for text in chain.from_iterable(texts)], default=0)
     needed = CELL_CHARACTER * longest + LABEL_GAP
     labels = label_width(columns) + LABEL_GAP
@@ -320,7 +319,7 @@ def _column_width(texts: Texts, columns: Sequence[str]) -> int:
 def _parts(
     groups: Sequence[Group], bounds: Sequence[float], most: int
 ) -> Iterator[tuple[str, slice, float]]:
-    """Title, columns and bound of each panel, a group in as many as it needs."""
+    """Title, columns and bound of each panel; a group has as many panels as it needs."""
     for group, part, bound in zip(groups, _slices(groups), bounds, strict=True):
         for number, own in enumerate(parted(group.n_columns, most, group.together)):
             name = f"{group.name}, continued" if number else group.name
@@ -328,10 +327,10 @@ def _parts(
 
 
 def parted(n_columns: int, most: int, together: int = 1) -> list[slice]:
-    """Columns in panels of nearly the same number, each of at most so many.
+    """Split columns into panels of nearly equal width, each of at most `most` columns.
 
     Args:
-        together: so many on end are not parted, where there is room for them.
+        together: so many consecutive columns are not split, if they fit.
 
     >>> parted(25, 9)
     [slice(0, 9, None), slice(9, 18, None), slice(18, 25, None)]
@@ -391,7 +390,7 @@ def _shown_values(
         for number in line:
             if number is not None and isinf(number):
                 number = copysign(panel.bound, number)
-            # hovering writes what no text stands beside
+            # the hover text has its number, which no text in the cell shows
             elif not with_numbers and number is not None and abs(number) < ROUNDING * panel.bound:
                 number = 0.0
             numbers.append(number)
@@ -402,7 +401,7 @@ def _shown_values(
 def _with_hovers(
     cells: go.Heatmap, hovers: Texts | None, panel: Panel, *, with_numbers: bool
 ) -> go.Heatmap:
-    """The cells with what hovering says: a sentence of each, or its line, column and number."""
+    """The cells with their hover texts: a sentence each, or line, column and number."""
     if hovers is not None:
         own = panel.cells_of(hovers)
         sentences = [[wrapped(text, HOVER_WIDTH) for text in line] for line in own]

@@ -29,9 +29,9 @@ Measured = TypeVar("Measured", PatchSweep, AblationSweep, Attribution)
 """A finding in one metric or several."""
 
 MOST_NAMED = 4
-"""Of so many units or sites a title says what each does; of more, what the first three do."""
+"""The most units or sites that a title describes one by one; of more, it describes three."""
 MOST_ROWS_NAMED = 8
-"""Of so many inputs a title names them; of more it says how many they are."""
+"""The most inputs that a title names; of more, it has the number."""
 LONGEST_ROLE = 12
 """Characters of a gate in a title."""
 ROLE_WIDTH = 76
@@ -45,7 +45,7 @@ WHEN = {
     "readout": "before activation",
     "logits": "as an output",
 }
-"""What hovering says of a hook's place in its layer."""
+"""The place of a hook in its layer, as hover texts say it."""
 
 
 def activations_heatmap(values: Activations) -> go.Figure:
@@ -97,14 +97,14 @@ def _hook_groups(
 
 
 def _what_is_on(values: Activations, rows: Sequence[str]) -> str:
-    """On which inputs each hidden unit is above 0 before its activation function."""
+    """The inputs on which each hidden unit is above 0 before its activation function."""
     on: dict[str, list[str]] = {}
     said_of: dict[str, str] = {}
     for hook, units in values.units.items():
         if stage_of_hook(hook) == "pre":
             numbers = values[hook].double().flatten().tolist()
             size = reach(numbers, scale=values.scales.get(hook, 0.0))
-            # a row given twice is one line
+            # a row that was given twice is one line
             lines = dict(zip(values.rows, values[hook].tolist(), strict=True))
             for number, unit in enumerate(units):
                 own = [row for row in rows if lines[row][number] > ROUNDING * size]
@@ -134,7 +134,7 @@ def _is_written_as_zero(number: float, size: float) -> bool:
 
 
 def comparison_heatmap(comparison: Comparison) -> go.Figure:
-    """Two inputs side by side: every value on each, and their difference."""
+    """Every value on two inputs side by side, and the difference."""
     require_kind("comparison", comparison, Comparison, give="what compare(model, a, b) returns")
     table = comparison.frame()
     shown_columns = ["value_a", "value_b", "difference"]
@@ -163,7 +163,7 @@ def comparison_heatmap(comparison: Comparison) -> go.Figure:
 
 
 def _how_different(comparison: Comparison) -> str:
-    """Where two inputs are told apart, and whether they are decided alike."""
+    """The hidden places whose values differ on the two inputs, and whether the decisions agree."""
     alike = "the same decision" if comparison.same_decision else "different or missing decisions"
     n_different = len(comparison.differing)
     if not n_different:
@@ -176,11 +176,11 @@ def _how_different(comparison: Comparison) -> str:
 
 
 def contributions_heatmap(explained: Contributions | DifferenceExplanation) -> go.Figure:
-    """The term each edge adds.
+    """The term that each edge adds.
 
-    Of `contributions`: per input row, the terms of each unit, its bias and their sum, the
-    pre-activation. Of `explain_difference`: per unit, the terms by which its pre-activation
-    changes, their sum, and what passes its activation function.
+    For `contributions`: per input row, the terms of each unit, its bias and their sum, the
+    pre-activation. For `explain_difference`: per unit, the terms by which its pre-activation
+    changes, their sum, and the change after its activation function.
     """
     require_kind(
         "explained",
@@ -249,7 +249,7 @@ def _term_sentence(row: str, unit: str, adds: str, text: str) -> str:
 
 
 def _largest_terms(explained: Contributions) -> str:
-    """The largest term into an output, and on which input."""
+    """The largest term of an output, and its input."""
     # the readout's terms [row, unit, source]
     terms = explained.terms[-1].double()
     if not terms.numel():
@@ -259,7 +259,7 @@ def _largest_terms(explained: Contributions) -> str:
     number = terms[row, unit, source].item()
     text = number_text(number, signed=True, scale=explained.scales[-1])
     if not float(text):
-        but = ", but for rounding" if number else ""
+        but = ", up to rounding" if number else ""
         return f"No weight into an output adds anything on any input{but}"
     outputs = layers_of(explained.layer_sizes)[-1]
     return (
@@ -289,7 +289,7 @@ def _difference_heatmap(explained: DifferenceExplanation) -> go.Figure:
     hovers: Texts = []
     for unit in explained.units.to_dict("records"):
         name, before, after = unit["unit"], unit["pre_change"], unit["post_change"]
-        # a source of another layer has no edge to this unit: an empty cell
+        # a source in another layer has no edge to this unit, so the cell is empty
         along_edges = [change_of.get((name, source)) for source in sources]
         values.append([*along_edges, before, after])
         said = [
@@ -335,7 +335,7 @@ def _signed(number: float) -> str:
 
 
 def _what_changes(explained: DifferenceExplanation) -> str:
-    """By how much the first output changes, and via which units most."""
+    """The change of the first output, and the units through which most of it comes."""
     readout = explained.of_output(0).to_dict("records")
     total = sum(line["term_change"] for line in readout)
     size = max([abs(line["term_change"]) for line in readout], default=0.0)
@@ -355,13 +355,13 @@ def _what_changes(explained: DifferenceExplanation) -> str:
 
 
 def patching_heatmap(sweep: PatchSweep, *, metric: str | None = None) -> go.Figure:
-    """Effect of each patch on a metric; * marks a flipped decision.
+    """The effect of each patch on a metric; * marks a flipped decision.
 
     One line per pair (clean -> corrupted), one column per site. In denoising the value comes from
     the run on the clean input, in noising from the run on the corrupted one.
 
     Args:
-        metric: its name; by default the first.
+        metric: the name of a metric; by default the first.
     """
     require_kind("sweep", sweep, PatchSweep, give="what patch_sweep or path_sweep returns")
     sweep = in_metric(sweep, metric)
@@ -393,7 +393,7 @@ def patching_heatmap(sweep: PatchSweep, *, metric: str | None = None) -> go.Figu
 
 
 def _scale(own: float, *measured: Tensor) -> float:
-    """The size of the largest number of several metrics, or of what they are made of."""
+    """The size of the largest number of several metrics, or of their terms."""
     numbers = torch.cat([one.detach().double().cpu().flatten() for one in measured])
     return reach(numbers.tolist(), scale=own)
 
@@ -407,9 +407,9 @@ def _found(
     *,
     scale: float,
 ) -> str:
-    """How many decisions each of few interventions flips, or which of many flip most.
+    """How many decisions each intervention flips, or which of many interventions flip most.
 
-    Where nothing is decided, which has the largest effect.
+    If nothing is decided: the intervention with the largest effect.
 
     Args:
         effects, flipped: [site, pair], or [site, row].
@@ -430,7 +430,7 @@ def _found(
 
 
 def _patch_sentences(sweep: PatchSweep, flipped: Tensor | None, scale: float) -> Texts:
-    """What hovering says of each patch, [pair][site]."""
+    """The hover text of each patch, [pair][site]."""
     shown = as_written(in_words(sweep.metrics[0]))
     is_denoising = sweep.direction == "denoising"
     base: list[float] = sweep.base[0].tolist()
@@ -457,10 +457,10 @@ def _ending(is_flipped: bool) -> str:
 
 
 def ablation_heatmap(sweep: AblationSweep, *, metric: str | None = None) -> go.Figure:
-    """Change of a metric by each ablation, on each input row; * marks a flipped decision.
+    """The change of a metric by each ablation on each input row; * marks a flipped decision.
 
     Args:
-        metric: its name; by default the first.
+        metric: the name of a metric; by default the first.
     """
     require_kind("sweep", sweep, AblationSweep, give="what ablation_sweep returns")
     sweep = in_metric(sweep, metric)
@@ -497,19 +497,19 @@ def ablation_heatmap(sweep: AblationSweep, *, metric: str | None = None) -> go.F
 
 
 def in_metric(finding: Measured, metric: str | None) -> Measured:
-    """A finding in the metric of this name, or in its first."""
+    """The finding in the metric of this name, or in its first metric."""
     return finding if metric is None else finding[metric]
 
 
 def stars(flipped: Tensor) -> Texts:
-    """A star behind each number where a decision flips."""
+    """A star for each flipped decision, to put behind its number."""
     return np.where(flipped.numpy(force=True), " *", "").tolist()
 
 
 def interchange_matrix(circuit: Circuit) -> go.Figure:
     """Each unit tried in every unit's role; its own role is framed.
 
-    The numbers say on how many (base, source) pairs the network decides as predicted.
+    Numbers count the (base, source) pairs on which the network decides as predicted.
 
     Raises:
         XorMiError: a circuit without evidence.
@@ -623,12 +623,12 @@ def _add_frame(figure: go.Figure, column: int, line: int, suffix: str) -> None:
 
 
 def attribution_heatmap(attribution: Attribution, *, metric: str | None = None) -> go.Figure:
-    """One method's scores in a metric.
+    """The scores of one attribution method in a metric.
 
     One line per pair (clean -> corrupted), one column per site.
 
     Args:
-        metric: its name; by default the first.
+        metric: the name of a metric; by default the first.
     """
     require_kind("attribution", attribution, Attribution, give="what attribute returns")
     attribution = in_metric(attribution, metric)

@@ -1,6 +1,6 @@
-"""a network and its circuit -> the diagram.
+"""a network and its circuit -> the network diagram.
 
-All places are in pixels of the figure, which is drawn in its own size: x to the right, y upwards.
+All places are in pixels of the figure, which is drawn at its own size: x to the right, y upwards.
 """
 
 import textwrap
@@ -23,11 +23,11 @@ WIDTH, SIDE = 600.0, 8.0
 LETTER, LINE = 7.3, 16.0
 """Pixels that a character and a line of a box or of a label take."""
 PAD, LABEL_PAD = 7, 2
-"""Pixels between the frame of a box and what is written in it, and around what is on an arrow."""
+"""Pixels between the frame of a box and its text, and around the text on an arrow."""
 DASHES = "7px,4px"
-"""Pixels of the arrow of a negative weight that are drawn, and that are not."""
+"""Pixels of a dash, and of a gap, in the arrow of a negative weight."""
 LONG_FORMULA, SHORT_FORMULA = 17, 11
-"""Characters of a line in a box: of networks with one hidden layer, and of deeper ones."""
+"""Characters of a line in a box: for networks with one hidden layer, and for deeper ones."""
 BETWEEN, EACH, EACH_IN_LINES = 10.0, 18.0, 30.0
 """Pixels between a unit and the one below it, and for each number beside it, of so many at most:
 where name and number stand beside each other, and where one stands over the other.
@@ -40,7 +40,7 @@ ARROW = 60.0
 PALE = 0.35
 """How opaque the weights of an idle unit are."""
 COLOURS, PALE_COLOURS = (NEGATIVE, POSITIVE), ("#b05060", "#567fb0")
-"""Of a weight's number: negative, not negative; and at an idle unit."""
+"""The colours of a weight's number: negative, not negative, and at an idle unit."""
 FAINT, GREY = "#bbbbbb", "#767676"
 """The frame of an idle unit, and what is written in it."""
 IDLE_KEYS = {
@@ -48,25 +48,25 @@ IDLE_KEYS = {
     "dead": "it has one value on every input, and its gate is FALSE",
     "always on": "it has one value on every input, and its gate is TRUE",
 }
-"""What a pale unit is called (`CircuitUnit.note`) -> why it is pale."""
+"""The note on a pale unit (`CircuitUnit.note`) -> why it is pale."""
 LONGEST_FINDING = 110
-"""A circuit of more characters is counted in the title, and not written out."""
+"""The title counts the units of a longer circuit and does not write it out."""
 KEY_LINE = 17
 """Pixels of a line of the key under the picture."""
 LANE = 26
 """Pixels that the arrow of a direct connection takes above the hidden layers, or below them."""
 HOVERED = tuple(number / 16 for number in range(17))
-"""Where on an arrow the mouse finds its sentence, as shares of its length."""
+"""The points of an arrow that show its hover text, as shares of its length."""
 
 
 def network_diagram(model: HookedMLP, circuit: Circuit | None = None) -> go.Figure:
-    """The network as drawn on a board: weights as arrows, biases and gates on the units.
+    """The network as on a blackboard: weights as arrows, biases and gates in the units.
 
     Each arrow has its weight's symbol (`margins.weight_symbols`) and number. Positive weights are
-    blue, negative ones red and dashed; the width goes by size. A unit that no output of the circuit
-    depends on is pale, without a gate, and so are its weights: what it could be read as is said
-    where the mouse is on it. A number that would lie on another, or on a unit, is left to the
-    mouse; what stands under the picture says so.
+    blue, negative ones red and dashed; larger weights are wider. A unit on which no output of the
+    circuit depends is pale and has no gate, and its weights are pale too; its hover text says as
+    what it could be read. A number without room is only in the hover text; the key under the
+    picture says how many there are.
     """
     require_hooked_mlp(model, "a network diagram")
     if circuit is not None:
@@ -97,8 +97,8 @@ class Weight:
     Attributes:
         symbol: its short name, such as w12.
         parameter: the entry it is, such as "fc1.weight[0, 1]".
-        size: its share of the largest weight of the network.
-        in_lines: whether name and number stand one over the other.
+        size: its size as a share of the network's largest weight.
+        in_lines: whether the name stands above the number.
     """
 
     edge: Edge
@@ -130,7 +130,7 @@ def _weights(model: HookedMLP) -> list[Weight]:
         name = "direct" if _is_direct(edge) else f"fc{edge.dst.layer + 1}"
         parameter = f"{name}.weight[{edge.dst.index}, {edge.src.index}]"
         size = abs(value) / largest
-        # between the layers of a deep network is little room from left to right
+        # a deep network has little room between its layers
         in_lines = model.cfg.n_layers > 1
         weights.append(Weight(edge, symbol_of[parameter], parameter, value, size, in_lines))
     return weights
@@ -147,15 +147,15 @@ def _unless_rounding(value: float, scale: float) -> float:
 
 
 def _is_direct(edge: Edge) -> bool:
-    """Whether it passes the hidden layers."""
+    """Whether the edge passes the hidden layers."""
     return edge.dst.layer - edge.src.layer > 1
 
 
-# what the circuit says
+# texts about the circuit
 
 
 def _title(model: HookedMLP, circuit: Circuit | None) -> str:
-    """What the network is found to be."""
+    """The finding about the network, in one sentence."""
     shape = "-".join(map(str, model.layer_sizes))
     if circuit is None:
         return f"The {len(_weights(model))} weights of a {shape} network"
@@ -169,7 +169,7 @@ def _title(model: HookedMLP, circuit: Circuit | None) -> str:
 
 
 def _without_circuit(circuit: Circuit, shape: str) -> str:
-    """Which rows are decided wrong, or that no gates are found."""
+    """The rows that are decided wrong, or that no gates are found."""
     target = circuit.target.name
     if circuit.verdict != "not_computing":
         return f"A {shape} network that decides {target} right, but no circuit of gates is found"
@@ -179,7 +179,7 @@ def _without_circuit(circuit: Circuit, shape: str) -> str:
 
 
 def _finding(circuit: Circuit) -> str:
-    """ "h0.0 acts as OR, h0.1 as AND: XOR = h0.0 & ~h0.1"; short where that would be long."""
+    """ "h0.0 acts as OR, h0.1 as AND: XOR = h0.0 & ~h0.1", or a shorter form of a long circuit."""
     live = [unit for unit in circuit.units if unit.gate and not unit.idle]
     named = [
         f"{unit.place.name} {'acts as' if number == 0 else 'as'} {unit.gate}"
@@ -198,7 +198,7 @@ def _finding(circuit: Circuit) -> str:
 
 
 def _idle(circuit: Circuit | None) -> dict[Unit, str]:
-    """Unit that no output depends on -> what is said of it where the mouse is on it."""
+    """Unit on which no output depends -> its hover text."""
     if circuit is None:
         return {}
     n = circuit.primary.n_interchange if circuit.primary else 0
@@ -216,7 +216,7 @@ def _idle(circuit: Circuit | None) -> dict[Unit, str]:
 
 
 def _gates(circuit: Circuit | None) -> dict[Unit, str]:
-    """What is written on a unit: a hidden unit's gate, an output's formula over the units."""
+    """The text in each unit's box: a hidden unit's gate, an output's formula over the units."""
     if circuit is None or not circuit.circuits:
         return {}
     hidden = {
@@ -227,25 +227,25 @@ def _gates(circuit: Circuit | None) -> dict[Unit, str]:
 
 
 def _notes(circuit: Circuit) -> list[str]:
-    """What each unit that no output depends on is called."""
+    """The notes of the units on which no output depends."""
     return [unit.note for unit in circuit.units if unit.idle]
 
 
 def _key(notes: Collection[str], n_hidden: int, n_weights: int) -> str:
-    """How the picture is read.
+    """The key of the picture.
 
     Args:
-        notes: what the pale units are called.
+        notes: the notes of the pale units.
     """
     lines = [
         "arrow: name and value of a weight; blue: positive; red, dashed: negative; wide: large"
     ]
     pale = [note for note in IDLE_KEYS if note in notes]
     if pale:
-        lines.append(f"pale: {' or '.join(pale)}, as the mouse on the unit explains")
+        lines.append(f"pale: {' or '.join(pale)}; point at a unit to see why")
     if n_hidden:
         lines.append(
-            f"{n_hidden} of {n_weights} weights have no room: the mouse on an arrow says it"
+            f"{n_hidden} of {n_weights} numbers have no room: point at an arrow to see its weight"
         )
     return "<br>".join(lines)
 
@@ -254,7 +254,7 @@ def _key(notes: Collection[str], n_hidden: int, n_weights: int) -> str:
 
 
 def _lines(model: HookedMLP, gates: dict[Unit, str]) -> dict[Unit, list[str]]:
-    """What is written in each unit's box: its name, its gate and its bias."""
+    """The lines in each unit's box: its name, its gate and its bias."""
     symbol_of = {parameter: symbol for symbol, parameter in weight_symbols(model).items()}
     characters = LONG_FORMULA if model.cfg.n_layers == 1 else SHORT_FORMULA
     written: dict[Unit, list[str]] = {}
@@ -269,7 +269,7 @@ def _lines(model: HookedMLP, gates: dict[Unit, str]) -> dict[Unit, list[str]]:
 
 
 def _bias(unit: Unit) -> str:
-    """The parameter that is a unit's bias."""
+    """The name of the parameter of a unit's bias."""
     return f"fc{unit.layer + 1}.bias[{unit.index}]"
 
 
@@ -304,7 +304,7 @@ class _UnitBox(Box):
 def _boxes(
     model: HookedMLP, lines: dict[Unit, list[str]], weights: list[Weight]
 ) -> tuple[dict[Unit, _UnitBox], Point]:
-    """Layers from left to right, each spread evenly from top to bottom, its first unit on top.
+    """Place layers from left to right, each spread evenly from top to bottom, first unit on top.
 
     Returns the boxes, and the size of the picture.
     """
@@ -324,7 +324,7 @@ def _boxes(
     ]
     needed = sum(across) + sum(gaps) + 2 * SIDE
     width = max(WIDTH, needed)
-    # what is left over is shared, and after the last layer there is no gap
+    # the remaining width is shared by the gaps; there is no gap after the last layer
     gaps = [*(gap + (width - needed) / len(gaps) for gap in gaps), 0.0]
     numbers = zip([0, *model.layer_sizes], [*model.layer_sizes[1:], 0], strict=False)
     inside = max(
@@ -349,7 +349,7 @@ def _height(layer: list[Unit], sizes: dict[Unit, Point], n_beside: int, each: fl
     """Pixels from the top of a layer to its bottom.
 
     Args:
-        n_beside: how many units the layer before it has, or that after it.
+        n_beside: the number of units in the layer before it or after it.
         each: pixels for each of them.
     """
     between = BETWEEN + each * min(MOST_BESIDE, n_beside)
@@ -357,7 +357,7 @@ def _height(layer: list[Unit], sizes: dict[Unit, Point], n_beside: int, each: fl
 
 
 def _arc_room(model: HookedMLP) -> float:
-    """Pixels that direct connections take above the hidden layers, and below them."""
+    """Pixels of the direct connections above the hidden layers, and below them."""
     return float(LANE * ((model.cfg.d_in + 1) // 2)) if model.cfg.direct else 0.0
 
 
@@ -369,8 +369,8 @@ def _ways(
 ) -> dict[Edge, Way]:
     """From the right side of one box to the left side of another.
 
-    Each has its own place on these sides. A direct connection passes above the hidden layers or
-    below them.
+    Each arrow has its own place on these sides. A direct connection passes above or below the
+    hidden layers.
     """
     leaving: dict[Unit, list[Edge]] = {}
     entering: dict[Unit, list[Edge]] = {}
@@ -396,16 +396,16 @@ def _ways(
 
 
 def _ports(edges: Sequence[Edge], box: Box) -> dict[Edge, float]:
-    """How high each of a box's arrows is, the first on top."""
+    """The height of each arrow at a box, the first on top."""
     _, _, bottom, top = box.edges
     step = (top - bottom) / len(edges)
     return {edge: top - (number + 0.5) * step for number, edge in enumerate(edges)}
 
 
 def _lane(edge: Edge, d_in: int) -> int:
-    """The order of arrows from the top down: those above the hidden layers, through them, below.
+    """The order of arrows from the top down: above the hidden layers, through them, below them.
 
-    Inputs of the upper half go above; the further out an input is, the further out its arrow.
+    Inputs of the upper half pass above; an outer input has an outer arrow.
     """
     if not _is_direct(edge):
         return 0
@@ -426,7 +426,7 @@ def _around(edge: Edge, d_in: int, boxes: dict[Unit, _UnitBox], size: Point) -> 
 
 
 def _line(weight: Weight, way: Way, *, pale: bool) -> go.Scatter:
-    """The line of an arrow, which says what it is where the mouse is on it."""
+    """The line of an arrow, with its hover text."""
     colour, dash = (POSITIVE, "solid") if weight.value >= 0 else (NEGATIVE, DASHES)
     line = way.short(0.6 * _head_size(weight))
     x, y = columns_of(line.through(HOVERED))
@@ -482,7 +482,7 @@ def _heads(arrows: dict[Weight, Way], pale: Collection[Weight]) -> go.Scatter:
 
 
 def _said(weight: Weight) -> str:
-    """What stands beside the mouse."""
+    """The hover text of an arrow."""
     source, target = weight.edge.src, weight.edge.dst
     return (
         f"{target.name} takes {weight.number} times {source.name}<br>"
@@ -491,7 +491,7 @@ def _said(weight: Weight) -> str:
 
 
 def _add_labels(figure: go.Figure, places: dict[Weight, Point], pale: Collection[Weight]) -> None:
-    """Name and number of each weight that there is room for."""
+    """Name and number of each weight for which there is room."""
     for weight, (x, y) in places.items():
         colours = PALE_COLOURS if weight in pale else COLOURS
         figure.add_annotation(
@@ -517,13 +517,13 @@ def _add_units(
     """Every unit as a box with its lines.
 
     Args:
-        idle: the units that are pale, and what is said of each.
+        idle: pale unit -> its hover text.
     """
     gates = _gates(circuit)
     for unit, box in boxes.items():
         x, y = box.middle
         half_x, half_y = box.size[0] / 2, box.size[1] / 2
-        # in pixels around the middle, so that it keeps its size where the figure is made smaller
+        # in pixels around the middle, so that it keeps its size if the figure is made smaller
         figure.add_shape(
             type="rect",
             xsizemode="pixel",
@@ -551,7 +551,7 @@ def _add_units(
 
 
 def _said_of(model: HookedMLP, unit: Unit, gate: str | None) -> str:
-    """What a unit is, where the mouse is on it."""
+    """The hover text of a unit."""
     if unit.layer < 0:
         off, on = model.cfg.input_levels
         return f"{unit.name} is an input: {off:g} for bit 0, {on:g} for bit 1"
@@ -565,7 +565,7 @@ def _said_of(model: HookedMLP, unit: Unit, gate: str | None) -> str:
 
 
 def _sized(figure: go.Figure, title: str, key: str, size: Point) -> go.Figure:
-    """Title above, key below, and between them the picture in its own size."""
+    """Title above, key below, and between them the picture at its own size."""
     width, height = size
     below = 12 + KEY_LINE * (key.count("<br>") + 1)
     figure.update_xaxes(visible=False, range=[0, width], fixedrange=True)

@@ -1,10 +1,10 @@
-"""figures -> their places in a page of ours, and what draws them there.
+"""figures -> their places in one of our pages, and the script that draws them there.
 
-A page is one file that loads nothing. plotly.js, nearly five million characters of it, and all
-figures lie in the page packed: compressed by zlib, written in base 85. Its script unpacks them, by
-the browser's `DecompressionStream`, and draws each figure when it comes near; all are drawn before
-the page is printed. A bundle of plotly.js with fewer kinds of traces would be smaller, but the
-Python package has none, and no third-party code lies in this repository.
+A page is one file that loads nothing. It contains plotly.js (nearly five million characters) and
+all figures in packed form: compressed by zlib and written in base 85. The page's script unpacks
+them with the browser's `DecompressionStream` and draws each figure when it comes near; all are
+drawn before the page is printed. A bundle of plotly.js with fewer kinds of traces would be smaller,
+but the Python package has none, and this repository holds no third-party code.
 """
 
 import base64
@@ -30,24 +30,24 @@ PLOTLY_CONFIG = {
     "responsive": False,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
 }
-"""Without the first, plotly.js offers to upload the chart to a cloud service."""
+"""Options of plotly.js; without the first it offers to upload the chart to a cloud service."""
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%.()*+-;,=:?@^_`{|}~"
-"""Those of base 85 as Python writes it, but for the signs of HTML: <, > and & are , : and ."""
+"""Python's digits of base 85, with HTML's signs replaced: <, > and & are written , : and ."""
 BELOW_AN_AXIS = 60
-"""Pixels for the numbers and the title of an axis at the foot of a figure."""
+"""Pixels for the numbers and the title of the axis at the bottom of a figure."""
 LINE_OF_TITLE, ABOVE_TITLE = 20, 10
-"""Pixels of a line of a figure's title, and of what stands above it: a page has it in words."""
+"""Pixels of a line of a figure's title, and above it; on a page the title is text instead."""
 LEAST_TOP = 34
-"""Pixels above a figure in which its buttons have room."""
+"""Pixels above a figure for its buttons."""
 USUAL_TOP = 100
-"""The top margin of a figure that says none."""
+"""The top margin of a figure that does not set one."""
 
 
 class PageFigures:
     """The figures of one page: places to put into it, and the script that draws them.
 
-    A figure's title is the caption of its place; the slider and the buttons that some have are
-    those of the page, which keys move too.
+    A figure's title becomes the caption of its place. Sliders and buttons of figures become those
+    of the page, which the keyboard moves too.
     """
 
     def __init__(self) -> None:
@@ -61,9 +61,10 @@ class PageFigures:
         """A figure as part of a page.
 
         Args:
-            name: unlike that of any other figure of the page.
-            steps: what the slider is of, where the figure has one.
-            printed: the number of the step that stands on paper; by default the one shown first.
+            name: a name that no other figure of the page has.
+            steps: the label of the slider, if the figure has one.
+            printed: the number of the step that is printed on paper; by default the one shown
+                first.
         """
         spec: dict[str, Any] = json.loads(str(figure.to_json()), parse_float=_short)
         layout: dict[str, Any] = spec["layout"]
@@ -89,11 +90,11 @@ class PageFigures:
         )
 
     def add_module(self, text: str) -> None:
-        """A JavaScript module that the page runs besides, packed with the rest."""
+        """Add a JavaScript module for the page to run, packed with the rest."""
         self._module = text
 
     def scripts(self) -> Markup:
-        """What the page needs at its end, once: plotly and the figures, and what draws them."""
+        """The scripts for the end of the page: plotly, the figures and the code that draws them."""
         drawings = {"templates": self._templates, "figures": self._figures}
         figures = json.dumps(drawings, separators=(",", ":"))
         script = _text_of("page.js")
@@ -110,14 +111,14 @@ class PageFigures:
         return Markup("\n".join(parts))
 
     def _number_of(self, template: object) -> int:
-        """Most figures have one template, which is written once."""
+        """The number of a template; most figures share one, which is written once."""
         if template not in self._templates:
             self._templates.append(template)
         return self._templates.index(template)
 
 
 def _without_room_for_a_slider(layout: dict[str, Any]) -> None:
-    """The page has a slider of its own under the figure: what plotly's would take goes."""
+    """Remove the room of plotly's slider, since the page has its own under the figure."""
     margin = layout["margin"]
     saved = max(0, margin["b"] - BELOW_AN_AXIS)
     margin["b"] -= saved
@@ -125,13 +126,13 @@ def _without_room_for_a_slider(layout: dict[str, Any]) -> None:
 
 
 def render_page(template: str, drawn: PageFigures, /, *, mark: str, **values: object) -> str:
-    """A page of ours as text; every inserted text is escaped.
+    """One of our pages as text; every inserted text is escaped.
 
     Args:
         template: the file of the page, which extends page.html.jinja.
-        mark: by which the page is known as ours.
+        mark: the mark by which the page is recognised as ours.
     """
-    # a name that the template spells wrongly is an error, not an empty place in the page
+    # a misspelt name in the template is an error, not an empty place in the page
     environment = Environment(
         loader=FunctionLoader(_text_of),
         autoescape=True,
@@ -149,7 +150,7 @@ def render_page(template: str, drawn: PageFigures, /, *, mark: str, **values: ob
 
 
 def pack(text: str) -> str:
-    """A text as a page has it, which `unpack` of page.js makes text again.
+    """A packed text, which `unpack` of page.js turns back into text.
 
     >>> set(pack("a" * 1000)) <= set(DIGITS)
     True
@@ -172,7 +173,7 @@ def _text_of(name: str) -> str:
 
 
 def _short(number: str) -> float:
-    """A number of a figure with as many digits as any screen can show.
+    """A number of a figure with no more digits than a screen can show.
 
     >>> _short("0.12345678901234567")
     0.12345679
@@ -181,7 +182,7 @@ def _short(number: str) -> float:
 
 
 def _without_title(layout: dict[str, Any], title: str) -> None:
-    """Take away the pixels that a figure's title has above it."""
+    """Remove the title of a figure, with its pixels."""
     margin: dict[str, int] = layout.setdefault("margin", {})
     top = margin.get("t", USUAL_TOP)
     n_lines = title.count("<br>") + 1 if title else 0
@@ -190,7 +191,7 @@ def _without_title(layout: dict[str, Any], title: str) -> None:
 
 
 def _as_words(title: str) -> str:
-    """A figure's title, which plotly reads as HTML, without its tags.
+    """A figure's title as plain text: plotly reads titles as HTML.
 
     >>> _as_words("h0.0 acts as <b>OR</b>,<br>x0&gt;x1")
     'h0.0 acts as OR, x0>x1'
@@ -199,7 +200,7 @@ def _as_words(title: str) -> str:
 
 
 def _slider_html(name: str, slider: dict[str, Any], steps: str, printed: int | None) -> Markup:
-    """A slider that keys move, with what it says of the step that it is at."""
+    """A slider that the keyboard moves, with the text of its current step."""
     paper = "" if printed is None else Markup('data-printed="{}" ').format(printed)
     says = [step["label"] for step in slider["steps"]]
     says = [_as_words(text) for text in says]

@@ -1,7 +1,7 @@
-"""boxes, arrows between them and labels on the arrows -> where each label stands.
+"""boxes, arrows between them and labels on the arrows -> the place of each label.
 
-Plain geometry in pixels: x to the right, y upwards. A label lies on its own arrow, and off boxes,
-other labels and, as far as may be, other arrows.
+Plain geometry in pixels: x to the right, y upwards. A label lies on its own arrow and keeps off
+boxes, other labels and, if possible, other arrows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,11 +21,11 @@ Rectangles = Float[ndarray, "... 4"]
 """Left, right, bottom and top of each."""
 
 SHARES = tuple(np.linspace(0.05, 0.95, 41).tolist())
-"""Where on an arrow its label may stand, as a share of its length."""
+"""The range of an arrow on which its label may stand, as shares of its length."""
 ASIDE = (0.0, -6.0, 6.0)
-"""Pixels that it may stand higher than its arrow, which it touches all the same."""
+"""Pixels that a label may stand above its arrow and still touch it."""
 BEST = 0.45
-"""The share at which it stands where all are as good."""
+"""The share at which it stands if all places are equally good."""
 HEAD = 22.0
 """Pixels of the end of an arrow that no label covers: its head."""
 CLEAR = 2.0
@@ -33,19 +33,19 @@ CLEAR = 2.0
 APART = 5.0
 """Pixels between two labels side by side, which would be read as one."""
 NEAR = 9.0
-"""A label that is nearer than this to another arrow is not so well seen to be its own arrow's."""
+"""A label nearer than this to another arrow is harder to assign to its own."""
 POINTS_AN_ARROW = 64
-"""Points of an arrow that labels are kept off."""
+"""Points of an arrow that labels keep off."""
 OFF_ITS_OWN, NEAR_AN_ARROW, ON_AN_ARROW, ON_A_BOX, ON_A_LABEL = 0.6, 0.5, 4.0, 100.0, 100.0
-"""What it costs to stand off the middle of its own arrow, near another arrow, on it, on a box or
+"""The cost of standing off the middle of its own arrow, near another arrow, on it, on a box or
 outside the picture, and on another label.
 """
 MOST_LABELS = 150
-"""With more arrows than this none is labelled: they would lie on each other."""
+"""With more arrows than this, none is labelled, because labels would overlap."""
 N_STARTS = 20
-"""So often labels are placed anew, from other spots; the best of all is taken."""
+"""How often labels are placed anew, from other spots; the best result is taken."""
 RISING = (1.0, 2.0, 3.0, 4.0, 6.0, 9.0, 15.0, *[ON_A_LABEL] * 8)
-"""What it costs to stand on another label, round by round: at first they may pass each other."""
+"""The cost of standing on another label, round by round: at first labels may pass each other."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,13 @@ def label_places(
 ) -> dict[Name, Point]:
     """The middle of each arrow's label; without those that have no room.
 
-    Every label begins where it is best by itself, or nearly, and is moved as long as it gets better
-    by that. What then still touches a box or another label is left out.
+    Every label starts at a spot that is best, or nearly best, for itself, and is moved as long as
+    its cost falls. A label that then still touches a box or another label is left out.
 
     Args:
         sizes: pixels across and down of each label.
-        boxes: what labels do not cover.
-        picture: pixels across and down of what is drawn.
+        boxes: boxes that labels keep off.
+        picture: pixels across and down of the picture.
     """
     names = list(ways)
     if not names or len(names) > MOST_LABELS:
@@ -157,7 +157,7 @@ def label_places(
 
 
 def _spots(way: Way) -> list[Point]:
-    """Where the middle of a label may be."""
+    """The points at which the middle of a label may be."""
     length = max(way.length - HEAD, 0.0)
     on_it = [way.at(share * length) for share in SHARES]
     return [(x, y + aside) for aside in ASIDE for x, y in on_it]
@@ -169,7 +169,7 @@ def _own_cost(
     boxes: Sequence[Box],
     picture: Point,
 ) -> Float[ndarray, "arrow spot"]:
-    """How bad each spot is, whatever the other labels do."""
+    """The cost of each spot, regardless of the other labels."""
     along = np.abs(np.array(SHARES) - BEST)
     cost = np.concatenate([along + OFF_ITS_OWN * (aside != 0) for aside in ASIDE])
     cost = np.tile(cost, (len(ways), 1))
@@ -180,7 +180,7 @@ def _own_cost(
     for other, way in enumerate(ways):
         for clear, price in ((CLEAR, ON_AN_ARROW), (NEAR, NEAR_AN_ARROW)):
             covers = _covers(candidates, way, clear)
-            # on its own arrow a label may stand
+            # a label may stand on its own arrow
             covers[other] = False
             cost += price * covers
     return cost
@@ -189,7 +189,7 @@ def _own_cost(
 def _covers(
     candidates: Float[ndarray, "arrow spot 4"], way: Way, clear: float
 ) -> Bool[ndarray, "arrow spot"]:
-    """Whether a label there would hide a part of an arrow, or come so many pixels near to it."""
+    """Whether a label there would cover an arrow, or come within so many pixels of it."""
     along = np.linspace(0, way.length, POINTS_AN_ARROW).tolist()
     x, y = np.array([way.at(far) for far in along]).T
     left, right, bottom, top = np.moveaxis(candidates[..., None], -2, 0)
@@ -200,12 +200,12 @@ def _covers(
 def _improved(
     candidates: Float[ndarray, "arrow spot 4"], cost: Float[ndarray, "arrow spot"]
 ) -> ndarray:
-    """The number of the spot of each label: the best of what several starts lead to."""
+    """The number of the spot of each label: the best result of several starts."""
     at = np.arange(len(cost))
     generator = np.random.default_rng(0)
     best = _moved(candidates, cost, cost.argmin(1))
     for _ in range(N_STARTS):
-        # the cheap spots of each label in another order
+        # the cheap spots of each label, in another order
         start = (cost + generator.uniform(0, ON_AN_ARROW, cost.shape)).argmin(1)
         found = _moved(candidates, cost, start)
         if _total(candidates, cost, found) < _total(candidates, cost, best):
@@ -218,7 +218,7 @@ def _improved(
 def _total(
     candidates: Float[ndarray, "arrow spot 4"], cost: Float[ndarray, "arrow spot"], chosen: ndarray
 ) -> float:
-    """What these spots cost together."""
+    """The total cost of these spots."""
     at = np.arange(len(chosen))
     taken = candidates[at, chosen]
     # each pair counts twice, and every label touches itself
@@ -245,10 +245,10 @@ def _moved(
 
 
 def _touch(a: Rectangles, b: Rectangles, *, apart: float = APART) -> Bool[ndarray, "..."]:
-    """Whether two rectangles lie on each other, or nearly.
+    """Whether two rectangles overlap, or nearly.
 
     Args:
-        apart: pixels that are between them side by side; of two labels as many as set them apart.
+        apart: pixels required between them side by side; two labels need more, to be read apart.
     """
     return (
         (a[..., 0] < b[..., 1] + apart)

@@ -60,30 +60,30 @@ CONTOUR_LINE = {"width": 0.7, "color": "#b0b0b0"}
 """Contours are paler than the edges of regions, which are dashed."""
 EDGE_LINE = {"width": 1.2, "color": "#555555", "dash": "2px,3px"}
 SAME_LINE = 10.0
-"""Lines whose ends are nearer to each other than so many pixels have one name."""
+"""Lines whose ends are nearer to each other than so many pixels share one name."""
 MOST_REGIONS_NAMED = 12
-"""Up to this many regions are written into the plane; hovering names them all."""
+"""The most regions whose names are written into the plane; hover texts name them all."""
 POINTS_A_SEGMENT = 33
-"""Points along each piece of the boundary and of the path that names keep off."""
+"""Points along each piece of the boundary and of the path, from which names keep off."""
 HALO = "0 0 3px #ffffff, 0 0 3px #ffffff, 0 0 3px #ffffff"
 """Around what is written across lines."""
 MOST_CHANGES = 4
-"""So many changes of a decision are named in a title."""
+"""The most changes of a decision that a title names."""
 IS_ZERO = ("is zero", "are zero")
-"""What a unit does on its line, and what several do."""
+"""What one unit does on its line, and what several do."""
 TOO_CLOSE = 0.02
 """Kinks nearer to each other than this (of the whole path) share one name."""
 SIDE_OF_BITS = 2.0
-"""The side of the plane around the levels 0 and 1, whose numbers are rounded as they are written;
-of a larger or smaller plane they are rounded alike.
+"""The side of the plane around the levels 0 and 1, for which numbers of axes are rounded; larger or
+smaller planes are rounded in proportion.
 """
 
 MOST_DECIMALS = 4
-"""Of a contour's number; a smaller one is written by its power of ten."""
+"""Decimals of a contour's number; a smaller number is written with its power of ten."""
 N_CONTOURS = 8
 """About so many steps between the lowest and the highest contour."""
 BRIGHTEST = 1.5
-"""Beyond so many times the largest distance of an input, all is of the darkest colour."""
+"""Beyond so many times the largest distance at an input, all has the darkest colour."""
 SIDE, LEFT, RIGHT = 430.0, 62, 108
 """Pixels of a side of the plane, and beside it; 600 in all."""
 LEGEND_LINE = 20
@@ -118,22 +118,22 @@ def input_plane(
 ) -> go.Figure:
     """The output over the input plane, with the decision boundary and the four inputs.
 
-    Numbered contours show the output's distance to the threshold; by argmax over two outputs the
-    second minus the first. The axes are in the numbers that the network takes.
+    Numbered contours show the output's distance to the threshold; for argmax over two outputs, the
+    second minus the first. The axes have the numbers that the network takes as inputs.
 
     Args:
-        bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default half the
-            distance between the input levels more on each side: (-0.5, 1.5) for 0 and 1.
+        bounds: (low, high) for both inputs, or ((low, high), (low, high)). By default the range
+            reaches half the distance between the input levels beyond each: (-0.5, 1.5) for 0 and 1.
         path: a `geometry.path` to draw, with its kinks and decision changes.
         show_regions: also draw the pieces on which the network is affine, each named by the hidden
-            units that are on; smooth units have none.
-        n_points: grid points a side of the surface. Boundary, regions and path do not depend on it
-            where units are piecewise linear.
-        progress: a bar, if the work takes over half a second.
+            units that are on; smooth units have no such pieces.
+        n_points: grid points per side of the surface. Boundary, regions and path do not depend on
+            it if units are piecewise linear.
+        progress: a bar, where the work takes over half a second.
 
     Raises:
-        XorMiError: other than two inputs, no such output, empty bounds, more regions than are cut,
-            more than `MOST_POINTS_DRAWN` points.
+        XorMiError: a network without exactly two inputs, an output that does not exist, empty
+            bounds, too many regions, or more than `MOST_POINTS_DRAWN` points.
     """
     if path is not None:
         require_kind("path", path, InputPath, give="what geometry.path returns")
@@ -158,7 +158,7 @@ def input_plane(
             taken.add_box(label.at, label.size)
     if show_regions and has_pieces(model):
         pieces = geometry.regions(model, bounds=bounds, progress=progress)
-        # by argmax over two outputs the one decision is by the second minus the first
+        # with argmax over two outputs, the score of the decision is the second minus the first
         shown = output if model.cfg.n_decisions == model.cfg.d_out else (1, 0)
         _add_regions(figure, pieces, shown, taken)
     _add_contour_numbers(figure, plane, shades, taken)
@@ -171,9 +171,9 @@ def input_plane(
 
 
 def plane_figure(plane: InputPlane) -> go.Figure:
-    """A `geometry.input_plane`: the output's distance to the threshold over the plane.
+    """Draw a `geometry.input_plane`: the output's distance to the threshold over the plane.
 
-    With the line on which each unit of the first layer is zero. `plots.input_plane(model)` adds
+    It has the line on which each unit of the first layer is zero. `plots.input_plane(model)` adds
     boundary, regions and inputs.
 
     Raises:
@@ -208,7 +208,7 @@ def regions_figure(pieces: Regions, *, output: int = 0) -> go.Figure:
         output: the number of an output.
 
     Raises:
-        XorMiError: no such output.
+        XorMiError: an output that does not exist.
     """
     require_kind("pieces", pieces, Regions, give="what geometry.regions returns")
     require_output(output, n_outputs=len(pieces[0].bias))
@@ -231,9 +231,9 @@ def boundary_figure(edge: Boundary) -> go.Figure:
 
 
 def path_figure(path: InputPath) -> go.Figure:
-    """The output along a `geometry.path`, with the threshold; by argmax what is decided by.
+    """The output along a `geometry.path`, with the threshold; for argmax, the decisions' scores.
 
-    Marked are where units turn on or off and where the decision changes.
+    It marks where units turn on or off and where the decision changes.
     """
     require_kind("path", path, InputPath, give="what geometry.path returns")
     figure = go.Figure()
@@ -263,7 +263,7 @@ def path_figure(path: InputPath) -> go.Figure:
 
 
 def path_title(path: InputPath) -> str:
-    """At which t a decision changes on the way, and from what to what."""
+    """The places t at which a decision changes on the way, and the decisions before and after."""
     start, end = point_text(path.start, 3), point_text(path.end, 3)
     several = path.scores.shape[1] > 1
     changes: list[str] = []
@@ -281,7 +281,7 @@ def path_title(path: InputPath) -> str:
 
 
 def corners_marker(decided: Sequence[int]) -> dict[str, Any]:
-    """The marker of the four inputs, whose symbol is the decision there."""
+    """The markers of the four inputs, whose symbols show the decisions."""
     return {
         "size": 13,
         "color": INK,
@@ -295,14 +295,14 @@ def corners_marker(decided: Sequence[int]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Shades:
-    """How the distances to the threshold are coloured.
+    """The colours of distances to the threshold.
 
     Attributes:
-        distance: [x0, x1], without what is only rounding.
+        distance: [x0, x1], with rounding set to 0.
         bound: the distance that has the darkest colour.
         is_flat: whether the output is the same everywhere.
-        is_cut: whether there are larger distances.
-        rows_are_rounding: whether the distances at the inputs are known, and only rounding.
+        is_cut: whether some distances are larger.
+        rows_are_rounding: whether the distances at the inputs are known and are only rounding.
     """
 
     distance: Tensor
@@ -316,8 +316,8 @@ class _Shades:
         """The colours of a plane.
 
         Args:
-            at_rows: the distances at the inputs, where they are known.
-            scale: the size of what the scores are made of.
+            at_rows: the distances at the inputs, if they are known.
+            scale: the size of the terms of the scores.
         """
         distance = plane.outputs - plane.threshold
         largest = distance.abs().max().item()
@@ -383,7 +383,7 @@ def _levels(shades: _Shades) -> tuple[float, float, float]:
 def _small_texts(
     spots: Sequence[Point], texts: Sequence[str], *, name: str, hoverinfo: str
 ) -> go.Scatter:
-    """Texts in the plane, each at its place, that can be read on any colour behind them."""
+    """Texts in the plane, each at its place, readable on any background."""
     x, y = columns_of(spots)
     return go.Scatter(
         x=x,
@@ -400,7 +400,7 @@ def _small_texts(
 def _add_contour_numbers(
     figure: go.Figure, plane: InputPlane, shades: _Shades, taken: Taken
 ) -> None:
-    """The number of each contour, where there is room on it; those near the threshold first."""
+    """Write the number of each contour where there is room, those near the threshold first."""
     if shades.is_flat:
         return
     lowest, highest, step = _levels(shades)
@@ -422,7 +422,7 @@ def _add_contour_numbers(
 
 
 def distance_bar(score: str, *, bound: float, is_cut: bool) -> dict[str, Any]:
-    """The colour bar of distances to the threshold; where it is cut, its ends say so."""
+    """The colour bar of distances to the threshold; if distances are cut off, its ends say so."""
     text = text_beside(bound, largest=bound)
     low, high = ("≤ ", "≥ ") if is_cut else ("", "")
     return {
@@ -436,7 +436,7 @@ def distance_bar(score: str, *, bound: float, is_cut: bool) -> dict[str, Any]:
 
 
 def _step(least: float) -> float:
-    """The next number from here on that is 1, 2 or 5 times a power of ten.
+    """The smallest number of at least this size that is 1, 2 or 5 times a power of ten.
 
     >>> _step(0.3), _step(2.1)
     (0.5, 5.0)
@@ -450,12 +450,12 @@ def _step(least: float) -> float:
 
 @dataclass(frozen=True)
 class _UnitLabel:
-    """What is written at the line of a unit.
+    """The label at the line of a unit.
 
     Attributes:
-        at: where, in the axes' units; None where there is no room.
+        at: its place, in the axes' units; None if there is no room.
         size: pixels across and down.
-        is_shared: whether it stands in the label of another unit, which has the same line.
+        is_shared: whether it is part of the label of another unit that has the same line.
     """
 
     text: str
@@ -465,7 +465,7 @@ class _UnitLabel:
 
 
 def _bounds_of(plane: InputPlane) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Where the axes begin and end."""
+    """The ends of the axes."""
     x0, x1 = _written(plane.x0), _written(plane.x1)
     return (x0[0], x0[-1]), (x1[0], x1[-1])
 
@@ -478,13 +478,13 @@ def _pixels(bounds: tuple[tuple[float, float], tuple[float, float]]) -> float:
 def _unit_labels(
     plane: InputPlane, names: Sequence[str], happens: tuple[str, str]
 ) -> list[_UnitLabel]:
-    """A label on each line on which a first-layer unit is zero, off the inputs and each other.
+    """A label on each line on which a first-layer unit is zero, away from inputs and other labels.
 
-    Units that have the same line have one label, which stands at the first of them.
+    Units that have the same line share one label, at the first of them.
 
     Args:
         names: what is written above the inputs.
-        happens: what the unit does there, and what several do.
+        happens: what one unit does there, and what several do.
     """
     (left, right), (bottom, top) = _bounds_of(plane)
     scale = _pixels(_bounds_of(plane))
@@ -530,7 +530,7 @@ def _are_one(way: Way, other: Way) -> bool:
 
 
 def _add_unit_lines(figure: go.Figure, plane: InputPlane, labels: Sequence[_UnitLabel]) -> None:
-    """The line on which each first-layer unit is zero, which says what happens there."""
+    """Add the line on which each first-layer unit is zero, with hover texts."""
     drawn = zip(plane.lines.values(), labels, cycle(DASHES), strict=False)
     for ends, label, dash in drawn:
         x, y = columns_of(ends)
@@ -569,28 +569,28 @@ def corner_trace(decided: list[int], levels: tuple[float, float]) -> go.Scatter:
         text=[f"<b>{name}</b>" for name in _corner_names(decided)],
         textposition="top center",
         textfont={"color": INK, "shadow": HALO},
-        # a corner may lie so near the edge of the panel that its text does not fit inside
+        # an input may lie so near the edge of the panel that its text does not fit inside
         cliponaxis=False,
         name="inputs (filled: decided 1)",
     )
 
 
 def _corner_names(decided: Sequence[int]) -> list[str]:
-    """The bits of each input and what is decided there, as "10: 1"."""
+    """The bits of each input and the decision, as "10: 1"."""
     rows = map(row_name, truth_rows(2))
     return [f"{row}: {decision_text(bit)}" for row, bit in zip(rows, decided, strict=True)]
 
 
 def _corner_size(name: str) -> Point:
-    """Pixels of what is written above an input."""
+    """Pixels of the text above an input."""
     return CORNER_CHARACTER * len(name), CORNER_NAME
 
 
 def _plane_title(plane: InputPlane, shades: _Shades, decided: list[int] | None) -> str:
-    """At which inputs the score is above the threshold; or that it is the same everywhere.
+    """The inputs at which the score is above the threshold; or that it is the same everywhere.
 
     Args:
-        decided: what is decided at the inputs, where that is known.
+        decided: the decisions at the inputs, if they are known.
     """
     cut = (
         f"the threshold {plane.threshold:g}"
@@ -607,7 +607,7 @@ def _plane_title(plane: InputPlane, shades: _Shades, decided: list[int] | None) 
         return f"{plane.score} is above {cut} on {share:.0f}% of this plane"
     rows = [row_name(row) for row in truth_rows(2)]
     if shades.rows_are_rounding:
-        return f"{plane.score} is {cut} at every input, but for rounding"
+        return f"{plane.score} is {cut} at every input, up to rounding"
     parts: list[str] = []
     for bit, where in ((1, "above"), (0, "below"), (-1, "on")):
         names = [row for row, own in zip(rows, decided, strict=True) if own == bit]
@@ -622,10 +622,10 @@ def _plane_layout(figure: go.Figure, plane: InputPlane, title: str) -> go.Figure
 
 
 def _square(figure: go.Figure, title: str, *, right: int) -> go.Figure:
-    """The plane in its size, the title over it and the legend under it.
+    """The plane at its size, the title above it and the legend below it.
 
     Args:
-        right: pixels beside the plane, where a colour bar may be.
+        right: pixels to the right of the plane, where a colour bar may be.
     """
     width = LEFT + round(SIDE) + right
     traces: Any = figure.data
@@ -712,8 +712,8 @@ def _add_regions(
 ) -> None:
     """The pieces' edges, and inside each, off what is drawn, which units are on.
 
-    A name that has no room there is a letter, which the legend explains. The affine map that holds
-    there shows on hovering.
+    A name without room is replaced by a letter, which the legend explains. The hover text has the
+    affine map of the piece.
     """
     rims = [[*piece.vertices.tolist(), piece.vertices[0].tolist()] for piece in pieces]
     deep = len({unit.layer for piece in pieces for unit in piece.on if not unit.is_output}) > 1
@@ -745,7 +745,7 @@ def _add_regions(
     names = _small_texts(spots, written, name="names of regions", hoverinfo="text")
     figure.add_trace(names.update(hovertext=maps))
     for name in lettered:
-        # nothing is drawn of it but its line of the legend
+        # a trace that is only a line of the legend
         unseen = {"color": "rgba(0,0,0,0)"}
         entry = go.Scatter(x=[None], y=[None], mode="markers", marker=unseen, name=name)
         figure.add_trace(entry)
@@ -755,7 +755,7 @@ def _name_of_region(piece: Region) -> str:
     hidden = [unit for unit in sorted(piece.on) if not unit.is_output]
     if not hidden:
         return "all off"
-    # on a line of their own: a name must not be long
+    # each part on its own line, because a name must not be long
     full = [unit for unit in hidden if unit in piece.full]
     on = [unit for unit in hidden if unit not in piece.full]
     named = [
@@ -801,7 +801,7 @@ def _add_path(figure: go.Figure, path: InputPath, output: int) -> None:
 
 
 def _turned(path: InputPath) -> str:
-    """What units turn at the kinks of a path."""
+    """How units turn at the kinks of a path, in words."""
     return "on, off or full" if any(kink.full for kink in path.kinks) else "on or off"
 
 
@@ -829,15 +829,15 @@ def _arrow(path: InputPath) -> go.Scatter:
 def _add_kink_lines(figure: go.Figure, kinks: Sequence[Kink]) -> None:
     """A dotted line at each kink, and over it the units that turn.
 
-    Kinks that are too close to each other share one name.
+    Kinks that are too close to each other share one label.
     """
-    # several names beside each other would run together: they are slanted
+    # several names side by side would run together, so they are slanted
     slant = -30 if len(kinks) > 3 else 0
     turning: list[Unit] = []
     for n, kink in enumerate(kinks):
         figure.add_vline(kink.t, opacity=1, line={"color": "#777777", "width": 1, "dash": "dot"})
         turning += kink.units
-        # the next kink writes the names of this one as well
+        # the next kink writes the names of this kink too
         if n + 1 < len(kinks) and kinks[n + 1].t - kink.t < TOO_CLOSE:
             continue
         figure.add_annotation(
@@ -853,7 +853,7 @@ def _add_kink_lines(figure: go.Figure, kinks: Sequence[Kink]) -> None:
 
 
 def _changes_along(changes: Sequence[DecisionChange], threshold: float) -> go.Scatter:
-    """Squares on the threshold where the decision changes, and from what to what."""
+    """Squares on the threshold where the decision changes, with the decisions before and after."""
     text: list[str] = []
     sides: list[str] = []
     for change in changes:

@@ -1,4 +1,4 @@
-"""what is drawn on the plane of the inputs -> where names and numbers have room between it.
+"""drawn parts of the input plane -> the places where names and numbers have room.
 
 Plain geometry. Places are in the units of the axes, sizes in pixels; in a plane of two equal sides
 one is so many times the other.
@@ -21,21 +21,21 @@ AT_THE_FRAME = 4.0
 CLEAR = 2.0
 """Pixels between two labels, and between a label and what it keeps off."""
 SPOTS_A_SIDE = 81
-"""So many places along each side of the plane are tried for a name."""
+"""Places along each side of the plane that are tried for a name."""
 GRAIN = 3.0
 """Points of a line that are nearer to each other than so many pixels count once."""
 FAR = 60.0
-"""A label that is so many pixels from everything is as good as one that is farther."""
+"""Beyond so many pixels of free space around a label, more space does not count."""
 APART = 170.0
 """Pixels between two numbers of one contour."""
 
 
 @dataclass
 class Taken:
-    """What has been drawn on a plane, and what still has room beside it.
+    """The parts of a plane that are taken, and the places that still have room.
 
     Attributes:
-        across, down: where the axes begin and end.
+        across, down: the ends of the axes.
         scale: pixels of one unit of both axes.
     """
 
@@ -46,7 +46,7 @@ class Taken:
     _boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
 
     def add_points(self, points: Iterable[Sequence[float]]) -> None:
-        """Keep labels off these, such as those of a line."""
+        """Keep labels off these points, such as the points of a line."""
         added = np.array([*map(list, points)], dtype=float).reshape(-1, 2)
         grains = np.round(added * self.scale / GRAIN)
         _, first = np.unique(grains, axis=0, return_index=True)
@@ -58,7 +58,7 @@ class Taken:
         self._boxes.append(box.edges)
 
     def free(self, spots: Spots, size: Point) -> Which:
-        """Whether a label of so many pixels has room with its middle there."""
+        """Whether a label of this size in pixels has room with its middle there."""
         half = np.array(size) / 2 / self.scale
         near, rim = CLEAR / self.scale, AT_THE_FRAME / self.scale
         low = np.array([self.across[0], self.down[0]]) + half + rim
@@ -76,7 +76,7 @@ class Taken:
 
     def room_around(self, spots: Spots) -> Float[ndarray, " spot"]:
         """Pixels from each spot to what is nearest to it, at most `FAR`."""
-        # names are wider than high, so a distance along x0 counts half
+        # names are wider than they are high, so a distance along x0 counts half
         shape = self.scale * np.array([0.5, 1.0])
         low = np.array([self.across[0], self.down[0]])
         high = np.array([self.across[1], self.down[1]])
@@ -91,7 +91,7 @@ class Taken:
         return nearest
 
     def place_inside(self, corners: Corners, size: Point) -> Point | None:
-        """Where a label has most room inside a convex region, as a whole; None where it has none.
+        """The place inside a convex region where a whole label has most room; None without room.
 
         Args:
             corners: counter-clockwise.
@@ -110,11 +110,11 @@ class Taken:
         return self._take(spots, size)
 
     def place_on(self, spots: Spots, size: Point) -> Point | None:
-        """Where a label has most room, of these places; None where it has none."""
+        """The place, of these, where a label has most room; None without room."""
         return self._take(spots[self.free(spots, size)], size)
 
     def _take(self, spots: Spots, size: Point) -> Point | None:
-        """The best of the places that have room, which is taken."""
+        """Take the best of the places that have room."""
         if not len(spots):
             return None
         x, y = spots[self.room_around(spots).argmax()].tolist()
@@ -123,7 +123,7 @@ class Taken:
 
 
 def _is_inside(spots: Spots, corners: Corners) -> Which:
-    """Whether each lies in a convex region."""
+    """Whether each spot lies in a convex region."""
     sides = np.roll(corners, -1, axis=0) - corners
     # [spot, side, axis]
     to_spot = spots[:, None] - corners[None]
@@ -134,7 +134,7 @@ def _is_inside(spots: Spots, corners: Corners) -> Which:
 def crossings(
     x: Sequence[float], y: Sequence[float], height: Float[ndarray, "x y"], level: float
 ) -> Spots:
-    """Where a surface over a grid has a level, on the lines of the grid.
+    """The points on the lines of a grid at which a surface has this level.
 
     >>> crossings([0.0, 1.0], [0.0, 1.0], np.array([[0.0, 0.0], [4.0, 4.0]]), 1.0).tolist()
     [[0.25, 0.0], [0.25, 1.0]]
@@ -152,7 +152,7 @@ def crossings(
 
 
 def numbers_of(spots: Spots, size: Point, taken: Taken) -> list[Point]:
-    """Where a contour has its number: where there is most room, and once more far from there.
+    """The places of a contour's number: where there is most room, and once more far from there.
 
     Args:
         spots: points of the contour.

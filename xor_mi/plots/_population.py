@@ -14,14 +14,14 @@ from xor_mi.population import counted_as, family_shares, gate_shares
 from xor_mi.population._census import share_columns
 
 MOST_SHARES = 10
-"""So many sets of gates have a bar of their own."""
+"""The most sets of gates with their own bar."""
 GATES_A_LINE, FAMILY_A_LINE = 26, 24
 """Characters of a line of a set of gates, and of a family over its panel."""
 PANELS_A_ROW = 3
 MOST_FAMILIES_DRAWN = 6
 """Panels of `family_weights`, the most frequent first."""
 SHARE_IN_VIEW = 0.99
-"""A few weights lie far outside; the axes reach as far as this share of them."""
+"""A few weights lie far outside; the axes contain this share of them."""
 
 
 def gate_shares_figure(
@@ -33,7 +33,7 @@ def gate_shares_figure(
 ) -> go.Figure:
     """How often each set of hidden gates occurs among the solved networks, with 95 % intervals.
 
-    The ten most frequent sets have a bar each, and all others one together.
+    The ten most frequent sets have a bar each, and all others share one.
 
     Args:
         shares: a census, as `population.census` and `population.read_census` return it; or what
@@ -41,7 +41,7 @@ def gate_shares_figure(
         n_solved, n_networks: how many networks there are, and how many of them solve the task. A
             census says both itself.
         marked: a set of gates, such as "{AND, OR}" (`Circuit.gate_set`), whose bar is blue; it is
-            drawn also where it is not among the ten.
+            drawn even if it is not among the ten.
 
     Raises:
         XorMiError: something else than a table, no shares, shares without both numbers, or a census
@@ -107,7 +107,7 @@ def _largest_shares(shares: pd.DataFrame, n_solved: int, marked: str | None) -> 
     is_shown = pd.Series(range(len(shares)), index=shares.index) < MOST_SHARES
     if marked is not None:
         is_shown |= shares["gates"] == marked
-    # a line for one other would take no less room than that one
+    # a bar for a single other set would take as much room as that set
     if (~is_shown).sum() <= 1:
         return shares
     n_other = int(shares.loc[~is_shown, "n_networks"].sum())
@@ -118,7 +118,7 @@ def _largest_shares(shares: pd.DataFrame, n_solved: int, marked: str | None) -> 
 
 
 def _shares_title(shares: pd.DataFrame, n_solved: int, n_networks: int, marked: str | None) -> str:
-    """Which gates are the most frequent, and how frequent the marked ones are."""
+    """The most frequent gates, and the share of the marked ones."""
     first = shares.iloc[0]
     title = (
         f"{first['gates']} is the most frequent: {100 * first['share']:.0f}% of {n_solved:,} "
@@ -132,9 +132,9 @@ def _shares_title(shares: pd.DataFrame, n_solved: int, n_networks: int, marked: 
 
 
 def success_curve(study: pd.DataFrame) -> go.Figure:
-    """A `width_study`: share of networks that solve the task against hidden width.
+    """A `width_study`: the share of networks that solve the task, against hidden width.
 
-    With 95 % intervals, beside the published shares.
+    Shares have 95 % intervals and stand beside the published ones.
     """
     require_kind("study", study, pd.DataFrame, give="what width_study returns")
     figure = go.Figure()
@@ -173,7 +173,7 @@ def success_curve(study: pd.DataFrame) -> go.Figure:
 
 
 def _success_title(study: pd.DataFrame) -> str:
-    """How often each activation's narrowest and widest networks solve it."""
+    """How often the narrowest and the widest networks of each activation solve the task."""
     parts: list[str] = []
     for act_fn, lines in study.groupby("act_fn", sort=False):
         ordered = lines.sort_values("width")
@@ -186,9 +186,10 @@ def _success_title(study: pd.DataFrame) -> str:
 
 
 def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
-    """A census of 2-h-1 networks: the input weights of every hidden unit of the solved ones.
+    """A census of 2-h-1 networks: the input weights of every hidden unit of the solved networks.
 
-    One panel per family, most frequent first, and one for those of which no circuit is proved.
+    There is one panel per family, the most frequent first, and one for networks without a proved
+    circuit.
 
     A unit that adds its inputs lies along one diagonal, one that compares them along the other;
     colour and symbol give the sign with which the output reads it.
@@ -202,8 +203,8 @@ def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
     n_weights = 4 * width + 1
     if len(solved) == 0 or solved["weights"].map(len).unique().tolist() != [n_weights]:
         raise XorMiError(
-            f"this picture needs solved networks 2-{width}-1, {n_weights} weights each; "
-            "give the census and its width"
+            f"this picture needs solved networks of shape 2-{width}-1, with {n_weights} weights "
+            "each; give such a census and its width"
         )
     shares = family_shares(networks).head(MOST_FAMILIES_DRAWN)
     titles = [
@@ -226,7 +227,7 @@ def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
         weights = np.stack(solved["weights"][counted_as(solved) == family].to_list())
         place = (number // n_columns + 1, number % n_columns + 1)
         bound = max(bound, _add_units_of(figure, weights, width, place))
-    # one scale for all panels, and for both weights, so that diagonals look like diagonals
+    # the same scale for all panels and both weights, so that diagonals look like diagonals
     limits = [-1.1 * bound, 1.1 * bound]
     figure.update_xaxes(title="weight from x0", range=limits, zeroline=True)
     figure.update_yaxes(range=limits, zeroline=True)
@@ -247,9 +248,9 @@ def family_weights(networks: pd.DataFrame, *, width: int = 2) -> go.Figure:
 def _add_units_of(
     figure: go.Figure, weights: np.ndarray, width: int, place: tuple[int, int]
 ) -> float:
-    """One family's hidden units, by the sign they are read with.
+    """Add one family's hidden units, by the sign of their outgoing weight.
 
-    Returns how far their weights reach, outliers left out.
+    Returns the size of their largest weight, without outliers.
 
     Args:
         place: row and column of the panel.

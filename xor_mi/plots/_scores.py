@@ -27,11 +27,11 @@ from xor_mi.plots._style import (
 )
 
 EXACT = "exact_patching"
-"""The method that the others are held against."""
+"""The method with which the others are compared."""
 MOST_NAMED = 4
-"""So many variables have their share in a title."""
+"""The most variables whose shares a title has."""
 LEAST_BARS = 320
-"""Pixels of bars, however long their names."""
+"""Pixels of bars, at any length of their names."""
 
 
 def interchange_accuracy_bars(accuracy: InterchangeAccuracy) -> go.Figure:
@@ -73,7 +73,7 @@ def interchange_accuracy_bars(accuracy: InterchangeAccuracy) -> go.Figure:
 def method_scores_bars(scores: MethodScores) -> go.Figure:
     """`score_methods`: how far each attribution method is from exact patching.
 
-    A method that is not for this model has no bar and says why.
+    A method that cannot be used on this model has no bar; its label gives the reason.
     """
     require_kind("scores", scores, MethodScores, give="what score_methods returns")
     table = scores.frame()
@@ -119,18 +119,18 @@ def method_scores_bars(scores: MethodScores) -> go.Figure:
 
 
 def _nearest(table: pd.DataFrame, scale: float) -> str:
-    """Which method is nearest to exact patching, and how far off.
+    """The method nearest to exact patching, and its distance.
 
     Args:
-        scale: the size of what is measured.
+        scale: the size of the measured effects.
     """
     tried = table[(table["method"] != EXACT) & table["mean_abs_error"].notna()]
     if tried.empty:
-        return "No attribution method is for this model"
+        return "No attribution method can be used on this model"
     errors = tried["mean_abs_error"].astype(float)
     largest = reach(errors.tolist(), scale=scale)
     first = tried.iloc[int(errors.to_numpy().argmin())]
-    # what differs from the least by rounding alone is as near
+    # a distance that differs from the smallest only by rounding counts as equal
     is_near = errors <= errors.min() + ROUNDING * largest
     near = tried["method"][is_near & (tried["metric"] == first["metric"])].tolist()
     named = listed(near) if len(near) <= MOST_NAMED else f"{len(near)} methods"
@@ -143,7 +143,7 @@ def _nearest(table: pd.DataFrame, scale: float) -> str:
 
 
 def control_rates_figure(rates: ControlRates) -> go.Figure:
-    """`control_rates`: how often gates are named where there are none, with 95 % intervals."""
+    """`control_rates`: how often gates are found where there are none, with 95 % intervals."""
     require_kind("rates", rates, ControlRates, give="what control_rates returns")
     table = rates.frame()
     written = [f"{k} of {n}" for k, n in zip(table["n_positive"], table["n"], strict=True)]
@@ -153,15 +153,15 @@ def control_rates_figure(rates: ControlRates) -> go.Figure:
     figure.update_xaxes(title="% that are given gates")
     figure.update_yaxes(title="control")
     said = [f"{text} {name}" for name, text in zip(table["control"], written, strict=True)]
-    title = f"Gates are named where there are none in {listed(said)} (95 % intervals)"
+    title = f"Gates are found where there are none in {listed(said)} (95 % intervals)"
     return layout(figure, title, height=bars_height(len(table)))
 
 
 def gate_scan_figure(scan: GateScan) -> go.Figure:
-    """`scan_gates`: how many units separate each gate of the features, the most frequent first.
+    """`scan_gates`: how many units separate each gate of the features, most frequent gates first.
 
-    A unit with several cuts counts for the gate of each. The title says how often any gate is
-    separated by chance.
+    A unit with several cuts counts for the gate of each cut. The title says how often a unit
+    separates some gate by chance.
     """
     require_kind("scan", scan, GateScan, give="what scan_gates returns")
     n_units = scan.separating()["formula"].value_counts(sort=True)
@@ -189,7 +189,7 @@ def gate_scan_figure(scan: GateScan) -> go.Figure:
 def share_bars(
     names: Sequence[str], shares: Sequence[float | None], written: Sequence[str]
 ) -> go.Figure:
-    """Shares from 0 to 1 as bars in per cent, the first one on top, with a text in each."""
+    """Shares from 0 to 1 as bars in per cent, with texts, the first on top."""
     percent = [None if share is None else 100 * share for share in shares]
     bars = go.Bar(
         y=list(names),

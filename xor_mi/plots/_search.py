@@ -30,24 +30,24 @@ COUNTS = {
     "n_aligned": "formulas that align",
     "n_alignments": "alignments",
 }
-"""Columns of a table of counts that are drawn, and what they are called."""
+"""The columns of a table of counts that are drawn -> their names."""
 BELOW = 50
 """Pixels of the legend under a picture."""
 MOST_DRAWN = 10**300
-"""A drawing's numbers end a little above."""
+"""The vertical axis ends a little above this."""
 
 EdgeSets = list[frozenset[Edge]]
 Cover = tuple[int, int]
-"""(a smaller set, a larger one that contains it with none between), by number."""
+"""(a smaller set, a larger set that contains it, without a set in between), by number."""
 
 
 def subcircuit_lattice(search: SubcircuitSearch, *, limit: int = 150) -> go.Figure:
     """The subcircuits that decide every input right, by number of edges.
 
-    Lines join each to the next larger ones that contain it, and the minimal ones are filled
-    squares; the mouse on one lists its edges. Beyond `limit` those with the fewest edges are drawn,
-    and the title says so. Of a single one there is nothing to compare: its title lists its edges,
-    and a report leaves the picture out.
+    Lines join each subcircuit to the next larger ones that contain it, and minimal ones are filled
+    squares; hover texts list the edges. If there are more than `limit`, those with the fewest edges
+    are drawn, and the title says so. If there is only one, the title lists its edges, and a report
+    leaves the picture out.
 
     Raises:
         XorMiError: no perfect subcircuit to draw, or a limit below 1.
@@ -56,7 +56,8 @@ def subcircuit_lattice(search: SubcircuitSearch, *, limit: int = 150) -> go.Figu
     limit = whole_number("limit", limit, at_least=1)
     if search.n_perfect == 0:
         raise XorMiError(
-            "no perfect subcircuit: nothing to draw; try another network or convention"
+            "this search has no perfect subcircuit, so there is nothing to draw; try another "
+            "network or convention"
         )
     shown = _smallest(search, limit)
     sets = [frozenset(subcircuit.edges) for subcircuit in shown]
@@ -87,13 +88,13 @@ def subcircuit_lattice(search: SubcircuitSearch, *, limit: int = 150) -> go.Figu
 
 
 def _edges(subcircuit: Subcircuit) -> str:
-    """How many edges it keeps, and which."""
+    """The number of edges that it keeps, and their names."""
     names = ", ".join(edge.name for edge in subcircuit.edges)
     return f"it keeps {len(subcircuit.edges)} edges, {names}"
 
 
 def _smallest(search: SubcircuitSearch, limit: int) -> list[Subcircuit]:
-    """The subcircuits with the fewest edges, at most so many."""
+    """At most `limit` subcircuits, those with the fewest edges."""
     # search.masks holds, per layer, the kept sources of every unit as bits, [subcircuit, unit]
     n_edges_of_layer = [np.bitwise_count(layer).astype(int).sum(1) for layer in search.masks]
     n_edges = np.sum(n_edges_of_layer, axis=0)
@@ -146,10 +147,10 @@ def _points(
 
 
 def _covers(sets: EdgeSets) -> list[Cover]:
-    """Pairs where nothing drawn lies between; the sets come in order of size."""
+    """Pairs of drawn sets without a drawn set in between; the sets come in order of size."""
     n = len(sets)
     is_inside = np.array([a < b for a, b in product(sets, repeat=2)]).reshape(n, n)
-    # one step inside and another one inside: something lies between
+    # a set inside a set that is inside this one has another set in between
     is_further = is_inside.astype(int) @ is_inside.astype(int) > 0
     return [(int(a), int(b)) for a, b in np.argwhere(is_inside & ~is_further)]
 
@@ -167,7 +168,7 @@ def _positions(sets: EdgeSets, covers: list[Cover]) -> list[float]:
         levels[len(edges)].append(k)
     x = [0.5] * len(sets)
     for size in sorted(levels):
-        # smaller sets come first, so what a set contains has its position by now
+        # smaller sets come first, so the sets that a set contains have their positions by now
         mean_below = {k: _mean(x, below[k]) for k in levels[size]}
         for rank, k in enumerate(sorted(levels[size], key=mean_below.__getitem__), start=1):
             x[k] = rank / (len(levels[size]) + 1)
@@ -175,12 +176,12 @@ def _positions(sets: EdgeSets, covers: list[Cover]) -> list[float]:
 
 
 def _mean(x: list[float], members: list[int]) -> float:
-    """The mean position of some; the middle for none."""
+    """The mean position of these sets; the middle if there are none."""
     return float(np.mean([x[k] for k in members])) if members else 0.5
 
 
 def _words(subcircuit: Subcircuit) -> str:
-    """For hovering: how large it is, and its edges, one line per unit they lead to."""
+    """The hover text: its size, and its edges, one line per target unit."""
     into: defaultdict[str, list[str]] = defaultdict(list)
     for edge in subcircuit.edges:
         into[edge.dst.name].append(edge.name)
@@ -189,13 +190,13 @@ def _words(subcircuit: Subcircuit) -> str:
 
 
 def counts_figure(counts: ConventionCounts | IdentifiabilityReport) -> go.Figure:
-    """`compare_conventions`: how many explanations there are under each convention.
+    """`compare_conventions`: the number of explanations under each convention.
 
     Subcircuits, perfect ones, interpretations and alignments, on a logarithmic scale. A count of 0,
-    one that was not made, or one of more than 300 digits has no bar.
+    a count that was not made, or a count of more than 300 digits has no bar.
 
     Raises:
-        XorMiError: no convention was counted under.
+        XorMiError: a comparison without any convention.
     """
     require_kind(
         "counts",
@@ -203,10 +204,13 @@ def counts_figure(counts: ConventionCounts | IdentifiabilityReport) -> go.Figure
         (ConventionCounts, IdentifiabilityReport),
         give="what compare_conventions returns",
     )
-    # the table of a report is that of its counts
+    # the table of a report holds its counts
     table = counts.frame()
     if table.empty:
-        raise XorMiError("no counts to draw; leave `conventions` out to count under all of them")
+        raise XorMiError(
+            "this comparison has no counts, so there is nothing to draw; leave `conventions` out "
+            "to count under all of them"
+        )
     figure = go.Figure()
     looks = cycle([(POSITIVE, ""), (NEGATIVE, "/"), ("#bbbbbb", "x")])
     for line, (colour, hatching) in zip(table.to_dict("records"), looks, strict=False):
@@ -214,7 +218,7 @@ def counts_figure(counts: ConventionCounts | IdentifiabilityReport) -> go.Figure
         made = {name: count for name, count in made.items() if count < MOST_DRAWN}
         bars = go.Bar(
             x=list(made),
-            # a page reads whole numbers of 64 bits at most
+            # a page reads whole numbers of at most 64 bits
             y=[float(count) for count in made.values()],
             text=[f"{count:,}" for count in made.values()],
             textposition="outside",
@@ -238,19 +242,20 @@ def counts_figure(counts: ConventionCounts | IdentifiabilityReport) -> go.Figure
 
 
 def alignments_figure(search: AlignmentSearch, *, limit: int = 30) -> go.Figure:
-    """`find_alignments`: how many minimal alignments each formula has, the most first.
+    """`find_alignments`: the number of minimal alignments of each formula, the largest first.
 
-    Beyond `limit` formulas the title says how many are left out.
+    If there are more than `limit` formulas, the title says how many are left out.
 
     Raises:
-        XorMiError: no formula that aligns, or a limit below 1.
+        XorMiError: no formula aligns, or a limit below 1.
     """
     require_kind("search", search, AlignmentSearch, give="what find_alignments returns")
     table = search.frame().sort_values("n_minimal_alignments", ascending=False, kind="stable")
     limit = whole_number("limit", limit, at_least=1)
     if table.empty:
         raise XorMiError(
-            "no formula aligns: nothing to draw; try a larger depth or another convention"
+            "no formula aligns, so there is nothing to draw; try a larger depth or another "
+            "convention"
         )
     shown = table.head(limit)
     bars = go.Bar(
@@ -271,7 +276,7 @@ def alignments_figure(search: AlignmentSearch, *, limit: int = 30) -> go.Figure:
 def node_masks_heatmap(masks: NodeMasks) -> go.Figure:
     """`node_masks`: the scores of every set of hidden units under patching.
 
-    * marks a set that decides every row right alone.
+    * marks a set that decides every row right on its own.
     """
     require_kind("masks", masks, NodeMasks, give="what node_masks returns")
     table = masks.frame()
@@ -282,19 +287,19 @@ def node_masks_heatmap(masks: NodeMasks) -> go.Figure:
         columns=list(SCORES),
         rows=names.tolist(),
         unit="recovered<br>fraction",
-        title="Sets of hidden units under patching (* = decides every row right alone)",
+        title="Sets of hidden units under patching (* = decides every row right on its own)",
         row_title="units kept",
         column_title="score",
     )
 
 
 def edge_masks_bars(masks: EdgeMasks) -> go.Figure:
-    """`edge_masks`: how many sets of edges there are of each size, and how many are perfect.
+    """`edge_masks`: the number of sets of edges of each size, and of perfect ones.
 
-    The counts are on a scale by powers of ten; where there are none, no bar is drawn.
+    The scale of counts is logarithmic; a count of 0 has no bar.
 
     Raises:
-        XorMiError: something else than what edge_masks returns.
+        XorMiError: anything but what edge_masks returns.
     """
     require_kind("masks", masks, EdgeMasks, give="what edge_masks returns")
     table = masks.frame()
@@ -313,7 +318,7 @@ def edge_masks_bars(masks: EdgeMasks) -> go.Figure:
     )
     figure.update_layout(barmode="overlay")
     figure.update_xaxes(title="edges kept")
-    # from a half on, so that one has a bar
+    # the axis starts at a half, so that a count of 1 has a bar
     log_range = [log10(0.5), log10(2 * table["n_masks"].max())]
     figure.update_yaxes(title="sets of edges, log scale", type="log", range=log_range)
     decide = "decides" if masks.n_perfect == 1 else "decide"

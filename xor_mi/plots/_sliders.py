@@ -54,32 +54,33 @@ from xor_mi.plots._style import (
 )
 
 LEFT, RIGHT, BELOW = 70, 100, 170
-"""Pixels beside the panels of a figure with a slider, and under them."""
+"""Pixels beside and below the panels of a figure with a slider."""
 PANEL, SIDE, BETWEEN = 200, 400, 90
 """Pixels of a panel from top to bottom, of the plane, and between two panels."""
 OUTPUT_DASHES = ("solid", "dash", "dot", "dashdot")
-"""Outputs beyond the fourth start again with the first."""
+"""The colours of outputs; a fifth output has the first colour again."""
 BAR_AT_THE_FOOT = {"len": 0.5, "y": 0.25}
-"""Where the colour bar of a plane stands that is the lower of two panels."""
+"""The place of the colour bar of a plane in the lower of two panels."""
 Traces = list[BaseTraceType | dict[str, Any]]
-"""What moves, at one step. A large trace is a dictionary: of a `go.Heatmap` plotly would check all
-numbers twice, when it is made and in its frame.
+"""The moving traces at one step. A large trace is a dictionary, because plotly would check all
+numbers of a `go.Heatmap` twice, when it is made and in its frame.
 """
 
 
 def input_slider(path: InputPath, *, shown_first: int = 0) -> go.Figure:
     """The input modified gradually along a `geometry.path`.
 
-    Shown are the output along the whole way (by argmax what is decided by), and every unit's value
-    at each point.
+    It shows the output along the whole way (for argmax the scores of decisions), and every unit's
+    value at each point.
 
-    Frames stand on the path's points: an even grid, and every kink and decision change.
+    There is a frame for each of the path's points: an even grid, and every kink and decision
+    change.
 
     Args:
         shown_first: the number of the point that is shown until the slider moves.
 
     Raises:
-        XorMiError: no such point.
+        XorMiError: a point that does not exist.
     """
     frames = path_frames(path)
     shown_first = whole_number("shown_first", shown_first, below=len(frames))
@@ -91,7 +92,7 @@ def input_slider(path: InputPath, *, shown_first: int = 0) -> go.Figure:
         vertical_spacing=0.24,
     )
     _add_score_lines(figure, path)
-    # of what stands still only the scores' lines are traces; the threshold is a shape
+    # of the still parts only the lines of scores are traces; the threshold is a shape
     n_still = path.scores.shape[1]
     add_frames(figure, moving, n_still=n_still, shown_first=shown_first, stacked=True)
     _label_path_axes(figure, path, frames)
@@ -107,17 +108,17 @@ def weight_slider(
 ) -> go.Figure:
     """One weight moved past both ends of its slack (`margins.move_weight`).
 
-    Shown are the slack of each input's condition and, of two inputs, the plane.
+    It shows the slack of each input's condition and, for two inputs, the plane.
 
-    The slider says the weight's value at each step and, with circuits, the verdict and the readout.
+    The slider has the weight's value at each step and, with circuits, the verdict and the readout.
 
     Args:
-        circuits: that of each of `sweep.models`, in order.
+        circuits: the circuit of each of `sweep.models`, in order.
         shown_first: the number of the step that is shown until the slider moves; by default the
-            weight as it is.
+            unmoved weight.
 
     Raises:
-        XorMiError: circuits of another number than the sweep has steps, or no such step.
+        XorMiError: not one circuit for each step of the sweep, or a step that does not exist.
     """
     frames = weight_frames(sweep, circuits)
     if shown_first is None:
@@ -149,7 +150,7 @@ def weight_slider(
 
 
 def _weight_title(sweep: WeightSweep) -> str:
-    """Where a decision changes, and which."""
+    """The values at which a decision changes, and which decision."""
     slack = sweep.slack
     symbol = symbol_of(sweep)
     scale = largest_weight(sweep)
@@ -159,35 +160,36 @@ def _weight_title(sweep: WeightSweep) -> str:
         (slack.up, "above", slack.upper, slack.row_upper),
     ):
         if isfinite(by):
-            # nearer than rounding it is the value itself
+            # an end that differs only by rounding is the value itself
             at = "that" if by < ROUNDING * scale else number_text(end, scale=scale)
-            ends.append(f"{side} {at} {_decided_otherwise(row)}")
+            ends.append(f"{side} {at} {_what_changes(row)}")
     own = f"{symbol} is {number_text(slack.value, scale=scale)}"
     return f"{own}: {', '.join(ends)}" if ends else f"{own}: no value of it changes a decision"
 
 
-def _decided_otherwise(rows: str) -> str:
-    """'input 01 is decided otherwise', or several inputs are.
+def _what_changes(rows: str) -> str:
+    """'the decision on input 01 changes', or 'the decisions on inputs 01, 10 change'.
 
     Args:
         rows: as `WeightSlack` has them, with commas between them.
     """
-    are = "inputs {} are" if len(rows.split(", ")) > 1 else "input {} is"
-    return f"{are.format(rows)} decided otherwise"
+    if ", " in rows:
+        return f"the decisions on inputs {rows} change"
+    return f"the decision on input {rows} changes"
 
 
 # the input modified gradually
 
 
 def _add_score_lines(figure: go.Figure, path: InputPath) -> None:
-    """What does not move: each score along the whole way, and the threshold."""
+    """Add what does not move: each score along the whole way, and the threshold."""
     t = path.t.tolist()
     shown = without_rounding(path.scores, path.threshold, scale=path.scale)
     for k, column in enumerate(shown.T.tolist()):
         line = {"color": POSITIVE, "width": 3, "dash": OUTPUT_DASHES[k % len(OUTPUT_DASHES)]}
         trace = go.Scatter(x=t, y=column, mode="lines", line=line, name=path.score_names[k])
         figure.add_trace(trace, row=1, col=1)
-    # plotly takes numbers here, though its stubs say texts
+    # plotly takes numbers here, although its stubs say texts
     first: Any = 1
     figure.add_hline(path.threshold, opacity=1, line=THRESHOLD_LINE, row=first, col=first)
 
@@ -240,7 +242,7 @@ def _label_path_axes(figure: go.Figure, path: InputPath, frames: list[SliderFram
 
 
 def _slack_bars(sweep: WeightSweep, step: int, frame: SliderFrame) -> go.Bar:
-    """Each condition's slack; a failed one is hatched and says so."""
+    """Each condition's slack; a failed condition is hatched and says so."""
     looks = [HOLDS_OR_FAILS[condition.satisfied] for condition in sweep.conditions[step]]
     slacks = list(frame.values.values())
     scale = max(held.scale for held in sweep.conditions)
@@ -285,7 +287,7 @@ def plane_traces(
     Args:
         decided: 1, 0 or -1 on each row.
         bound: the distance to the threshold that has the darkest colour in every frame.
-        is_cut: whether there may be larger ones, which the colour bar says.
+        is_cut: whether there may be larger distances; the colour bar says so.
         bar: where the colour bar stands.
     """
     x, y = columns_of(corner_points(plane.levels))
@@ -298,7 +300,7 @@ def plane_traces(
 
 
 def _surface(plane: InputPlane, bar: dict[str, Any], bound: float) -> dict[str, Any]:
-    """The distance to the threshold, coloured alike at every step."""
+    """The distance to the threshold, with the same colours at every step."""
     return {
         "type": "heatmap",
         "x": plane.x0.tolist(),
@@ -318,16 +320,16 @@ def _surface(plane: InputPlane, bar: dict[str, Any], bound: float) -> dict[str, 
 
 
 def _plane_bound(sweep: WeightSweep) -> float:
-    """The largest distance of the network as it is."""
+    """The largest distance of the unmoved network."""
     scale = max([held.scale for held in sweep.conditions], default=0.0)
     return largest_distance([sweep.planes[sweep.start]], scale=scale)
 
 
 def largest_distance(planes: Sequence[InputPlane], *, scale: float) -> float:
-    """From the threshold, at a corner of one of these planes.
+    """The largest distance to the threshold at a corner of one of these planes.
 
-    Where that is only rounding beside `scale`, the size of what the outputs are made of, it is that
-    one; 1 where there is none.
+    If it is only rounding beside `scale`, the size of the terms of the outputs, it is `scale`; 1 if
+    that is 0 too.
     """
     outputs = torch.stack([plane.outputs for plane in planes])
     # [plane, corner]: low and high x0 with low and high x1
@@ -354,7 +356,7 @@ def _label_weight_axes(
 
 
 def label_plane(figure: go.Figure, plane: InputPlane, *, column: int, row: int = 1) -> None:
-    """The axes of a plane that stands in this column and row."""
+    """The axes of a plane in this column and row."""
     x0, x1 = plane.x0.tolist(), plane.x1.tolist()
     title = input_axis("x0", plane.levels)
     figure.update_xaxes(title=title, range=[x0[0], x0[-1]], row=row, col=column)
@@ -374,7 +376,7 @@ def add_frames(
     n_left: int = 1,
     stacked: bool = False,
 ) -> None:
-    """The traces that move, after those that do not, and a frame for each step.
+    """Add the traces that move, after those that do not, and a frame for each step.
 
     The first `n_left` of them stand in the first panel, the others in the second: beside it, or
     under it where they are stacked.
@@ -409,7 +411,7 @@ def with_slider(
     width: int = 960,
     height: int = 520,
 ) -> go.Figure:
-    """A slider over the figure's frames, saying each."""
+    """A slider over the figure's frames, with a text for each."""
     at_once = {
         "mode": "immediate",
         "frame": {"duration": 0, "redraw": True},
@@ -424,7 +426,7 @@ def with_slider(
         "active": active,
         "currentvalue": {"prefix": "", "font": {"size": 14, "color": INK}, "xanchor": "left"},
         "pad": {"t": 60},
-        # the steps' own labels would overlap; only the current one is written
+        # the labels of the steps would overlap, so only the current one is written
         "font": {"color": "rgba(0,0,0,0)"},
         "ticklen": 0,
     }

@@ -1,4 +1,4 @@
-"""a `population.Stuck` -> where its decision changes, and below it the nudges of its weights."""
+"""a `population.Stuck` -> the plane with its decisions, and below it the nudges of its weights."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,21 +33,20 @@ PLANE_HEIGHT, GAP = 260, 70
 """Pixels of the plane, and between it and the bars."""
 
 FREES = BAR | {"pattern": {"shape": "/", "fgcolor": NEGATIVE, "size": 6}}
-"""The marker of a nudge after which training comes to a solution."""
+"""The marker of a nudge after which training ends solved."""
 
 
 def stuck_figure(stuck: Stuck, *, progress: bool = True) -> go.Figure:
-    """`population.stuck_in`: the smallest nudge of each weight that makes it compute, and what
-    frees it.
+    """`population.stuck_in`: the nudges that make the network compute, and the one that frees it.
 
-    Above them, of a network with two inputs and one decision, the plane with the line along which
-    the decision changes and what is decided on the four inputs.
+    For a network with two inputs and one decision, the plane above has the line along which the
+    decision changes, and the decisions on the four inputs.
 
     Args:
         progress: a bar, if the boundary takes over half a second.
 
     Raises:
-        XorMiError: something else.
+        XorMiError: anything but a `population.Stuck`.
     """
     require_kind("stuck", stuck, Stuck, give="what population.stuck_in(model) returns")
     has_plane = stuck.model.cfg.d_in == 2 and stuck.model.cfg.n_decisions == 1
@@ -91,7 +90,7 @@ def stuck_figure(stuck: Stuck, *, progress: bool = True) -> go.Figure:
 
 
 def _smallest(stuck: Stuck, symbols: dict[str, str]) -> str:
-    """What it is stuck in, and the smallest nudge that makes it compute."""
+    """The kind of being stuck, and the smallest nudge that makes the network compute."""
     title = f"Stuck short of {stuck.target}: {in_words(stuck.kind)}"
     if stuck.nudges:
         least = min(stuck.nudges, key=lambda nudge: abs(nudge.move))
@@ -106,7 +105,7 @@ def _smallest(stuck: Stuck, symbols: dict[str, str]) -> str:
 
 
 def _add_plane(figure: go.Figure, stuck: Stuck, *, progress: bool) -> None:
-    """Where the decision changes, and what is decided on the inputs."""
+    """Add the decision boundary, and the decisions on the inputs."""
     edge = geometry.boundary(stuck.model, progress=progress)
     lines = line_trace(edge.segments.tolist(), BOUNDARY_LINE, "decision boundary")
     figure.add_trace(lines, row=1, col=1)
@@ -122,7 +121,7 @@ def _bars(
     largest: float,
     symbols: dict[str, str],
 ) -> go.Bar:
-    """One bar per nudge: how far the weight moves."""
+    """One bar per nudge, as long as the weight's move."""
     texts: list[str] = []
     hovers: list[str] = []
     for nudge in nudges:

@@ -1,4 +1,4 @@
-"""The look that every figure shares: colours, layout, numbers as they are written."""
+"""The look that every figure shares: colours, layout and the writing of numbers."""
 
 import html
 import re
@@ -22,35 +22,36 @@ from xor_mi.truth import truth_rows
 # the ends of ColorBrewer's RdBu, which colour-blind readers tell apart
 POSITIVE, NEGATIVE, INK = "#2166ac", "#b2182b", "#222222"
 HIGH, LOW = "#4393c3", "#dd6b59"
-"""The ends of a scale of colours, so light that ink is read on all of it."""
+"""The ends of a scale of colours, light enough for dark text on all of it."""
 DIVERGING = [[0.0, LOW], [0.5, "#ffffff"], [1.0, HIGH]]
 RISING = [[0.0, "#ffffff"], [1.0, HIGH]]
 ENDS_IN_DARK = {HIGH: POSITIVE, LOW: NEGATIVE}
-"""Its ends in a page on dark paper, so dark that light ink is read on them."""
+"""Its ends on a dark page, dark enough for light text."""
 FIGURES = 3
-"""So many figures of the largest number of a picture are written, and no smaller ones of any."""
+"""The significant figures of the largest number of a picture; others have the same decimals."""
 FEWEST_POWER = 1e-3
-"""Of smaller numbers than this the power of ten is written, and from `LONG_NUMBER` on."""
+"""Smaller numbers than this, and numbers from `LONG_NUMBER` on, have a power of ten."""
 MOST_DECIMALS = 300
 """A float64 of 1e-300 has more digits than this, but ten to this power is still a number."""
 
 CHARACTER_WIDTH, TITLE_CHARACTER_WIDTH = 7.0, 8.5
-"""Pixels of a character of a label and of a title, rather more than most take."""
+"""Pixels of a character of a label and of a title, a little more than most need."""
 WIDTH = 600
-"""Pixels of a figure, in which it is read alone."""
+"""Pixels of a figure that can be read alone."""
 TOOLBAR = 60
-"""Pixels at the right of a title, where plotly's two buttons that are of use here stand."""
+"""Pixels to the right of a title, for the two plotly buttons that are kept."""
 TITLE_LINE = 20
 """Pixels of a line of a title."""
 USELESS_BUTTONS = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale"]
-"""Of plotly's toolbar; what is left saves the picture, and goes back to how it was."""
+"""Buttons removed from plotly's toolbar; those that are left save the picture and reset its view.
+"""
 
 BAR = {"color": "#bbbbbb", "line": {"color": INK, "width": 1}}
 """The marker of a bar without a sign."""
 CONTROL_HATCHING = {"fillmode": "replace", "bgcolor": "#ffffff", "fgcolor": "#bbbbbb"}
 """The look of a bar that is a control: hatched on paper."""
 BOUNDARY_LINE = {"color": INK, "width": 4}
-"""The line along which a decision changes."""
+"""The look of the line along which a decision changes."""
 THRESHOLD_LINE = {"color": INK, "width": 1.5, "dash": "dash"}
 DECISION_SYMBOLS = {1: "circle", 0: "circle-open", -1: "x"}
 """Filled: decided 1; open: decided 0; a cross: undecided."""
@@ -58,7 +59,7 @@ DECISION_SYMBOLS = {1: "circle", 0: "circle-open", -1: "x"}
 
 @dataclass(frozen=True)
 class Look:
-    """How something is told apart without colour: a word and a hatching."""
+    """How something can be recognised without colour: by a word and a hatching."""
 
     word: str
     fill: str
@@ -104,9 +105,9 @@ def template() -> go.layout.Template:
 
 
 def layout(figure: go.Figure, title: str, *, width: int = WIDTH, height: int = 420) -> go.Figure:
-    """Set theme, title and size on the figure itself, nothing globally.
+    """Set theme, title and size on the figure itself; no global setting is changed.
 
-    The title stands in as many lines as it needs, left of plotly's buttons.
+    The title has as many lines as it needs, left of plotly's buttons.
     """
     title = wrapped(title, width - 20 - TOOLBAR)
     n_lines = title.count("<br>") + 1
@@ -132,9 +133,9 @@ def layout(figure: go.Figure, title: str, *, width: int = WIDTH, height: int = 4
 
 
 def _set_theme(figure: go.Figure) -> None:
-    """As `figure.layout.template = template()`, whose parts plotly checked when it was made.
+    """As `figure.layout.template = template()`, without a check of its parts.
 
-    It would check all of them for each figure anew, which takes as long as the rest of a figure.
+    plotly would check all of them again for each figure, which takes as long as the rest of it.
     """
     figure.layout._validate = False
     try:
@@ -152,11 +153,11 @@ def titled(
     above: int = 0,
     width: int = WIDTH,
 ) -> go.Figure:
-    """As `layout`, with a height that what is drawn has, whatever the lines of the title.
+    """As `layout`, with a height that fits the drawing, however many lines the title has.
 
     Args:
-        inside: pixels of what is drawn, from top to bottom.
-        below, above: pixels under it, and between it and the title.
+        inside: pixels of the drawing, from top to bottom.
+        below, above: pixels below the drawing, and between it and the title.
     """
     n_lines = wrapped(title, width - 20 - TOOLBAR).count("<br>") + 1
     top = 42 + TITLE_LINE * n_lines + above
@@ -179,7 +180,7 @@ def legend_below(names: Sequence[str], *, under: int, inside: int) -> dict[str, 
 
     Args:
         under: pixels from the axis down to it.
-        inside: pixels of what is drawn, from top to bottom.
+        inside: pixels of the drawing, from top to bottom.
     """
     return {
         "orientation": "h",
@@ -325,9 +326,9 @@ def without_rounding(scores: Tensor, threshold: float, *, scale: float) -> Tenso
 
 
 def score_ends(scores: Tensor, threshold: float, *, scale: float) -> list[float] | None:
-    """Where an axis of scores begins and ends that are on the threshold but for rounding.
+    """The ends of an axis of scores that differ from the threshold only by rounding.
 
-    None for all others, whose axis plotly finds.
+    None for all other scores, whose axis plotly chooses.
     """
     if not torch.equal(
         without_rounding(scores, threshold, scale=scale), torch.full_like(scores, threshold)

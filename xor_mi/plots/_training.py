@@ -1,4 +1,4 @@
-"""a training -> its loss, step by step."""
+"""a training -> the curve of its loss."""
 
 import plotly.graph_objects as go
 

@@ -1,7 +1,7 @@
-"""a training followed step by step -> when each gate appears, and everything that moves.
+"""a training followed step by step -> when each gate appears, and the moving weights and plane.
 
-Steps stand on a logarithmic axis that begins at 0: a step s is drawn at log10(s + 1), since most of
-what happens does so early.
+Steps stand on a logarithmic axis that begins at 0: a step s is drawn at log10(s + 1), because most
+events are early.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from plotly.subplots import make_subplots
 
 from xor_mi import geometry
 from xor_mi.errors import XorMiError, require_kind, unknown
-from xor_mi.finding import ROUNDING, in_words, number_text
+from xor_mi.finding import ROUNDING, count_text, in_words, number_text
 from xor_mi.margins import weight_symbols
 from xor_mi.metrics import decisions
 from xor_mi.model import HookedMLP
@@ -64,11 +64,13 @@ TINTS = {
 }
 """The fill of the gates of two inputs that units read as most often, light enough for dark text."""
 MORE_TINTS = ("#ccebc5", "#fed9a6", "#b3cde3", "#fddaec", "#e5d8bd", "#ffffcc", "#decbe4")
-"""Of all other gates, in the order in which they appear; beyond these they start again."""
+"""The fills of all other gates, in the order in which they appear; after the last, the first is
+used again.
+"""
 WITHOUT_TINT = "#eeeeee"
 """The fill of a unit without a gate."""
 UNSOLVED, NO_CIRCUIT, IDLE, DEAD = "not solved", "no circuit", "idle", "dead"
-"""What a unit without a gate is called."""
+"""The state of a unit without a gate -> its look."""
 LEGEND = {
     UNSOLVED: "not solved: some row is wrong",
     NO_CIRCUIT: "solved, but no circuit reads it",
@@ -76,9 +78,9 @@ LEGEND = {
     DEAD: "dead: one value on every row",
 }
 MORE_HATCHINGS = ("", "\\", "x", "|")
-"""With which those are told apart that have one tint."""
+"""Hatchings that distinguish gates of the same tint."""
 HATCHED = {DEAD: "/", IDLE: ".", NO_CIRCUIT: "-"}
-"""How those are told from each other in grey."""
+"""Hatchings of the grey states."""
 SYMBOLS = {
     "first_fitted": "star-open",
     "first_solved": "star",
@@ -96,27 +98,27 @@ SYMBOLS = {
 }
 """The marker of each event."""
 BAND_TINTS = (TINTS["OR"], TINTS["AND"], TINTS["NAND"], TINTS["XOR"], *MORE_TINTS)
-"""Of shares, from the most frequent on."""
+"""The fills of shares, from the most frequent on."""
 NOT_COMPUTING = "not_computing"
 MOST_SHARES, LEAST_SHARE_NAMED = 7, 4.0
-"""So many shares are drawn by themselves; beside the picture stand names of those above so many
-percent.
+"""The most shares that are drawn separately; names beside the picture need at least so many per
+cent.
 """
 MOST_LOSS_TICKS = 7
-"""So many labels have room beside the panel of losses."""
+"""The most labels that have room beside the panel of losses."""
 STEP_TITLE = "step (logarithmic, from 0)"
 LEFT, RIGHT = 70, 20
-"""Pixels beside the panels, the labels of the bands not counted."""
+"""Pixels beside the panels, without the labels of the bands."""
 PANEL = 130
-"""Pixels of the panel of losses, and of that of rows."""
+"""Pixels of the panel of losses, and of the panel of rows."""
 BAND, BETWEEN = 30, 26
 """Pixels of a band, and between two panels."""
 ROOM = 10
-"""Pixels of a stretch that its name leaves free."""
+"""Pixels of a stretch beside its name."""
 APART = 0.3
-"""Between markers of one step, in bands."""
+"""The distance between markers of the same step, in bands."""
 MOVING_GAP = 70
-"""Pixels between the weights that move and the plane that does."""
+"""Pixels between the moving weights and the moving plane."""
 PLANE_HEIGHT, WEIGHT_HEIGHT = 330, 20
 """Pixels of the moving plane, and of one of the weights."""
 SHARES_HEIGHT, NAME_WIDTH = 340, 110.0
@@ -124,18 +126,18 @@ SHARES_HEIGHT, NAME_WIDTH = 340, 110.0
 UNDER_BANDS, UNDER_SHARES = 50, 50
 """Pixels from the axis of steps down to the legend."""
 MOST_CHARACTERS, FEWEST_CHARACTERS = 40, 8
-"""A longer name is cut in a label, and left out where not even the fewest have room; hovering has
-it whole.
+"""A longer name is cut in a label, and left out if not even the fewest characters have room; the
+hover text has the whole name.
 """
 SLIDER_CHARACTER = 7.6
-"""Pixels of a character of what a slider says."""
+"""Pixels of a character of a slider's text."""
 SURFACE_POINTS, BOUNDARY_POINTS = 31, 61
-"""Grid points a side of the plane at each checkpoint, and of the boundary of smooth units."""
+"""Grid points per side of the plane at each checkpoint, and of the boundary of smooth units."""
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Some steps on end through which something reads the same: from start up to, without, end."""
+    """Consecutive steps with the same state, from start up to but not including end."""
 
     start: int
     end: int
@@ -144,12 +146,13 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Look:
-    """How a state is drawn, in a band and in the legend.
+    """The look of a state in a band and in the legend.
 
     Attributes:
-        name: in the legend, whole.
-        number: in narrow stretches, and before the name in the legend; "" where all have room.
-        written: in stretches; by default the name.
+        name: its whole name, in the legend.
+        number: replaces the name in narrow stretches, and precedes it in the legend; "" if it is
+            not needed.
+        written: its text in stretches; by default the name.
     """
 
     name: str
@@ -159,7 +162,7 @@ class Look:
     written: str = ""
 
     def text(self, width: float) -> str:
-        """What is written into a stretch of so many pixels."""
+        """The text in a stretch of so many pixels."""
         name = _cut_to(self.written or self.name)
         if text_width(name) + ROOM <= width:
             return name
@@ -172,11 +175,11 @@ def trajectory_figure(trajectory: Trajectory, *, kind: TrajectoryKind = "gates")
     Args:
         kind: "gates" draws loss and rows over the steps, and below them a band for each hidden
             unit, coloured by its gate and named; "plane" the decision boundary moving (of two
-            inputs), "weights" every weight, "moving" both beside each other, with a slider over
-            the checkpoints.
+            inputs), "weights" every weight, "moving" both, with a slider over the checkpoints.
 
     Raises:
-        XorMiError: no such kind, or the plane of other than two inputs.
+        XorMiError: a kind that does not exist, or the plane of a network without exactly two
+            inputs.
     """
     give = "what population.trajectory returns"
     require_kind("trajectory", trajectory, Trajectory, give=give)
@@ -191,7 +194,7 @@ def trajectory_figure(trajectory: Trajectory, *, kind: TrajectoryKind = "gates")
 
 
 def _at_step(step: int) -> float:
-    """Where a step stands on the axis.
+    """The place of a step on the axis.
 
     >>> _at_step(0), _at_step(9)
     (0.0, 1.0)
@@ -200,13 +203,13 @@ def _at_step(step: int) -> float:
 
 
 def _unit_stretches(trajectory: Trajectory, unit: int) -> list[Stretch]:
-    """One hidden unit's band: what it was, from which step until before which."""
+    """The band of one hidden unit: its states over the steps."""
     n_rows = _n_rows(trajectory)
     return _stretches([_unit_state(at_step, unit, n_rows) for at_step in trajectory.by_step])
 
 
 def _family_stretches(trajectory: Trajectory) -> list[Stretch]:
-    """The band of the whole network: the family of its circuit, or what it lacks."""
+    """The band of the whole network: the family of its circuit, or why it has none."""
     n_rows = _n_rows(trajectory)
     states: list[str] = []
     for at_step in trajectory.by_step:
@@ -222,7 +225,7 @@ def _hidden_names(trajectory: Trajectory) -> list[str]:
 
 
 def _any_network(trajectory: Trajectory) -> HookedMLP:
-    """For what all have alike: shape and conventions."""
+    """One of the networks, for the shape and the conventions that all share."""
     return next(iter(trajectory.networks.values()))
 
 
@@ -243,7 +246,7 @@ def _drawn_moments(trajectory: Trajectory) -> list[Moment]:
 
 
 def _unit_state(at_step: AtStep, unit: int, n_rows: int) -> str:
-    """What one hidden unit is at a step: a gate, or why it has none."""
+    """The state of one hidden unit at a step: its gate, or why it has none."""
     if at_step.dead[unit]:
         return DEAD
     if at_step.gates[unit]:
@@ -321,7 +324,7 @@ def _add_rows_right(figure: go.Figure, trajectory: Trajectory) -> None:
             y=[100 * n / of for n in right],
             customdata=[(step, n, of) for step, n in enumerate(right)],
             mode="lines",
-            # what is decided stays until the next step says otherwise
+            # the decisions stay until the next step
             line={"color": colour, "width": 2, "dash": dash, "shape": "hv"},
             hovertemplate=(
                 f"step %{{customdata[0]}}: %{{customdata[1]}} of %{{customdata[2]}} {name} right"
@@ -335,7 +338,7 @@ def _add_rows_right(figure: go.Figure, trajectory: Trajectory) -> None:
 
 
 def _add_bands(figure: go.Figure, trajectory: Trajectory, bands: Sequence[str]) -> None:
-    """A trace for each gate, with all its stretches, so that the legend names each once."""
+    """Add one trace per gate, with all its stretches, so that the legend names each once."""
     of_units = [_unit_stretches(trajectory, unit) for unit in range(len(bands) - 1)]
     width = _pixels(trajectory)
     for state, look in _looks(of_units, width).items():
@@ -352,7 +355,7 @@ def _add_bands(figure: go.Figure, trajectory: Trajectory, bands: Sequence[str]) 
 
 
 def _pixels(trajectory: Trajectory) -> Callable[[Stretch], float]:
-    """How wide a stretch is drawn."""
+    """The width of a stretch in pixels."""
     pixels = (WIDTH - LEFT - RIGHT) / _at_step(trajectory.n_steps + 1)
     return lambda stretch: pixels * (_at_step(stretch.end) - _at_step(stretch.start))
 
@@ -360,9 +363,9 @@ def _pixels(trajectory: Trajectory) -> Callable[[Stretch], float]:
 def _looks(
     bands: Sequence[Sequence[Stretch]], width: Callable[[Stretch], float]
 ) -> dict[str, Look]:
-    """State -> its look: gates as they appear, then what is not a gate.
+    """State -> its look: gates in the order in which they appear, then the other states.
 
-    A gate whose name is too long for one of its stretches has a number, which the legend says too.
+    A gate whose name is too long for one of its stretches has a number, which the legend repeats.
     """
     stretches = [stretch for band in bands for stretch in band]
     different = list(dict.fromkeys(stretch.state for stretch in stretches))
@@ -379,7 +382,7 @@ def _looks(
 
 
 def _look_of(state: str, tint: str) -> Look:
-    """The look of what is not a gate, or of a family in this tint."""
+    """The look of a state that is not a gate, or of a family in this tint."""
     if state in LEGEND:
         return Look(LEGEND[state], WITHOUT_TINT, HATCHED.get(state, ""), written=state)
     return Look(state, tint, "")
@@ -426,7 +429,7 @@ def _band_trace(
 
 
 def _cut_to(name: str, width: float | None = None) -> str:
-    """A name as a label has room for it; "" where there is none for anything that says something.
+    """A name, cut to the room of a label; "" if there is too little room for any part of it.
 
     >>> _cut_to("OR"), len(_cut_to("x" * 100))
     ('OR', 40)
@@ -440,9 +443,7 @@ def _cut_to(name: str, width: float | None = None) -> str:
 
 
 def _add_events(figure: go.Figure, trajectory: Trajectory, bands: Sequence[str]) -> None:
-    """A line through all panels at each step at which something happened, and a marker that says
-    what: on the band of its unit, or on that of the circuit.
-    """
+    """Add a line at each step with an event, and a marker on the band that it happened to."""
     for step in sorted({one.step for one in trajectory.happened}):
         figure.add_shape(
             type="line",
@@ -478,7 +479,7 @@ def _add_events(figure: go.Figure, trajectory: Trajectory, bands: Sequence[str])
 def _placed_events(
     trajectory: Trajectory, bands: Sequence[str]
 ) -> dict[str, list[tuple[Event, float]]]:
-    """Event -> each time that it happened, and how high its marker stands.
+    """Event -> each time that it happened, with the height of its marker.
 
     Markers of one step on one band stand one above the other.
     """
@@ -516,7 +517,7 @@ def _step_ticks(last: int) -> list[int]:
     while tick < last:
         ticks.append(tick)
         tick = 3 * tick if str(tick)[0] == "1" else 10 * tick // 3
-    # two labels that would touch are one
+    # of two labels that would touch, only one is written
     far = 0.06 * _at_step(last)
     kept = [tick for tick in ticks if tick == 0 or _at_step(last) - _at_step(tick) > far]
     return [*kept, last] if last else kept
@@ -534,9 +535,9 @@ def _step_axis(last: int) -> dict[str, Any]:
 
 
 def _loss_axis(losses: Sequence[float]) -> dict[str, Any]:
-    """The axis of losses, logarithmic where all are above 0, with whole labels that have room.
+    """The axis of losses, logarithmic if all are above 0, with round labels that have room.
 
-    Losses that hardly differ stand on a linear axis from 0 on, which is not stretched over them.
+    Losses that hardly differ have a linear axis from 0, so that it is not stretched over rounding.
 
     >>> _loss_axis([0.7, 0.05])["tickvals"]
     [0.05, 0.1, 0.2, 0.5]
@@ -600,7 +601,8 @@ def _moving_figure(trajectory: Trajectory, kind: TrajectoryKind) -> go.Figure:
     n_inputs = _any_network(trajectory).cfg.d_in
     if kind == "plane" and n_inputs != 2:
         raise XorMiError(
-            f"the plane of {n_inputs} inputs cannot be drawn; give kind='weights' or kind='gates'"
+            f"the plane of a network with {count_text(n_inputs, 'input')} cannot be drawn; give "
+            "kind='weights' or kind='gates'"
         )
     moments = _drawn_moments(trajectory)
     networks = list(trajectory.networks.values())[: len(moments)]
@@ -639,7 +641,7 @@ def _moving_figure(trajectory: Trajectory, kind: TrajectoryKind) -> go.Figure:
 
 
 def _below_each_other(figure: go.Figure, heights: Sequence[int]) -> None:
-    """The panels, which plotly has put side by side for their slider, one under the other.
+    """Put the panels, which plotly has side by side for their slider, one below the other.
 
     Args:
         heights: pixels of each, from the top down.
@@ -654,7 +656,7 @@ def _below_each_other(figure: go.Figure, heights: Sequence[int]) -> None:
 
 
 def _how_it_went(trajectory: Trajectory, moments: Sequence[Moment]) -> str:
-    """How many rows were decided right at first and in the end."""
+    """How many rows were decided right at the start and at the end."""
     of, first, last = _n_rows(trajectory), moments[0], moments[-1]
     return (
         f"{_subject(trajectory)}: {first.n_rows_right} of {of} rows right at step {first.step}, "
@@ -663,7 +665,7 @@ def _how_it_went(trajectory: Trajectory, moments: Sequence[Moment]) -> str:
 
 
 def _with_button(figure: go.Figure) -> go.Figure:
-    """A button beside the slider that lets the steps run."""
+    """Add a button beside the slider that plays the steps."""
     each = {
         "mode": "immediate",
         "fromcurrent": False,
@@ -693,10 +695,10 @@ def _subject(trajectory: Trajectory) -> str:
 
 
 def _moment_text(moment: Moment, n_rows: int, width: int) -> str:
-    """What the slider says of a checkpoint: step, loss, rows, and gates where there are some.
+    """The slider's text at a checkpoint: step, loss, right rows, and gates if there are any.
 
     Args:
-        width: pixels; gates that have no room are left out, with dots in their place.
+        width: pixels of the text; gates without room are replaced by dots.
     """
     loss = number_text(moment.loss, decimals=3)
     text = f"step {moment.step}: loss {loss}, {moment.n_rows_right} of {n_rows} rows right"
@@ -730,7 +732,7 @@ def _weights_by_edge(model: HookedMLP) -> dict[str, float]:
 
 
 def _weight_frames(networks: Sequence[HookedMLP]) -> list[Traces]:
-    """Of each network a bar for each weight."""
+    """For each network, a bar for each weight."""
     symbols = list(weight_symbols(networks[0]))
     largest = _largest_weight(networks)
     frames: list[Traces] = []
@@ -784,10 +786,10 @@ def _plane_of(network: HookedMLP) -> geometry.InputPlane:
 def families_figure(table: pd.DataFrame) -> go.Figure:
     """`population.gates_over_time`: the share of each family at each checkpoint, stacked.
 
-    The most frequent at the end are named, the others are one.
+    The most frequent families at the end are named, and all others share one area.
 
     Raises:
-        XorMiError: something else, or an empty table.
+        XorMiError: anything but such a table, or an empty table.
     """
     give = "what population.gates_over_time returns"
     require_kind("table", table, pd.DataFrame, give=give)
@@ -846,12 +848,12 @@ def families_figure(table: pd.DataFrame) -> go.Figure:
 
 
 def _share_name(name: object, width: float | None = None) -> str:
-    """A family as it is read; a verdict, where that stands instead of one, in words."""
+    """A family as text; a verdict that replaces a family is written in words."""
     return as_written(_cut_to(in_words(str(name)), width))
 
 
 def _counted_column(table: pd.DataFrame, give: str) -> str:
-    """What the table counts: its column beside those of steps, numbers and intervals."""
+    """The column that the table counts, beside the columns of steps, numbers and intervals."""
     others = ["step", "n_networks", "share", "ci_low", "ci_high"]
     counted = [str(name) for name in table.columns if name not in others]
     if len(counted) != 1 or not set(others) <= set(table.columns) or table.empty:
@@ -860,7 +862,7 @@ def _counted_column(table: pd.DataFrame, give: str) -> str:
 
 
 def _few(shares: pd.DataFrame) -> pd.DataFrame:
-    """The columns with the largest shares at the end, not solved first, and the others as one."""
+    """The columns with the largest shares at the end, not solved first, and the others' sum."""
     shares = shares.loc[:, shares.max() > 0]
     order = shares.iloc[-1].sort_values(ascending=False).index.tolist()
     order.sort(key=lambda name: name != NOT_COMPUTING)
@@ -873,11 +875,11 @@ def _few(shares: pd.DataFrame) -> pd.DataFrame:
 def event_steps_figure(table: pd.DataFrame) -> go.Figure:
     """`population.trajectories`: at which steps each event happens.
 
-    A box has the middle half, its whiskers 5 to 95 % of the times that it happened; how often it
-    did is written beside its name, and in how many networks.
+    A box contains the middle half of the times of an event, its whiskers 5 to 95 %; its label says
+    how often it happened, and in how many networks.
 
     Raises:
-        XorMiError: something else, or a table without a line.
+        XorMiError: anything but such a table, or a table without a line.
     """
     give = "what population.trajectories returns"
     require_kind("table", table, pd.DataFrame, give=give)
@@ -926,9 +928,7 @@ def event_steps_figure(table: pd.DataFrame) -> go.Figure:
 
 
 def _most_frequent(table: pd.DataFrame) -> str:
-    """In how many networks all rows are right, and by which step in half of them; where in none,
-    the same of the event that happens in most.
-    """
+    """In how many networks all rows come right, and by which step in half of them."""
     counts: dict[str, int] = {}
     for event in EVENTS:
         counts[event] = table.loc[table["event"] == event, "seed"].nunique()
@@ -939,7 +939,7 @@ def _most_frequent(table: pd.DataFrame) -> str:
 
 
 def _quantile_texts(steps: Sequence[float]) -> list[str]:
-    """What hovering says of the 5, 25, 50, 75 and 95 % of the times of an event."""
+    """The hover texts of the 5, 25, 50, 75 and 95 % quantiles of the times of an event."""
     shares = ("5 %", "a quarter", "half", "three quarters", "95 %")
     return [
         f"{share} of them by step {step:,.0f}" for share, step in zip(shares, steps, strict=True)

@@ -1,4 +1,4 @@
-"""findings of `margins` -> what the weights must satisfy, and how far each may move."""
+"""findings of `margins` -> the conditions on the weights, and how far each weight may move."""
 
 import re
 import textwrap
@@ -28,40 +28,43 @@ from xor_mi.plots._style import (
 )
 
 TEXT_LINE, BAR_HEIGHT, BAR_GAP = 16, 20, 16
-"""Pixels of a line of an inequality, of the bar under it, and between the two next ones."""
+"""Pixels of a line of an inequality, of the bar below it, and of the gap to the next."""
 MOST_SYMBOLS = 12
-"""So many weights of an inequality have their parameter named by hovering."""
+"""The most weights of an inequality whose parameters the hover text names."""
 MOST_NEAREST = 4
-"""So many inputs that are nearest to flipping are named in a title."""
+"""The most inputs nearest to flipping that a title names."""
 SYMBOL = re.compile(r"[a-z]\d+(?:_\d+)*|[a-z]\b")
-"""What may be a weight in an inequality."""
+"""The pattern of a weight's symbol in an inequality."""
 
 SLACK_HEIGHT = 30
 """Pixels of a weight."""
 SLACK_DOMAIN = (0.33, 0.72)
-"""Between them the intervals are drawn; beside them stands who flips at each end."""
+"""The range in which intervals are drawn; beside it stand the inputs that flip at each end."""
 END_CHARACTERS = 22
-"""So many characters have room beside an interval."""
+"""Characters that have room beside an interval."""
 HOVER_WIDTH = 560
-"""Pixels of a line of what hovering says."""
+"""Pixels of a line of hover text."""
 
 
 def conditions_figure(conditions: Conditions) -> go.Figure:
     """`margins.conditions`: one bar per inequality, its slack, with the inequality above it.
 
-    A failed one points left, is hatched and says so.
+    The bar of a failed condition points left, is hatched and is marked "fails".
 
     Raises:
-        XorMiError: something else, or no conditions.
+        XorMiError: anything but conditions, or no conditions.
     """
     require_kind(
         "conditions", conditions, Conditions, give="what margins.conditions(model) returns"
     )
     if not len(conditions):
-        raise XorMiError("no conditions to draw; give what margins.conditions(model) returns")
+        raise XorMiError(
+            "conditions is empty, so there is nothing to draw; give what "
+            "margins.conditions(model) returns"
+        )
     names = _places(conditions)
     left = 40 + round(label_width(names))
-    # one bar is as far from the next as the longest inequality needs
+    # the distance of bars depends on the longest inequality
     room = int((WIDTH - left - 30) / CHARACTER_WIDTH)
     texts = [textwrap.wrap(condition.inequality, room) for condition in conditions]
     n_lines = max(map(len, texts))
@@ -121,7 +124,7 @@ def _slack_range(conditions: Conditions, size: float, width: int) -> list[float]
         side = -1 if condition.slack < 0 else 1
         room[side] = max(room[side], (text_width(text) + 12) / width)
     slacks = [condition.slack for condition in conditions]
-    # where all are rounding, the axis is as long as what is compared
+    # if all are rounding, the axis has the length of the compared numbers
     floor = ROUNDING * size
     lowest = min(*slacks, 0.0)
     highest = max(*slacks, size if max(map(abs, slacks)) <= floor else 0.0)
@@ -130,21 +133,21 @@ def _slack_range(conditions: Conditions, size: float, width: int) -> list[float]
 
 
 def _size_of(conditions: Conditions) -> float:
-    """The size of the largest slack; where all are rounding, of what is compared."""
+    """The size of the largest slack; if all are rounding, the size of the compared numbers."""
     compared = [abs(condition.value) + abs(condition.slack) for condition in conditions]
     scale = max(*compared, conditions.scale)
     return reach([condition.slack for condition in conditions], scale=scale)
 
 
 def _how_many_hold(conditions: Conditions, size: float) -> str:
-    """How many hold, and which input is nearest to flipping or is the most wrong."""
+    """How many conditions hold, and the input that is nearest to flipping or most wrong."""
     n, of = conditions.n_satisfied, len(conditions)
     target = conditions.target.name
     if n < of:
         worst = min(conditions, key=lambda condition: condition.slack)
         by = number_text(-worst.slack, scale=size)
         # on the threshold
-        much = f"by {by}, the most" if float(by) else "by rounding alone"
+        much = f"by {by}, the most" if float(by) else "only by rounding"
         return f"{n} of {of} conditions for {target} hold; {worst.row} fails {much}"
     least = min(condition.slack for condition in conditions)
     near = [one.row for one in conditions if one.slack <= least + ROUNDING * size]
@@ -211,7 +214,7 @@ def _condition_sentence(condition: Condition, slack: str, symbols: dict[str, str
 
 
 def _places(conditions: Conditions) -> list[str]:
-    """Row, and place where there are several, for the axis."""
+    """The row, and the place if there are several places, for the axis."""
     several_places = len({condition.place for condition in conditions}) > 1
     if not several_places:
         return [condition.row for condition in conditions]
@@ -221,19 +224,22 @@ def _places(conditions: Conditions) -> list[str]:
 def slack_figure(slack: Slack) -> go.Figure:
     """`margins.slack_to_flip`: the interval in which each weight may move alone, and its value.
 
-    Beside each interval stands which input flips at its end, and where that is. An arrow stands
-    for an interval that does not end in the picture.
+    Beside each interval stand the input that flips at its end, and the value there. An arrow marks
+    an interval that does not end in the picture.
 
     Raises:
-        XorMiError: something else, or no weights.
+        XorMiError: anything but slack, or slack without weights.
     """
     require_kind("slack", slack, Slack, give="what margins.slack_to_flip(model) returns")
     if not len(slack):
-        raise XorMiError("no slack to draw; give what margins.slack_to_flip(model) returns")
+        raise XorMiError(
+            "slack is empty, so there is nothing to draw; give what margins.slack_to_flip(model) "
+            "returns"
+        )
     reached = _reach(slack)
     names = [_symbol_of(slack, weight) for weight in slack]
     domain = [*SLACK_DOMAIN]
-    # names without a symbol are long
+    # a weight without a symbol has a long name
     domain[0] = min(0.5, max(domain[0], (150 + label_width(names)) / (WIDTH - 30)))
     figure = go.Figure([_intervals(slack, reached), _ends(slack, reached), _own_values(slack)])
     figure.update_xaxes(
@@ -265,7 +271,7 @@ def slack_figure(slack: Slack) -> go.Figure:
             texts.append(_text_at_end(text, y=float(number), is_upper=is_upper))
     for text, is_upper in (("moved down, flips", False), ("moved up, flips", True)):
         texts.append(_text_at_end(f"<i>{text}</i>", y=-0.85, is_upper=is_upper))
-    # at once: with each that is added, plotly checks all that are there
+    # added together: plotly checks all annotations at each addition
     figure.update_layout(annotations=texts)
     inside = SLACK_HEIGHT * len(slack) + 20
     titled(figure, _least(slack), inside=inside, below=60)
@@ -274,11 +280,11 @@ def slack_figure(slack: Slack) -> go.Figure:
 
 @dataclass(frozen=True)
 class _Reach:
-    """What the axis of values shows.
+    """The range of the axis of values.
 
     Attributes:
         low, high: its ends.
-        margin: within them, where arrows stand.
+        margin: the strip at both ends for arrows.
     """
 
     low: float
@@ -291,10 +297,10 @@ class _Reach:
 
 
 def _reach(slack: Slack) -> _Reach:
-    """All values are drawn, and the ends that are not too far from them."""
+    """The axis contains all values, and the ends that are not too far from them."""
     values = [weight.value for weight in slack]
     size = reach(values)
-    # an end further away than this would press all the others together
+    # an end further away than this would squeeze all others
     far = 1.5 * size
     ends: Iterable[float] = [end for one in slack for end in (one.lower, one.upper)]
     near = [end for end in ends if min(values) - far <= end <= max(values) + far]
@@ -305,20 +311,20 @@ def _reach(slack: Slack) -> _Reach:
 
 
 def _size_of_layer(slack: Slack, weight: WeightSlack) -> float:
-    """Beside what a number of this weight is rounding; 0 where nothing says it."""
+    """The scale beside which a number of this weight is rounding; 0 if it is unknown."""
     return slack.sizes.get(weight.parameter, 0.0)
 
 
 def _symbol_of(slack: Slack, weight: WeightSlack) -> str:
-    """The short name of a weight, or its parameter where it has none."""
+    """The symbol of a weight, or its parameter if it has no symbol."""
     return slack.symbols.get(weight.parameter, weight.parameter)
 
 
 def _least(slack: Slack) -> str:
-    """Which weight may move least, which way, and what flips then."""
+    """The weight that may move least, the direction, and the row that flips then."""
     least = slack.smallest
     if least.slack == inf:
-        but = ", but for rounding" if slack.n_left_out else ""
+        but = ", except by rounding" if slack.n_left_out else ""
         return f"Each weight may move alone as far as it likes: no decision changes{but}"
     is_up = least.up <= least.down
     row = least.row_upper if is_up else least.row_lower
@@ -326,12 +332,12 @@ def _least(slack: Slack) -> str:
     text = number_text(by, scale=_size_of_layer(slack, least))
     flip = "flip" if ", " in row else "flips"
     symbol = _symbol_of(slack, least)
-    left_out = "; flips by rounding left out" if slack.n_left_out else ""
+    left_out = "; flips by rounding are left out" if slack.n_left_out else ""
     return f"{symbol} may move least: {text} {way}, then {row} {flip} (circle: its value{left_out})"
 
 
 def _drawn_end(weight: WeightSlack, reached: _Reach, *, is_upper: bool) -> float:
-    """Where an interval ends in the picture: at its end, or at its arrow."""
+    """The place where an interval ends in the picture: at its end, or at its arrow."""
     end = weight.upper if is_upper else weight.lower
     if reached.shows(end):
         return end
@@ -355,7 +361,7 @@ def _intervals(slack: Slack, reached: _Reach) -> go.Scatter:
 
 
 def _ends(slack: Slack, reached: _Reach) -> go.Scatter:
-    """A stroke where an interval ends, and an arrow where it goes on."""
+    """A stroke where an interval ends, and an arrow where it continues."""
     x: list[float] = []
     y: list[int] = []
     symbols: list[str] = []
@@ -393,7 +399,7 @@ def _own_values(slack: Slack) -> go.Scatter:
 
 
 def _slack_sentence(slack: Slack, weight: WeightSlack) -> str:
-    """A weight's two names, its value, and how far it may move either way."""
+    """A weight's two names, its value, and how far it may move in each direction."""
     size = _size_of_layer(slack, weight)
     symbol = _symbol_of(slack, weight)
     named = symbol if symbol == weight.parameter else f"{symbol} ({weight.parameter})"
@@ -412,7 +418,7 @@ def _slack_sentence(slack: Slack, weight: WeightSlack) -> str:
 
 
 def _end_text(slack: Slack, weight: WeightSlack, *, is_upper: bool) -> str:
-    """Which inputs flip at an end, and where: as many of them as there is room for."""
+    """The inputs that flip at an end, as many as there is room for, and the value there."""
     end, row = (weight.upper, weight.row_upper) if is_upper else (weight.lower, weight.row_lower)
     if not isfinite(end):
         return "nothing"

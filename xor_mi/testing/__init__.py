@@ -1,14 +1,14 @@
-"""circuit -> a record a person can read; two records -> what changed, in words; assertions that
-fail with the evidence.
+"""circuit -> a readable record; two records -> the changes, in words; assertions that fail with the
+evidence.
 
     circuit, or any finding -> record -> (baseline) -> differences -> message
 
 What is compared is what stays the same when hidden units are renumbered, rescaled by positive
 factors, or joined by dead ones: gates and edges unit by unit, copies included, the verdict, and
 numbers that do not depend on a unit's scale. Any other finding, of any model, is compared by its
-table: names, gates, decisions and counts exactly, numbers by a tolerance. The pytest fixture
-`circuit_regression` holds a circuit or another finding against a stored record; the `assert_...`
-functions are for one line in any test."""
+table: names, gates, decisions and counts exactly, numbers with a tolerance. The pytest fixture
+`circuit_regression` compares a circuit or another finding with a stored record; each `assert_...`
+function is one line in any test."""
 
 from xor_mi.testing._asserts import assert_acts_as as assert_acts_as
 from xor_mi.testing._asserts import assert_computes as assert_computes

@@ -1,5 +1,5 @@
-"""a model and a claim -> nothing, or an AssertionError that carries the evidence. For one line in
-any test; no pytest is needed.
+"""a model and a claim -> nothing, or an AssertionError with the evidence. Each function is one line
+in any test; no pytest is needed.
 
 A mistake in the question, such as a gate or a unit that does not exist, is an `XorMiError`; an
 AssertionError is about the network."""
@@ -61,16 +61,17 @@ def assert_acts_as(
     out as the netlist predicts.
 
     Args:
-        gates: gate -> a unit or several: {"OR": 0, "AND": "h0.1"}. A number is a unit of the only
-            hidden layer.
+        gates: gate -> one unit or several, as in {"OR": 0, "AND": "h0.1"}. A number is a unit of
+            the only hidden layer.
         up_to_complement: a NOR unit also counts as OR.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> assert_acts_as(textbook_xor(), {"OR": 0, "AND": 1})
 
     Raises:
-        AssertionError: one line per unit that does not, and the circuit with its evidence.
-        XorMiError: a gate or unit that does not exist, or nothing asked.
+        AssertionError: some unit does not; the message has a line for each, and the circuit with
+            its evidence.
+        XorMiError: a gate or unit that does not exist, or an empty `gates`.
     """
     __tracebackhide__ = True
     if isinstance(model_or_circuit, Mapping):
@@ -86,7 +87,7 @@ def assert_acts_as(
         function = BooleanFunction.of(gate, circuit.layer_sizes[0])
         claims += [(function, _unit(circuit, unit)) for unit in _each(units)]
     if not claims:
-        raise XorMiError(f"gates is {gates!r}; no unit is asked about: name one or more")
+        raise XorMiError(f"gates is {gates!r}, which names no unit; give one or more")
     reasons = [_why_not(circuit, function, unit, up_to_complement) for function, unit in claims]
     wrong = [reason for reason in reasons if reason]
     if wrong:
@@ -104,9 +105,10 @@ def assert_computes(model: HookedMLP | Circuit, target: Target) -> None:
     >>> assert_computes(textbook_xor(), "x0 ^ x1")
 
     Raises:
-        AssertionError: the rows that are decided otherwise, with the network's outputs.
-        XorMiError: what is not a function of this many inputs and outputs, train mode, or weights
-            that are not finite.
+        AssertionError: some rows are decided differently; the message lists them with the network's
+            outputs.
+        XorMiError: a target with other numbers of inputs or outputs, a network in train mode, or
+            weights that are not finite.
     """
     __tracebackhide__ = True
     # a text alone may be the name of a saved network, which is answered below with how to load it
@@ -128,7 +130,7 @@ def assert_computes(model: HookedMLP | Circuit, target: Target) -> None:
     if wrong:
         headline = (
             f"does not compute {function.name}: {len(wrong)} of {len(function.rows())} rows are "
-            f"decided otherwise ({_how_decided(network)})"
+            f"decided differently ({_how_decided(network)})"
         )
         raise AssertionError("\n".join([headline, *(_wrong_row(row) for row in wrong)]))
 
@@ -153,9 +155,9 @@ def assert_same_circuit(
     >>> assert_same_circuit(zoo.load("nor-and"), zoo.recorded("or-and"), up_to="family")
 
     Raises:
-        AssertionError: changed units first, then numbers.
-        XorMiError: as `compare_records` does, a model whose circuit cannot be identified, or a
-            record that cannot be read.
+        AssertionError: the circuits differ; the message lists changed units first, then numbers.
+        XorMiError: as in `compare_records`; a model whose circuit cannot be identified; or a record
+            that cannot be read.
     """
     __tracebackhide__ = True
     if isinstance(model_or_circuit, str | Path | Mapping):
@@ -192,20 +194,20 @@ def assert_patch_effect(
 
     Args:
         clean, corrupted, site, metrics, direction, decide, output, model_kwargs: as in `patch`; of
-            several metrics the first is asked about.
+            several metrics the first is tested.
         effect, patched: the patched metric minus the unpatched one, and the patched metric itself;
-            within tolerance + tolerance * |expected|. Where the metric is below 1 in all runs, the
-            first of these is that part of the largest.
-        flips: whether the decision changes; a model that is no HookedMLP needs `decide=` for it.
-            Where nothing is decided before and after, neither True nor False holds.
+            they may be off by tolerance * size + tolerance * |expected|, where size is 1 or, if it
+            is smaller, the largest metric of the runs.
+        flips: whether the decision changes; a model that is not a HookedMLP needs `decide=` for it.
+            If nothing is decided before and after, both True and False fail.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> assert_patch_effect(textbook_xor(), "01", "11", "h0.1", effect=2.0, flips=True)
 
     Raises:
-        AssertionError: what came out instead, and the whole patch.
-        XorMiError: nothing expected, a number that is not finite, a tolerance that is not a number
-            of at least 0, flips= where nothing is decided, or as `patch` does.
+        AssertionError: a value differs; the message has the value found, and the whole patch.
+        XorMiError: nothing is expected, a number is not finite, a tolerance is not a number of at
+            least 0, flips= is given but nothing is decided, or as in `patch`.
     """
     __tracebackhide__ = True
     numbers = {"effect": effect, "patched": patched}
@@ -247,9 +249,9 @@ def assert_patch_effect(
 
 
 def _expected_record(expected: HookedMLP | Circuit | Mapping[str, Any] | PathLike) -> CircuitRecord:
-    """The record that a circuit is held against."""
+    """The record with which a circuit is compared."""
     if isinstance(expected, str | Path):
-        # a text that a circuit is stored in, or the name of a file with one
+        # the text of a stored circuit, or the name of a file with it
         next_step = "give a baseline, or what Circuit.to_json wrote"
         if isinstance(expected, str) and expected.lstrip().startswith("{"):
             called = "the text of expected"
@@ -270,16 +272,16 @@ def _expected_record(expected: HookedMLP | Circuit | Mapping[str, Any] | PathLik
 
 
 def _is_circuit_json(content: object) -> bool:
-    """Whether it says to be what `Circuit.to_dict` writes."""
+    """Whether the content declares the format of `Circuit.to_dict`."""
     found = content.get("format") if isinstance(content, Mapping) else None
     return isinstance(found, str) and found.startswith(CIRCUIT_MARK)
 
 
 def _off(name: str, expected: Number, measured: Number, tolerance: Number, unit: float) -> str:
-    """'effect: expected 1.5, found 2, ...' or '' where it is within its tolerance."""
+    """'effect: expected 1.5, found 2, ...', or '' if it is within its tolerance."""
     bound = tolerance * unit + tolerance * abs(expected)
     off = abs(measured - expected)
-    # asked this way round, since nan is neither within a bound nor above it
+    # tested as "not within", since nan is neither within a bound nor above it
     if off <= bound:
         return ""
     return (
@@ -298,7 +300,7 @@ def _require_gates_first(gates: Mapping[str, object], circuit: Circuit) -> None:
 
 def _each(units: AskedUnit | Iterable[AskedUnit]) -> list[AskedUnit]:
     if isinstance(units, set | frozenset):
-        # sorted: a set has no order that is the same in every process
+        # sorted, because the order of a set differs between processes
         return sorted(units, key=str)
     several = isinstance(units, list | tuple)
     return list(units) if several else [units]  # pyright: ignore[reportReturnType]
@@ -340,7 +342,7 @@ def _why_not(
     if n_idle == len(gates):
         (could_be,) = [one.gates for one in circuit.circuits[0].idle if one.unit == unit]
         gates_said = " or ".join(could_be)
-        return f"{unit.name} acts as nothing: it is idle, and could be read as {gates_said}"
+        return f"{unit.name} acts as no gate: it is idle, and could be read as {gates_said}"
     if others and len(gates) == 1:
         hint = "; its complement: up_to_complement=True would accept it"
         shown_hint = hint if others == [complement] else ""
@@ -352,7 +354,7 @@ def _why_not(
             f"{unit.name} acts as {function.name} under {n_agreeing} of {len(gates)} circuits, "
             f"as {' or '.join(ways)} under the others"
         )
-    # Read so in every circuit; whether it acts so is what the interchanges say.
+    # every circuit reads it as this gate; the interchanges say whether it acts as this gate
     claims = [one for one in circuit.evidence if one.kind == "interchange" and one.units == (unit,)]
     if not claims:
         return f"{unit.name} is read as {gates[0]}, but no interchange was run on it"
@@ -360,7 +362,7 @@ def _why_not(
 
 
 def _gate_in(circuit: CandidateCircuit, unit: Unit) -> str | None:
-    """A unit's gate in a circuit; None where the circuit does without it and it has several."""
+    """A unit's gate in a circuit; None if the unit is idle and has several possible gates."""
     several = {one.unit for one in circuit.idle if len(one.gates) > 1}
     return None if unit in several else circuit.readings[0].of(unit).gate
 

@@ -1,7 +1,7 @@
-"""a record -> what in it makes no sense, although every value is of the right kind.
+"""a record -> its entries that make no sense, although every value is of the right kind.
 
-A baseline edited by hand or merged badly is refused before it is compared: nonsense would otherwise
-come out as a difference, or as none."""
+A baseline that was edited by hand or merged badly is refused before it is compared; otherwise
+nonsense would appear as a difference, or as none."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,21 +19,25 @@ from xor_mi.testing._entries import (
 from xor_mi.truth import MAX_INPUTS
 
 MOST_CHARACTERS = 500_000
-"""Of a text in a record; the longest formula of one gate, of twelve inputs, has under 100,000."""
+"""The most characters of a text in a record; the longest formula of one gate, of twelve inputs, has
+under 100,000.
+"""
 FREE_TEXT = {"test"}
-"""Entries that a person words, and not this package; messages cut and escape them."""
+"""Entries that a person writes, not this package; messages cut and escape them."""
 
 Sizes = Sequence[int]
 """(inputs, units of each hidden layer, outputs)."""
 
 
 def nonsense_in(record: CircuitRecord) -> str:
-    """The first entry that contradicts another one or cannot be, and why; or ''."""
+    """The first entry that contradicts another or is impossible, and why; or ''."""
     return next(_complaints(record), "")
 
 
 def _complaints(record: CircuitRecord) -> Iterator[str]:
-    """In an order in which each may rely on those before: only the first is asked for."""
+    """All complaints, in an order in which each may rely on the checks before; only the first is
+    used.
+    """
     for key, value in record.items():
         if key in CircuitRecord.__annotations__ and key not in FREE_TEXT:
             yield from _of_texts(value, key)
@@ -64,7 +68,7 @@ def _complaints(record: CircuitRecord) -> Iterator[str]:
 
 
 def _of_texts(value: object, where: str) -> Iterator[str]:
-    """Texts that no line has room for, or no terminal should be sent."""
+    """Texts that are too long for a line, or that must not be sent to a terminal."""
     if isinstance(value, dict):
         for key, entry in value.items():
             yield from _of_texts(key, where)
@@ -83,7 +87,7 @@ def _of_sizes(sizes: Sizes, *, n_units: int) -> Iterator[str]:
     if len(sizes) < 3:
         yield f"'layer_sizes' is {sizes}, not inputs, hidden layers and outputs"
     for k, size in enumerate(sizes):
-        # outputs are as many as there are tables, which is asked below
+        # the number of outputs is that of the tables, which is checked below
         is_output = k == len(sizes) - 1
         most = MAX_INPUTS if k == 0 else MAX_UNITS
         if size < 1 or (size > most and not is_output):
@@ -117,7 +121,7 @@ def _of_tables(
 
 
 def _of_proof(record: CircuitRecord) -> Iterator[str]:
-    """Levels of proof and a margin that exist, and counts that fit together."""
+    """Levels of proof and margins that do not exist, and counts that do not fit together."""
     for key, level in (("require", record["require"]), ("proof_level", record["proof_level"])):
         if level is not None and level not in PROOF_LEVELS:
             yield f"'{key}' is {_quoted(level)}, not one of {', '.join(PROOF_LEVELS)}"
@@ -134,7 +138,7 @@ def _of_proof(record: CircuitRecord) -> Iterator[str]:
 
 
 def _of_verdict(record: CircuitRecord) -> Iterator[str]:
-    # an old baseline counted readings
+    # an old baseline counts readings
     key = "n_readings" if record["n_passing"] is None else "n_passing"
     n_found = record["n_readings"] if record["n_passing"] is None else record["n_passing"]
     n_survive = record["n_readings"]
@@ -162,7 +166,7 @@ def _of_wrong_rows(
     for row, decided in rows.items():
         if len(row) != n_inputs or not set(row) <= set("01"):
             yield f"'wrong_rows' has {_quoted(row)}, which is not a row of {n_inputs} inputs"
-        # [] where an old baseline does not say them
+        # [] if an old baseline does not have them
         if decided and [len(one) for one in decided] != [n_decisions] * 2:
             yield f"'wrong_rows.{row}' is {shown(decided)}, not two times {n_decisions} decisions"
         if not {bit for one in decided for bit in one} <= {-1, 0, 1}:
@@ -197,18 +201,18 @@ def _of_sets(where: str, sets: SetsRecord, units: Collection[str]) -> Iterator[s
 def _of_names(
     where: str, names: Sequence[str], exists: Collection[str], kind: str
 ) -> Iterator[str]:
-    """Names that do not exist or are there twice.
+    """Names that do not exist or occur twice.
 
     Args:
         where: the place of a name, with {} for its number.
-        kind: what each has to be.
+        kind: what each name has to be.
     """
     seen: set[str] = set()
     for k, name in enumerate(names):
         if name not in exists:
             yield f"'{where.format(k)}' is {_quoted(name)}, which is not {kind}"
         if name in seen:
-            yield f"'{where.format(k)}' is {_quoted(name)}, which is there already"
+            yield f"'{where.format(k)}' is {_quoted(name)}, which occurs twice"
         seen.add(name)
 
 
@@ -218,5 +222,5 @@ def _written(sizes: Sizes) -> str:
 
 
 def _quoted(text: str) -> str:
-    """As the file has it, cut where it is long."""
+    """The text as in the file, cut if it is long."""
     return f'"{cut_short(json.dumps(text)[1:-1])}"'

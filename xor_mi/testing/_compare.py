@@ -1,9 +1,9 @@
-"""two records -> Differences: what a person asks first (units, verdict, formula), numbers and
-tolerances after.
+"""two records -> Differences: units, verdict and formula first, then numbers that moved by more
+than their tolerance.
 
 Units are matched by their gates, not by their numbers, so that a network whose hidden units were
 renumbered is compared with itself. Units with the same gate are matched in the order of their
-evidence. No sentence of a record is looked into: claims are told apart by their kind."""
+evidence. The sentences of a record are not compared: claims are matched by their kind."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -29,9 +29,9 @@ from xor_mi.testing._format import require_record
 from xor_mi.truth import Tree, formula_trees
 
 Tolerance = Number | Mapping[str, Number] | None
-"""How far a number may move: one bound for all, one per name of `NUMBERS`, or None for any."""
+"""How far a number may move: one bound for all, one per name of `NUMBERS`, or None for no bound."""
 Pair = tuple[UnitRecord | None, UnitRecord | None]
-"""(unit of the baseline, unit of the circuit); None where one has no partner."""
+"""(unit of the baseline, unit of the circuit); None for a unit without a partner."""
 
 DEFAULT_TOLERANCE = 1e-6
 UNIT_NUMBERS: tuple[Literal["margin", "interchange", "rows_changed"], ...] = (
@@ -44,21 +44,22 @@ MAX_TEXT_SHOWN = 500
 LONGEST_ORDERED = 10_000
 """Characters of a formula whose order is looked at; longer ones differ where their texts do."""
 NUMBERS = (*UNIT_NUMBERS, "worst_margin", "joint_interchange")
-"""What a tolerance can be given for."""
+"""The numbers for which a tolerance can be given."""
 KINDS: tuple[ClaimKind, ...] = get_args(ClaimKind)
 """The kinds of claim that evidence is gathered for."""
 
 
 @dataclass(frozen=True)
 class Differences:
-    """What a circuit differs in from another; false where it does not.
+    """The differences of a circuit from another; false if there are none.
 
     Attributes:
-        facts: lines on verdict, units, formula and edges that changed; gates are compared exactly.
-        same: lines on the units that are as they were.
+        facts: lines on the verdict, units, formula and edges that changed, which are compared
+            exactly.
+        same: lines on the units that did not change.
         numbers: lines on evidence that changed by more than its tolerance.
-        notes: lines on where a difference may come from: other conventions that the network is read
-            by, and, beside `numbers`, other releases.
+        notes: lines on possible causes of a difference: other conventions of the network and, if
+            there are `numbers`, other releases.
     """
 
     facts: tuple[str, ...] = ()
@@ -70,7 +71,7 @@ class Differences:
         return bool(self.facts or self.numbers)
 
     def __str__(self) -> str:
-        """Changes first, then what is as before, then numbers, then notes."""
+        """Changes first, then unchanged units, then numbers, then notes."""
         lines = [*self.facts]
         if self.numbers and not lines:
             lines.append("gates, edges and verdict are as before; the evidence changed")
@@ -89,7 +90,7 @@ def compare_records(
     tolerance: Tolerance = DEFAULT_TOLERANCE,
     up_to: UpTo = "signature",
 ) -> Differences:
-    """What a circuit's record differs in from a baseline's.
+    """The differences of a circuit's record from a baseline's record.
 
     Args:
         old, new: of the baseline, and of what is found now; `record_of` makes one of a network.
@@ -136,13 +137,13 @@ def tolerances(
     """One tolerance per name.
 
     Args:
-        names: what a tolerance can be given for.
-        kind: what these are names of.
+        names: the names for which a tolerance can be given.
+        kind: what the names stand for.
 
     Raises:
         XorMiError: a number that is negative or not finite, or an unknown name.
     """
-    # one number is checked also where there is nothing to compare by it
+    # a single number is checked even if there is nothing to compare with it
     given: dict[str, Number] = {}
     if isinstance(tolerance, Mapping):
         given |= tolerance
@@ -199,7 +200,7 @@ def _matched_in(old: Sequence[UnitRecord], new: Sequence[UnitRecord]) -> list[Pa
                 after.remove(b)
 
     def same_gate_and_as_many(a: UnitRecord, b: UnitRecord) -> bool:
-        """Where a gate became rarer or more common, only the unit of the same name is surely the
+        """If a gate became rarer or more common, only the unit of the same name is certainly the
         same unit; otherwise the order of the evidence decides.
         """
         gate = a["gate"]
@@ -208,7 +209,7 @@ def _matched_in(old: Sequence[UnitRecord], new: Sequence[UnitRecord]) -> list[Pa
     pair_where(same_gate_and_as_many)
     pair_where(lambda a, b: a["gate"] == b["gate"])
     pair_where(lambda a, b: a["unit"] == b["unit"])
-    # what is left has neither gate nor number in common, and goes side by side
+    # the rest has neither gate nor number in common, and is paired in order
     pairs += zip_longest(sorted(before, key=_place), sorted(after, key=_place))
     return sorted(pairs, key=_place_of_pair)
 
@@ -230,13 +231,13 @@ def _same_gates(pairs: Sequence[Pair]) -> list[tuple[UnitRecord, UnitRecord]]:
 
 
 def _name(unit: UnitRecord, old: CircuitRecord, new: CircuitRecord) -> str:
-    """'unit 1' where there is one hidden layer, else 'unit h2.1'."""
+    """'unit 1' if there is one hidden layer, otherwise 'unit h2.1'."""
     shallow = max(len(old["layer_sizes"]), len(new["layer_sizes"])) == 3
     return f"unit {unit['unit'].split('.')[-1] if shallow else unit['unit']}"
 
 
 def _name_in_both(a: UnitRecord, b: UnitRecord, old: CircuitRecord, new: CircuitRecord) -> str:
-    """'unit 1', or 'unit 1 (unit 0 in the baseline)' where it was renumbered."""
+    """'unit 1', or 'unit 1 (unit 0 in the baseline)' if it was renumbered."""
     moved = f" ({_name(a, old, new)} in the baseline)" if a["unit"] != b["unit"] else ""
     return f"{_name(b, old, new)}{moved}"
 
@@ -246,12 +247,12 @@ def _as_before(a: UnitRecord, b: UnitRecord, old: CircuitRecord, new: CircuitRec
 
 
 def _said(text: str | None) -> str:
-    """A text of a record as a line has room for it."""
+    """A text of a record, cut to the room of a line."""
     return cut_short(str(text), at_most=MAX_TEXT_SHOWN)
 
 
 def _change(old: str | None, new: str | None) -> str:
-    """'OR -> NOR'; long texts from a little before the place where they part."""
+    """'OR -> NOR'; long texts begin a little before their first difference."""
     was, now = str(old), str(new)
     n_alike = sum(
         1 for _ in takewhile(lambda signs: signs[0] == signs[1], zip(was, now, strict=False))
@@ -262,7 +263,7 @@ def _change(old: str | None, new: str | None) -> str:
     return f"{_said('...' + was[skipped:])} -> {_said('...' + now[skipped:])}"
 
 
-# facts: what is compared exactly
+# facts, which are compared exactly
 
 
 def _facts(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair], up_to: UpTo) -> list[str]:
@@ -278,8 +279,8 @@ def _facts(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair], up_to:
     if family:
         rewritten = old["families"] != new["families"]
     else:
-        # Of several readings with the same evidence another may come first when units are
-        # renumbered; then the signature, of all readings, decides.
+        # among several readings with the same evidence another may come first when units are
+        # renumbered; then the signature of all readings decides
         both_identified = old["verdict"] == new["verdict"] == "identified"
         rewritten = old["signature"] != new["signature"] or bool(units and both_identified)
     if rewritten:
@@ -295,16 +296,16 @@ def _sizes(record: CircuitRecord) -> str:
 
 
 def _proof_changes(old: CircuitRecord, new: CircuitRecord) -> list[str]:
-    """Whether the first circuit is proved as far as it was; an old baseline does not say."""
+    """A line if the level of proof of the first circuit changed; an old baseline has no level."""
     before, after = old["proof_level"], new["proof_level"]
-    # a circuit that is gone, or new, is told by the verdict
+    # if a circuit is gone or new, the verdict says so
     if before is None or after is None or before == after:
         return []
     return [f"level of proof: {before} -> {after}"]
 
 
 def _alike_in_detail(old: CircuitRecord, new: CircuitRecord) -> bool:
-    """What stands behind two equal verdicts is equal too."""
+    """Whether the details behind two equal verdicts are equal too."""
     if new["verdict"] in ("ambiguous", "approximate"):
         return _n_counted(old, new, old) == _n_counted(old, new, new)
     if new["verdict"] != "not_computing":
@@ -315,14 +316,16 @@ def _alike_in_detail(old: CircuitRecord, new: CircuitRecord) -> bool:
 
 
 def _n_counted(old: CircuitRecord, new: CircuitRecord, record: CircuitRecord) -> int | None:
-    """How many circuits stand behind a verdict; readings where one of the two counts only these."""
+    """The number of circuits behind a verdict; of readings, if one of the two records counts only
+    these.
+    """
     if old["n_circuits"] is None or new["n_circuits"] is None:
         return record["n_readings"]
     return record["n_passing"] if record["verdict"] == "ambiguous" else record["n_circuits"]
 
 
 def _verdict(record: CircuitRecord) -> str:
-    """A verdict with what stands behind it, for a reader."""
+    """A verdict with its details, for a reader."""
     verdict = record["verdict"]
     if verdict == "ambiguous" and record["n_passing"] is None:
         return f"ambiguous ({record['n_readings']} readings)"
@@ -339,7 +342,7 @@ def _verdict(record: CircuitRecord) -> str:
 
 def _unit_changes(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair]) -> Iterator[str]:
     if new["n_readings"] == 0 < old["n_readings"]:
-        # one line for all: every unit being gone would say the same thing many times
+        # one line for all units, instead of the same line for each
         was = ", ".join(f"{_name(unit, old, new)} was {_said(unit['gate'])}" for unit in _live(old))
         yield f"no unit has a gate: {was}"
         return
@@ -392,7 +395,7 @@ def _in_order(tree: Tree) -> str:
 
 
 def _edge_changes(old: CircuitRecord, new: CircuitRecord, pairs: Sequence[Pair]) -> list[str]:
-    """Edges among inputs, outputs and the units that are in both, by their names of now."""
+    """Changed edges among inputs, outputs and the units that are in both, by their new names."""
     renamed = {a["unit"]: b["unit"] for a, b in pairs if a and b}
     before = {
         (renamed.get(src, src), renamed.get(dst, dst)) for src, dst in _edges(old, renamed.keys())
@@ -410,7 +413,7 @@ def _edges(record: CircuitRecord, units: Collection[str]) -> Iterator[tuple[str,
             yield src, dst
 
 
-# numbers: what is compared within a tolerance
+# numbers, which are compared within a tolerance
 
 
 def _numbers(
@@ -423,7 +426,7 @@ def _numbers(
     matched = _same_gates(pairs)
     everything_matched = len(matched) == len(pairs)
     if not changed and not everything_matched:
-        # Another reading came first: its numbers are another explanation's.
+        # another reading came first, so its numbers belong to another explanation
         return []
     lines = []
     for a, b in matched:
@@ -444,9 +447,10 @@ def _numbers(
 
 
 def unit_beside(numbers: Iterable[Number]) -> float:
-    """What an absolute tolerance is measured in beside numbers in output units.
+    """The unit of an absolute tolerance for numbers in output units.
 
-    1, or the largest of them where that is smaller: outputs of a millionth differ, too.
+    It is 1, or the largest number if that is smaller, so that outputs of a millionth can differ
+    too.
     """
     return min(1.0, max(map(abs, numbers)))
 
@@ -454,10 +458,10 @@ def unit_beside(numbers: Iterable[Number]) -> float:
 def moved(
     what: str, old: Number | None, new: Number | None, tolerance: Number, *, unit: float = 1.0
 ) -> str:
-    """'unit 1 margin: 0.5 -> 0.4, ...' or '' where it stayed within its tolerance.
+    """'unit 1 margin: 0.5 -> 0.4, ...', or '' if it stayed within its tolerance.
 
     Args:
-        unit: of the absolute part. A share is measured in 1, whatever the network's scale.
+        unit: the unit of the absolute part; 1 for a share, whatever the network's scale.
     """
     if old is None or new is None:
         return "" if old == new else f"{what}: {old} -> {new}"
@@ -507,7 +511,7 @@ def _with_gates(record: CircuitRecord, sets: Sequence[Sequence[str]]) -> str:
 
 
 def _claims_moved(old: CircuitRecord, new: CircuitRecord) -> list[str]:
-    """For each kind of claim, how many do not hold, where that number changed."""
+    """For each kind of claim, how many claims do not hold, if that number changed."""
     before, after = _failing(old), _failing(new)
     lines = []
     for kind in KINDS:
@@ -532,10 +536,10 @@ def _failing(record: CircuitRecord) -> dict[ClaimKind, list[str]]:
 def _notes(
     old: CircuitRecord, new: CircuitRecord, facts: Sequence[str], numbers: Sequence[str]
 ) -> Iterator[str]:
-    """Hints on where a difference may come from."""
+    """Hints on the possible cause of a difference."""
     was, now = conventions_of(old), conventions_of(new)
     if was != now and (facts or numbers):
-        yield f"read by other conventions: {_conventions_said(was)} -> {_conventions_said(now)}"
+        yield f"other conventions: {_conventions_said(was)} -> {_conventions_said(now)}"
     if facts and old["n_circuits"] is None and new["n_circuits"] is not None:
         yield (
             "the baseline counts readings, as xor-mi did before circuits had to pass interchange: "
@@ -543,7 +547,7 @@ def _notes(
         )
     elif facts and _asked(old) != _asked(new):
         yield f"identified with other requirements: {_asked(old)} -> {_asked(new)}"
-    # a gate or a verdict is compared exactly, and no other release explains another one
+    # gates and verdicts are exact, so another release cannot explain their change
     if numbers:
         yield from notes_on_releases(old["versions"], new["versions"])
 
@@ -554,7 +558,7 @@ def _asked(record: CircuitRecord) -> str:
 
 
 def notes_on_releases(stored: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
-    """Other releases may round otherwise.
+    """A note if other releases, which may round differently, were used.
 
     Args:
         stored, found: package -> version, of the baseline and of now.
@@ -565,11 +569,11 @@ def notes_on_releases(stored: Mapping[str, str], found: Mapping[str, str]) -> It
         if package not in stored or not is_same_release(stored[package], version)
     ]
     if others:
-        yield f"found with other versions, which may round otherwise: {', '.join(others)}"
+        yield f"found with other versions, which may round differently: {', '.join(others)}"
 
 
 def _conventions_said(conventions: ConventionsRecord) -> str:
-    """'inputs -1 and 1, argmax': what numbers stand for the bits, and what is not ordinary."""
+    """'inputs -1 and 1, argmax': the input levels, and the conventions that are not ordinary."""
     low, high = conventions["input_levels"]
     said = [f"inputs {low:g} and {high:g}", conventions["decision_rule"]]
     if conventions["step_at_zero"]:

@@ -1,4 +1,4 @@
-"""model + function -> the rows that the model decides otherwise, in float64 or in its own
+"""model + function -> the rows that the model decides differently, in float64 or in its own
 precision.
 """
 
@@ -14,8 +14,8 @@ from xor_mi.values import forward_float64
 
 @dataclass(frozen=True)
 class WrongRow:
-    """A row that is decided otherwise than a function says; decisions are 0, 1 or `UNDECIDED`, as
-    many as the function has outputs. `outputs` are the network's own.
+    """A row whose decisions differ from those of a function; decisions are 0, 1 or `UNDECIDED`, one
+    per output of the function. `outputs` are the network's outputs.
     """
 
     row: tuple[int, ...]
@@ -26,7 +26,7 @@ class WrongRow:
 
 
 def wrong_rows(model: HookedMLP, function: BooleanFunction) -> list[WrongRow]:
-    """The rows whose decision is not the function's, whatever the rounding; in order."""
+    """The rows that are decided wrong in float64 or in the network's own precision, in order."""
     with torch.no_grad():
         outputs = forward_float64(model, model.rows(function.rows()))[-1].post
     in_float64 = model.rule.decide(outputs).tolist()

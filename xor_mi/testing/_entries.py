@@ -1,5 +1,5 @@
-"""The entries of a stored circuit, and of another stored finding, as typed dictionaries: they are
-the format, and what is read is held against them.
+"""The entries of a stored circuit, and of another stored finding, as typed dictionaries. They
+define the format, and files are checked against them.
 """
 
 import re
@@ -12,7 +12,7 @@ VERSION = 3
 """The version of the record's format; a record of a later one is refused."""
 
 ClaimKind = Literal["substitution", "interchange", "joint", "necessary", "sufficient", "control"]
-"""What a claim says; see `xor_mi.circuits.Evidence`."""
+"""The kind of a claim; see `xor_mi.circuits.Evidence`."""
 
 
 class UnitRecord(TypedDict):
@@ -54,7 +54,7 @@ class SetsRecord(TypedDict):
 
 
 class TargetRecord(TypedDict):
-    """The function that the network was held against, one truth table per output."""
+    """The target function of the network, one truth table per output."""
 
     name: str
     tables: list[list[int]]
@@ -77,18 +77,18 @@ ORDINARY: ConventionsRecord = {
     "step_at_zero": 0,
     "direct": False,
 }
-"""Of a record that does not say them."""
+"""The conventions of a record that does not have them."""
 
 
 class CircuitRecord(TypedDict):
-    """What is kept of a circuit. `reason` is a sentence for a reader; `wrong_rows` says the same to
-    a program: row -> its decisions, -1 for undecided, in float64 and in the network's own
-    precision; [] where an old baseline does not say them.
+    """The stored form of a circuit. `reason` is a sentence for a reader; `wrong_rows` says the same
+    to a program: row -> its decisions, -1 for undecided, in float64 and in the network's own
+    precision; [] if an old baseline does not have them.
 
-    `n_circuits` survive two-level substitution, and `n_passing` of them are proved as far as
-    `require` says; these, `proof_level` and `min_margin` are null where an old baseline does not
-    say them. `versions` has releases: a baseline does not change with the build of a package.
-    `conventions` stand where one of them is not `ORDINARY`.
+    `n_circuits` survive two-level substitution, and `n_passing` of them are proved to the level
+    `require`; these, `proof_level` and `min_margin` are null if an old baseline does not have them.
+    `versions` has releases, so a baseline does not change with the build of a package.
+    `conventions` is there only if one of them is not `ORDINARY`.
     """
 
     format: str
@@ -122,8 +122,8 @@ class CircuitRecord(TypedDict):
 
 FINDING_FORMAT = "xor_mi.finding"
 FINDING_VERSION = 2
-"""The version of a finding's record. Another one is refused: 1 did not hold what was measured and
-how, so that nothing can be held against it.
+"""The version of a finding's record. Other versions are refused: version 1 did not record what was
+measured and how, so nothing can be compared with it.
 """
 
 ColumnKind = Literal["exact", "number"]
@@ -133,12 +133,12 @@ Cell = str | int | float | bool | list[Any] | None
 
 
 class FindingRecord(TypedDict):
-    """What is kept of a finding: its table, and its head.
+    """The stored form of a finding: its table and its head.
 
-    `says` is a sentence for a reader, and `how` says what was intervened on and how, where the
-    finding has that; neither is compared. `head` has what was measured and how beside the table, as
-    `Finding.head` says it; entries of a part have its name before them. `columns` has the kind of
-    every column, and `lines` one entry per line of the table.
+    `says` is a sentence for a reader, and `how` describes the intervention, if there was one;
+    neither is compared. `head` has what was measured and how besides the table, as in
+    `Finding.head`; entries of a part have its name before them. `columns` has the kind of every
+    column, and `lines` one entry per line of the table.
     """
 
     format: str
@@ -154,7 +154,7 @@ class FindingRecord(TypedDict):
 
 
 def conventions_of(record: CircuitRecord) -> ConventionsRecord:
-    """How the network of a record is read."""
+    """The conventions of the network of a record."""
     return record.get("conventions", ORDINARY)
 
 
@@ -170,7 +170,7 @@ _A_VERSION = re.compile(
 
 
 def release_of(version: str) -> str:
-    """The release that a version belongs to; of what is not a version, the text as it is.
+    """The release to which a version belongs; a text that is not a version is returned unchanged.
 
     The build and the stage of development are left out: a CPU and a CUDA build of one release are
     the same to a baseline, and so are 2.13.0rc1, 2.13.0 and 2.13.0.post1.
@@ -187,7 +187,7 @@ def release_of(version: str) -> str:
 
 
 def is_same_release(one: str, other: str) -> bool:
-    """Whether two versions are of one release; 2.13 and 2.13.0 are.
+    """Whether two versions belong to the same release, such as 2.13 and 2.13.0.
 
     >>> is_same_release("2.13+cpu", "2.13.0rc1"), is_same_release("2.13.0", "2.13.1")
     (True, False)

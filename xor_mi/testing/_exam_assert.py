@@ -11,7 +11,7 @@ from xor_mi.finding import number_text
 from xor_mi.kinds import Number
 
 WORST_NAMED = 3
-"""So many networks are named in a message."""
+"""The most networks that a message names."""
 
 
 def assert_method_passes(
@@ -25,11 +25,11 @@ def assert_method_passes(
     seed: int = 0,
     convention: SomeConvention = None,
 ) -> None:
-    """A method for finding circuits keeps its grade: for one line in the tests of who maintains it.
+    """Assert that a method for finding circuits keeps its grade, in one line of its own tests.
 
-    The mean over the networks of a task is held against a bound. Networks, random numbers and truth
-    are the same in every run, so the mean is too, and a test that passes once passes again until
-    the method changes.
+    The mean of a measure over the networks of a task is compared with a bound. Networks, random
+    numbers and truth are the same in every run, so the mean is the same too: a test that passes
+    keeps passing until the method changes.
 
         # test_my_method.py
         from xor_mi.testing import assert_method_passes
@@ -45,20 +45,20 @@ def assert_method_passes(
         method: a function of an `exam.ExamProblem`, or the name of one of `exam.METHODS`.
         task: one of `exam.tasks()`, or its name.
         measure: one of `exam.MEASURES`.
-        at_least: what the mean must reach, of a measure where higher is better.
-        at_most: what it must not exceed, of one where lower is better.
-        networks: how many.
-        seed: of the first network, and what the method's random numbers come from.
-        convention: as `exam.grade` takes it.
+        at_least: the least mean allowed, for a measure where higher is better.
+        at_most: the largest mean allowed, for a measure where lower is better.
+        networks: the number of networks.
+        seed: the seed of the first network, and of the method's random numbers.
+        convention: as in `exam.grade`.
 
     >>> assert_method_passes("magnitude", "planted gates relu", "size", at_most=6, networks=3)
 
     Raises:
-        AssertionError: a mean on the wrong side of its bound, a method that has no grade on some
-            network, or no value of the measure on any. The message has mean, interval, chance and
-            the worst networks.
-        XorMiError: an unknown task, method or measure; both bounds, none, or the one that the
-            measure's direction does not go with; networks without a circuit to find.
+        AssertionError: a mean on the wrong side of its bound, a method without a grade on some
+            network, or a measure without a value on any. The message has the mean, its interval,
+            chance and the worst networks.
+        XorMiError: an unknown task, method or measure; both bounds, no bound, or the bound on the
+            wrong side for the measure; networks without a circuit to find.
     """
     __tracebackhide__ = True
     if not isinstance(measure, str) or measure not in MEASURES:
@@ -93,20 +93,18 @@ def assert_method_passes(
 
 
 def _kind(grades: Grades, name: str) -> str:
-    """What a method answers with, in words."""
+    """The kind of a method's answer, in words."""
     first = grades.of(name)[0]
     return f"{first.gives} over {first.over}" if first.over else str(first.gives)
 
 
 def _bound(measure: str, at_least: Number | None, at_most: Number | None) -> float:
-    """The one bound that was given, of the side that the measure's direction asks for."""
+    """The given bound, if it is the only one and on the right side for the measure."""
     is_lower = MEASURES[measure].better == "lower"
     right, wrong = ("at_most", "at_least") if is_lower else ("at_least", "at_most")
     given = {"at_least": at_least, "at_most": at_most}
     if given[wrong] is not None or given[right] is None:
-        raise XorMiError(
-            f"of {measure} {MEASURES[measure].better} is better; give {right}=, and {right}= alone"
-        )
+        raise XorMiError(f"for {measure} {MEASURES[measure].better} is better; give only {right}=")
     bound = given[right]
     if isinstance(bound, Real) and not isinstance(bound, bool) and isfinite(bound):
         return float(bound)
@@ -143,15 +141,15 @@ def _why_failing(grades: Grades, name: str, measure: str, bound: float, where: s
         f"  on {where}{spread}{by_chance}",
     ]
     if len(values) < len(grades.networks):
-        lines.append(f"  it has a value on {len(values)} of them only")
+        lines.append(f"  it has a value on only {len(values)} of them")
     is_lower = about.better == "lower"
     n_within = sum(value <= bound if is_lower else value >= bound for value in values.values())
-    lines.append(f"  {n_within} of {len(values)} networks are within the bound by themselves")
+    lines.append(f"  {n_within} of {len(values)} networks are each within the bound")
     worst = sorted(values, key=lambda network: values[network], reverse=is_lower)[:WORST_NAMED]
     lines.append("  worst on:")
     lines += [f"    {network}: {number_text(values[network])}" for network in worst]
     lines.append(
-        "  what to do: .plot(kind='failures') of exam.grade(method, networks) draws the worst; "
-        "where the method was changed on purpose, move the bound"
+        "  what to do: .plot(kind='failures') of exam.grade(method, networks) draws the worst; if "
+        "the method was changed on purpose, move the bound"
     )
     return "\n".join(lines)

@@ -1,8 +1,8 @@
 """two records of findings -> FindingDifferences: lines that are gone or new, then cells that
 changed, then numbers; what was measured and how comes before the lines of the table.
 
-Lines are matched by what names them, such as pair and site, and not by their order. Lines of one
-name, such as two cuts of one unit, are matched by what they say, and what is left in order."""
+Lines are matched by their names, such as pair and site, not by their order. Lines of the same name,
+such as two cuts of one unit, are matched by their exact cells, and the rest in order."""
 
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -43,27 +43,29 @@ NAMING = frozenset(
         *("receivers", "what", "variable", "control", "method", "metric", "output"),
     }
 )
-"""The names of columns that say what a line is about; the others say what came out."""
+"""The columns that name a line; the other columns have its results."""
 OF_A_METRIC = ("clean_", "corrupted_", "patched_", "effect_", "before_", "after_", "mean_effect_")
-"""Columns that begin so, and go on with the same name, are in the units of one metric."""
+"""Prefixes of columns: columns with one of these and the same rest are in the units of one metric.
+"""
 SHARES = ("recovered_fraction",)
-"""Columns that begin so are measured in 1, however small they are: parts of a difference."""
+"""Prefixes of columns whose unit is always 1, however small they are: shares of a difference."""
 MOST_SHOWN = 20
-"""Of lines that are gone, of new ones, and of cells, a message has so many."""
+"""The most lines that are gone, new lines, and cells in a message."""
 MAX_CELL_SHOWN = 80
-"""Characters of a cell in a message."""
+"""The most characters of a cell in a message."""
 
 
 @dataclass(frozen=True)
 class FindingDifferences:
-    """What a finding differs in from another; false where it does not.
+    """The differences of a finding from another; false if there are none.
 
     Attributes:
-        lines: on columns and lines of the table that are gone or new.
-        cells: on values that are compared exactly and changed: names, gates, decisions, counts.
-        numbers: on numbers that changed by more than their tolerance.
-        same: how many lines are as before.
-        notes: on where a difference may come from: something else intervened on, other releases.
+        lines: texts on columns and lines of the table that are gone or new.
+        cells: texts on values that are compared exactly and changed: names, gates, decisions,
+            counts.
+        numbers: texts on numbers that changed by more than their tolerance.
+        same: how many lines did not change, as text.
+        notes: texts on possible causes of a difference: another intervention, other releases.
     """
 
     lines: tuple[str, ...] = ()
@@ -76,7 +78,7 @@ class FindingDifferences:
         return bool(self.lines or self.cells or self.numbers)
 
     def __str__(self) -> str:
-        """Lines first, then changed cells, what is as before, numbers, and notes."""
+        """Lines first, then changed cells, unchanged lines, numbers and notes."""
         said = [*self.lines, *_first_of(self.cells)]
         if self.numbers and not said:
             said.append("names, gates, decisions and counts are as before; numbers changed")
@@ -89,7 +91,7 @@ class FindingDifferences:
 
 
 class _Matched(NamedTuple):
-    """A line of the baseline and one of the finding; None where one has no partner."""
+    """A line of the baseline and one of the finding; None for a line without a partner."""
 
     old: Line | None
     new: Line | None
@@ -98,13 +100,13 @@ class _Matched(NamedTuple):
 def compare_findings(
     old: FindingRecord, new: FindingRecord, *, tolerance: Tolerance = DEFAULT_TOLERANCE
 ) -> FindingDifferences:
-    """What a finding's record differs in from a baseline's.
+    """The differences of a finding's record from a baseline's record.
 
     Args:
         tolerance: a number changed if |new - old| > tolerance * size + tolerance * |old|, where
-            size is 1 or, if that is smaller, the largest number of its column, or of all columns
-            of its metric; of what was measured, the number itself. One for all numbers, or one
-            per column of numbers or number that was measured, the rest keeping the default; None
+            size is 1 or, if that is smaller, the largest number of its column, or of all columns of
+            its metric; for a number of the head, that number itself. One for all numbers, or one
+            per column of numbers or number of the head, where the rest keeps the default; None
             compares no numbers.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -116,8 +118,8 @@ def compare_findings(
     site h0.0, row 00: decision_after: 0 -> 1, flips: False -> True, right: True -> False
 
     Raises:
-        XorMiError: what is not a record, or a tolerance that is negative, not finite or of a column
-            without numbers.
+        XorMiError: an argument that is not a record, or a tolerance that is negative, not finite or
+            for a column without numbers.
     """
     for name, record in (("old", old), ("new", new)):
         require_finding_record(name, record)
@@ -160,7 +162,7 @@ def compare_findings(
 
 
 def _is_measured(name: str, old: FindingRecord, new: FindingRecord) -> bool:
-    """Whether a column has numbers on one side, and on the other none that are not."""
+    """Whether a column has numbers on one side, and nothing else on the other."""
     kinds = {old["columns"][name], new["columns"][name]}
     if kinds != {"exact", "number"}:
         return kinds == {"number"}
@@ -170,21 +172,21 @@ def _is_measured(name: str, old: FindingRecord, new: FindingRecord) -> bool:
     return all(cell is None or type(cell) is int for cell in cells)
 
 
-# what was measured and how
+# the head: what was measured and how
 
 
 def _numbers_of_head(old: Line, new: Line) -> list[str]:
-    """The entries that are a number on both sides, and on one of them not a whole one."""
+    """The entries that are numbers on both sides, and not whole on at least one of them."""
     shared = [name for name in new if name in old]
     return [name for name in shared if {type(old[name]), type(new[name])} in _MEASURED]
 
 
 _MEASURED = ({float}, {float, int})
-"""A number that was measured may be a whole one; a count is never anything else."""
+"""A measured number may happen to be whole; a count always is."""
 
 
 def _head_changed(old: Line, new: Line, measured: Collection[str]) -> list[str]:
-    """One text for everything that changed and is compared exactly; what is on one side only is."""
+    """One text for all changed entries that are compared exactly, with those on one side only."""
     names = [name for name in dict.fromkeys([*new, *old]) if name not in measured]
     changed = [name for name in names if _key(old.get(name)) != _key(new.get(name))]
     if not changed:
@@ -208,8 +210,8 @@ def _head_moved(old: Line, new: Line, bounds: Mapping[str, Number]) -> list[str]
 
 
 class _Names:
-    """What a line is called: the cells of its naming columns, but for those that are the same on
-    all lines, and for clean and corrupted where the pair says both.
+    """The name of a line: the cells of its naming columns, without those that are the same on all
+    lines, and without clean and corrupted if there is a pair.
     """
 
     def __init__(self, columns: Sequence[str], *tables: Sequence[Line]) -> None:
@@ -225,13 +227,13 @@ class _Names:
         self._columns = said
 
     def of(self, line: Line) -> str:
-        """'pair 01 -> 11, site h0.1', or 'line 3' where nothing names it."""
+        """'pair 01 -> 11, site h0.1', or 'line 3' if it has no naming cells."""
         named = [f"{name} {_shown(line[name])}" for name in self._columns]
         return ", ".join(named) or f"line {self._numbers[id(line)]}"
 
 
 def _key(cell: Cell) -> str:
-    """A cell as something that can be counted; 1 and true are different."""
+    """A cell as a hashable text, in which 1 and true differ."""
     return repr(cell)
 
 
@@ -241,7 +243,7 @@ def _matched(
     """Every line in one pair, in the order of the finding; lines that are gone come last."""
     partner: dict[int, Line] = {}
     waiting = list(old)
-    # first those that say the same, then the others in their order
+    # first lines with the same exact cells, then the others in their order
     for columns in ([*named_by, *exact], named_by):
         by_name: dict[tuple[str, ...], deque[Line]] = {}
         for line in waiting:
@@ -278,9 +280,7 @@ def _lines_changed(pairs: Sequence[_Matched], names: _Names) -> list[str]:
 def _cells_changed(
     old: Line, new: Line, exact: Sequence[str], measured: Sequence[str], names: _Names
 ) -> list[str]:
-    """One text for all cells of a line that changed; numbers that are there on one side only count
-    as such.
-    """
+    """One text for all changed cells of a line, including numbers that are on one side only."""
     changed = [name for name in exact if _key(old[name]) != _key(new[name])]
     changed += [name for name in measured if (old[name] is None) != (new[name] is None)]
     if not changed:
@@ -290,7 +290,7 @@ def _cells_changed(
 
 
 def _units(old: FindingRecord, measured: Sequence[str]) -> dict[str, float]:
-    """Column -> what its absolute tolerance is measured in."""
+    """Column -> the unit of its absolute tolerance."""
     groups: dict[str, list[float]] = {}
     for name in measured:
         numbers = [number_in(line[name]) for line in old["lines"]]
@@ -302,7 +302,7 @@ def _units(old: FindingRecord, measured: Sequence[str]) -> dict[str, float]:
 
 
 def _metric_of(name: str) -> str:
-    """'a metric logit' for effect_logit and the like; of other columns, the name."""
+    """'a metric logit' for effect_logit and similar columns; for others, the name."""
     starts = [start for start in OF_A_METRIC if name.startswith(start)]
     return f"a metric {name.removeprefix(starts[0])}" if starts else name
 
@@ -317,7 +317,7 @@ def _numbers_moved(
     lines = []
     for name, bound in bounds.items():
         was, now = number_in(old[name]), number_in(new[name])
-        # what is there on one side only is a changed cell; infinity has no distance to itself
+        # a number on one side only is a changed cell; infinity minus infinity is nan
         if was is None or now is None or was == now:
             continue
         said = moved(name, was, now, bound, unit=units[name])

@@ -1,8 +1,8 @@
-"""finding -> record: the table of any finding, and what was measured and how, as a baseline holds
-them; record <-> file.
+"""finding -> record: the table of any finding, and what was measured and how, for a baseline;
+record <-> file.
 
-A column is exact, such as names, gates, verdicts, decisions and counts, or it has numbers that a
-tolerance is for. That is decided by the kind of its values."""
+A column is compared exactly (names, gates, verdicts, decisions, counts) or has numbers that are
+compared with a tolerance. The type of its values decides which."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,20 +30,20 @@ from xor_mi.testing._format import NEXT_STEP, misshapen
 from xor_mi.testing._record import found_with, short
 
 MAX_CELLS = 200_000
-"""Of the largest table that is stored, some megabytes of text."""
+"""The most cells of a stored table, some megabytes of text."""
 NOT_FINITE = {"inf": math.inf, "-inf": -math.inf}
-"""What JSON has no numbers for; no number at all is null."""
+"""Numbers that JSON does not have, as texts; NaN is null."""
 
 FindingLike = Finding | pd.DataFrame
 """A finding with a table, or such a table itself."""
 
 
 def record_of_finding(finding: FindingLike, *, test: str = "") -> FindingRecord:
-    """What is kept of a finding of any model, such as a sweep, a scan or an interchange accuracy;
-    JSON-ready.
+    """The stored form of a finding of any model, such as a sweep, a scan or an interchange
+    accuracy; JSON-ready.
 
     Args:
-        finding: one that has a table, or a table itself, such as a part of a larger one.
+        finding: a finding with a table, or a DataFrame, such as a part of a larger table.
         test: the name of the test that the record belongs to.
 
     >>> from xor_mi.handmade import textbook_xor
@@ -53,8 +53,8 @@ def record_of_finding(finding: FindingLike, *, test: str = "") -> FindingRecord:
     ('number', -2.0)
 
     Raises:
-        XorMiError: no finding, one that is not a table, a circuit (see `record_of`), or a table
-            that is too large.
+        XorMiError: a value that is not a finding, a finding without a table, a circuit (see
+            `record_of`), or a table that is too large.
     """
     require_kind(
         "finding", finding, (Finding, pd.DataFrame), give="a finding, such as a sweep, or its table"
@@ -92,13 +92,13 @@ def record_of_finding(finding: FindingLike, *, test: str = "") -> FindingRecord:
 
 
 def _tidy(table: pd.DataFrame) -> pd.DataFrame:
-    """With an index that has names as columns; another one is a numbering of the lines."""
+    """The table with a named index as columns; an unnamed index only numbers the lines."""
     has_names = any(name is not None for name in table.index.names)
     return table.reset_index() if has_names else table
 
 
 def _how(finding: FindingLike) -> dict[str, str]:
-    """The coordinates of an intervention, {} of anything else."""
+    """The coordinates of an intervention; {} for anything else."""
     found = getattr(finding, "coordinates", None)
     if not isinstance(found, Coordinates):
         return {}
@@ -106,7 +106,7 @@ def _how(finding: FindingLike) -> dict[str, str]:
 
 
 def _head(entries: Mapping[str, object], of: str = "") -> Iterator[tuple[str, Cell]]:
-    """What was measured and how, each with a name of its own: 'n_possible.either'."""
+    """What was measured and how, each entry with its own name, such as 'n_possible.either'."""
     for key, value in entries.items():
         name = f"{of}{key}"
         if isinstance(value, Mapping):
@@ -116,7 +116,7 @@ def _head(entries: Mapping[str, object], of: str = "") -> Iterator[tuple[str, Ce
 
 
 def _column(values: pd.Series) -> tuple[ColumnKind, list[Cell]]:
-    """A column's kind and its values as JSON has them."""
+    """A column's kind, and its values for JSON."""
     cells = [_cell(value) for value in values]
     # a column of floats may have no number on any line
     is_of_floats = pd.api.types.is_float_dtype(values.dtype)
@@ -127,7 +127,7 @@ def _column(values: pd.Series) -> tuple[ColumnKind, list[Cell]]:
 
 
 def _cell(value: Any) -> Cell:
-    """One value by the kinds that JSON has; NaN, None and NA are null."""
+    """One value in the types of JSON; NaN, None and NA are null."""
     if isinstance(value, list | tuple | set | frozenset):
         entries = sorted(value, key=str) if isinstance(value, set | frozenset) else value
         return [_cell(entry) for entry in entries]
@@ -159,7 +159,7 @@ def _stored_number(cell: Cell) -> Cell:
 
 
 def _stored_exactly(cell: Cell) -> Cell:
-    """As it is, but that a float in it has the digits that are stored."""
+    """The same cell, with floats cut to the digits that are stored."""
     if isinstance(cell, list):
         return [_stored_exactly(entry) for entry in cell]
     return _stored_number(cell) if isinstance(cell, float) else cell
@@ -179,8 +179,9 @@ def read_finding_record(path: PathLike) -> FindingRecord:
     """A record of a finding from a file that `write_record` wrote.
 
     Raises:
-        XorMiError: a file that is not JSON, no record of a finding, one with entries missing, of
-            another kind or without sense, or of a later format; the message says where.
+        XorMiError: a file that is not JSON or not a record of a finding; a record with entries that
+            are missing, of another kind or without sense; or a record of another format. The
+            message says where.
     """
     file = as_path("path", path)
     called = f"the baseline '{file}'"
@@ -192,7 +193,7 @@ def read_finding_record(path: PathLike) -> FindingRecord:
             f"{called} cannot be read: it has no 'format': '{FINDING_FORMAT}'{hint}; {NEXT_STEP}"
         )
     version = content.get("version")
-    # asked before the shape, which a later format may have changed
+    # checked before the shape, which a later format may have changed
     if isinstance(version, int) and version > FINDING_VERSION:
         raise XorMiError(
             f"{called} is of format {version}; this xor-mi reads up to {FINDING_VERSION}: "
@@ -210,14 +211,14 @@ def read_finding_record(path: PathLike) -> FindingRecord:
 
 
 def require_finding_record(name: str, record: object) -> None:
-    """Refuse what is not a record of a finding, as `record_of_finding` gives it."""
+    """Refuse anything but a record of a finding, as `record_of_finding` returns it."""
     wrong = _wrong_in(record)
     if wrong:
         raise XorMiError(f"{name} is not a record: {wrong}; give what record_of_finding returns")
 
 
 class _Head(TypedDict):
-    """The entries of a record but for those that hold cells."""
+    """The entries of a record without those that hold cells."""
 
     format: Literal["xor_mi.finding"]
     version: int
@@ -230,7 +231,7 @@ class _Head(TypedDict):
 
 
 def _wrong_in(content: object) -> str:
-    """Where a record has a value of the wrong kind, or one that makes no sense; or ''."""
+    """The first value of a record that has the wrong kind or makes no sense; or ''."""
     wrong = misshapen(content, _Head)
     if wrong:
         return wrong

@@ -1,7 +1,7 @@
 """record <-> file: the format of a stored circuit, JSON that a person can read and a diff shows
 line by line.
 
-What is read has the kinds of value that `_entries` says, and makes sense as `_checks` says."""
+A record that is read has the kinds of values in `_entries`, and passes the checks in `_checks`."""
 
 import json
 import math
@@ -23,26 +23,27 @@ NEXT_STEP = "take it back from version control, or write it anew with pytest --f
 """What to do about a baseline that cannot be read."""
 
 LONGEST_PATH = 250
-"""A message quotes so many characters of the name of a file; a longer one is not a file's."""
+"""The most characters of a file name in a message; longer texts are not file names."""
 
 
 def write_record(record: CircuitRecord | FindingRecord, path: PathLike) -> None:
-    """The record as JSON, with one unit, one claim or one line of a table per line.
+    """Write the record as JSON, with one unit, one claim or one line of a table per line.
 
-    A reader meanwhile sees the old file or the new, never a part of one.
+    Another process sees either the old file or the new one, never a part of it.
 
-    Whatever is under that name is replaced: --force-regen writes a damaged baseline anew.
+    An existing file of that name is always replaced, because --force-regen must be able to replace
+    a damaged baseline.
     """
     require_kind("record", record, dict, give="what record_of or record_of_finding returns")
     write_file(as_path("path", path), _text(record))
 
 
 def read_record(path: PathLike) -> CircuitRecord:
-    """A record from a file; one of an earlier format is brought to today's.
+    """A record from a file; an earlier format is converted to the current one.
 
     Raises:
-        XorMiError: a file that is not JSON, not a record, a record with entries missing, of another
-            kind or without sense, or of a later format; the message says where.
+        XorMiError: a file that is not JSON or not a record; a record with entries that are missing,
+            of another kind or without sense; or a record of a later format. The message says where.
     """
     file = as_path("path", path)
     called = f"the baseline '{cut_short(str(file), at_most=LONGEST_PATH)}'"
@@ -50,18 +51,19 @@ def read_record(path: PathLike) -> CircuitRecord:
 
 
 def record_in(content: object, *, called: str) -> CircuitRecord:
-    """What JSON of a record holds -> the record; one of an earlier format is brought to today's.
+    """The JSON content of a record -> the record; an earlier format is converted to the current
+    one.
 
     Args:
-        called: the file or text as messages name it.
+        called: the name of the file or text in messages.
 
     Raises:
-        XorMiError: as `read_record` does.
+        XorMiError: as in `read_record`.
     """
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise _unreadable(called, f"it has no 'format': '{FORMAT}'")
     version = content.get("version")
-    # asked before the shape, which a later format may have changed
+    # checked before the shape, which a later format may have changed
     if isinstance(version, int) and version > VERSION:
         raise XorMiError(
             f"{called} is of format {version}; this xor-mi reads up to {VERSION}: "
@@ -89,7 +91,7 @@ def require_record(name: str, record: object) -> None:
 
 
 def _wrong_in(content: object) -> str:
-    """Where a record has a value of the wrong kind, or one that makes no sense; or ''."""
+    """The first value of a record that has the wrong kind or makes no sense; or ''."""
     return misshapen(content, CircuitRecord) or nonsense_in(cast(CircuitRecord, content))
 
 
@@ -97,8 +99,8 @@ def _unreadable(called: str, why: str) -> XorMiError:
     return XorMiError(f"{called} cannot be read: {why}; {NEXT_STEP}")
 
 
-# Format 1 told its claims apart by their sentences alone. These are words in the files that it
-# wrote, whatever the sentences of today are; nothing but this upgrade looks at them.
+# Format 1 had no kinds of claims, only sentences. These words are in the files of that format,
+# whatever today's sentences are; only this conversion reads them.
 _WORDS_OF_FORMAT_1: dict[str, ClaimKind] = {
     "two levels": "substitution",
     "acts as": "interchange",
@@ -110,7 +112,9 @@ _WORDS_OF_FORMAT_1: dict[str, ClaimKind] = {
 
 
 def _from_format_1(content: dict[str, Any]) -> dict[str, Any]:
-    """A record of format 1 as one of 2; what is misshapen stays so, and is refused as such."""
+    """A record of format 1 as one of format 2; misshapen entries stay misshapen, and are refused
+    later.
+    """
     new = dict(content)
     if isinstance(content.get("units"), list):
         new["units"] = [_unit_from_format_1(unit) for unit in content["units"]]
@@ -118,17 +122,17 @@ def _from_format_1(content: dict[str, Any]) -> dict[str, Any]:
         new["evidence"] = [_claim_from_format_1(claim) for claim in content["evidence"]]
     new["wrong_rows"] = {}
     if content.get("verdict") == "not_computing":
-        # The rows stood in the reason only; what was decided on them did not stand anywhere.
+        # the rows were only in the reason, and their decisions were not stored
         new["wrong_rows"] = {row: [] for row in re.findall(r"\b[01]+\b", str(new.get("reason")))}
     return new
 
 
-# Format 2 counted readings. What it did not measure is not known.
+# format 2 counted readings; what it did not measure is unknown
 _NEW_IN_FORMAT_3 = ("require", "min_margin", "proof_level", "n_circuits", "n_passing")
 
 
 def _from_format_2(content: dict[str, Any]) -> dict[str, Any]:
-    """A record of format 2 as one of today, with null for what it does not say."""
+    """A record of format 2 in the current format, with null for what it does not have."""
     return dict.fromkeys(_NEW_IN_FORMAT_3) | content | {"version": VERSION}
 
 
@@ -150,7 +154,7 @@ def _claim_from_format_1(claim: object) -> object:
 
 
 def misshapen(value: object, kind: Any, where: str = "") -> str:
-    """Where a value is not of the kind that the format asks for, or ''."""
+    """The place where a value does not have the kind of the format, or ''."""
     if is_typeddict(kind):
         return _misshapen_entries(value, kind, where)
     if get_origin(kind) is dict:
@@ -168,9 +172,9 @@ def misshapen(value: object, kind: Any, where: str = "") -> str:
         wrong = f"{_shown(value, where)}, not one of {', '.join(exists)}"
         return "" if value in exists else wrong
     kinds = set(get_args(kind)) if isinstance(kind, UnionType) else {kind}
-    # type() and not isinstance: true is not a number here
+    # type() and not isinstance, because true is not a number here
     if type(value) in kinds or (float in kinds and type(value) is int):
-        # a record that was never in a file may hold NaN, which JSON has not
+        # a record that was never in a file may hold NaN, which JSON lacks
         is_number = isinstance(value, float) and not math.isfinite(value)
         return f"'{_place(where)}' is {value}, not a finite number" if is_number else ""
     names = " or ".join(sorted("null" if one is NoneType else one.__name__ for one in kinds))
@@ -178,19 +182,19 @@ def misshapen(value: object, kind: Any, where: str = "") -> str:
 
 
 def _shown(value: object, where: str) -> str:
-    """'units[0].live' is 1: a value as the file has it."""
+    """ "'units[0].live' is 1": the place and the value, as in the file."""
     # default: a record that was never in a file may hold anything
     text = json.dumps(value, default=repr)
     return f"'{_place(where)}' is {text if len(text) <= MAX_VALUE_SHOWN else shown(value)}"
 
 
 def _place(where: str) -> str:
-    """The path to a value; keys of the file may be part of it."""
+    """The path to a value; it may contain keys from the file."""
     return cut_short(where.lstrip("."))
 
 
 def _misshapen_entries(value: object, kind: Any, where: str) -> str:
-    """Entries that are not required may be left out."""
+    """The same for entries, of which optional ones may be missing."""
     entries = get_type_hints(kind)
     required = [key for key in entries if key in kind.__required_keys__]
     if not isinstance(value, dict):

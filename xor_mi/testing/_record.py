@@ -1,7 +1,7 @@
-"""circuit -> record: what a baseline holds.
+"""circuit -> record: the content of a baseline.
 
-Numbers are those that do not depend on how a hidden unit is scaled: a reading's margin as a part of
-the unit's range, interchange as a part of its runs, rows decided otherwise without a unit, and the
+Its numbers do not depend on the scale of hidden units: a reading's margin as a share of the unit's
+range, interchange as a share of its runs, the rows whose decision changes without a unit, and the
 worst row after two-level substitution, in output units."""
 
 from importlib.metadata import version as installed_version
@@ -29,15 +29,15 @@ from xor_mi.testing._entries import (
 from xor_mi.truth import row_name
 
 MAX_FAMILIES = 100
-"""Of so many circuits the families are listed; beyond, that of the first alone."""
+"""The most circuits whose families are listed; of more, only the family of the first."""
 DIGITS = 9
-"""Significant digits of a stored number: more than a tolerance asks for, fewer than machines differ
-in.
+"""Significant digits of a stored number: more than a tolerance needs, but too few to show
+differences between machines.
 """
 
 
 def circuit_of(model_or_circuit: HookedMLP | Circuit) -> Circuit:
-    """A circuit as it is, or the circuit of a model.
+    """A circuit unchanged, or the circuit of a model.
 
     Raises:
         XorMiError: a model whose circuit cannot be identified, or a circuit that was identified
@@ -54,11 +54,11 @@ def circuit_of(model_or_circuit: HookedMLP | Circuit) -> Circuit:
 
 
 def record_of(model_or_circuit: HookedMLP | Circuit, *, test: str = "") -> CircuitRecord:
-    """What is kept of a circuit: verdict, formulas, gates, edges, evidence and the releases it was
-    found with; JSON-ready.
+    """The stored form of a circuit: verdict, formulas, gates, edges, evidence and the releases of
+    packages; JSON-ready.
 
     Args:
-        test: the name of the test the record belongs to.
+        test: the name of the test to which the record belongs.
 
     >>> from xor_mi.handmade import textbook_xor
     >>> record = record_of(textbook_xor())
@@ -100,14 +100,14 @@ def record_of(model_or_circuit: HookedMLP | Circuit, *, test: str = "") -> Circu
         "evidence": [_claim(claim) for claim in circuit.evidence],
     }
     conventions = _conventions(circuit.model)
-    # an ordinary record is, byte by byte, what it was before there were other conventions
+    # so that an ordinary record is byte by byte the same as before conventions were stored
     if conventions != ORDINARY:
         record["conventions"] = conventions
     return record
 
 
 def found_with() -> dict[str, str]:
-    """What a circuit, or another finding, is found with: package -> version."""
+    """The packages that a finding depends on: package -> version."""
     return {
         "xor-mi": __version__,
         "torch": str(torch.__version__),
@@ -135,7 +135,7 @@ def _wrong_rows(circuit: Circuit) -> dict[str, list[list[int]]]:
 
 
 def short(number: float) -> float:
-    """A measurement to the digits that are stored."""
+    """A measurement, rounded to the digits that are stored."""
     return float(f"{number:.{DIGITS}g}")
 
 
@@ -171,13 +171,14 @@ def _units(circuit: Circuit) -> list[UnitRecord]:
 
 
 def _share_as_predicted(claim: Evidence) -> float | None:
-    """The part of a layer's joint interchanges that came out as predicted; None where only a sample
-    was tried, which is another for every order of the units."""
+    """The share of a layer's joint interchanges that came out as predicted; None if only a sample
+    was tried, which differs for every order of the units.
+    """
     return short(claim.effect / claim.n) if claim.exhaustive else None
 
 
 def _sets(circuit: Circuit, kind: Literal["necessary", "sufficient"]) -> SetsRecord:
-    """Minimal sets of live units; a constant unit carries no information, whatever setting it to
+    """Minimal sets of live units. A constant unit carries no information, whatever setting it to
     zero does.
     """
     proof = circuit.proof
@@ -223,5 +224,5 @@ def _claim(claim: Evidence) -> ClaimRecord:
 
 
 def _rounded(number: int | float) -> int | float:
-    """A count as it is, a measurement to the digits that are stored."""
+    """A count unchanged, a measurement rounded to the digits that are stored."""
     return short(number) if isinstance(number, float) else number
