@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FunctionType
 
 from _docstrings import plain
+from _entrances import PAGES, page_of_commands, page_of_plugin
 
 import xor_mi
 
@@ -145,14 +146,20 @@ def page_of(room: str) -> str:
 
 
 def write_reference(place: Path) -> None:
-    """A page for each room into a folder, and one that lists them."""
+    """A page for each room into a folder, for the commands and the pytest plugin, and for all."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     for room in ROOMS:
         (place / f"{room}.rst").write_text(page_of(room), encoding="utf-8")
-    listed = "".join(f"   {room}\n" for room in ROOMS)
+    pages = {"cli": page_of_commands(places()), "pytest_plugin": page_of_plugin(places())}
+    for name, page in pages.items():
+        (place / f"{name}.rst").write_text(page, encoding="utf-8")
+    listed = "".join(f"   {name}\n" for name in (*ROOMS, *pages))
     words = {room: importlib.import_module(f"xor_mi.{room}").__doc__ for room in ROOMS}
     rooms = "\n".join(f"- :doc:`{room} <{room}>`: {first_sentence(words[room])}" for room in ROOMS)
+    others = "\n".join(
+        f"- :doc:`{name} <{name}>`: {plain([PAGES[name]], places())[0]}" for name in pages
+    )
     index = f"""Reference
 =========
 
@@ -160,6 +167,10 @@ Everything that xor-mi exports, room by room, in the order in which data flows t
 ``from xor_mi import ...`` gives is in these rooms too.
 
 {rooms}
+
+Two pages are about what is not imported:
+
+{others}
 
 .. toctree::
    :hidden:

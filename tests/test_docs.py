@@ -112,5 +112,24 @@ def test_every_public_name_is_in_the_reference(monkeypatch):
         if name != "jaxtyping" and _reference.line_of(room, name).endswith(": ")
     ]
     assert without_words == []
-    for module in ("_reference", "_docstrings"):
+    for module in ("_reference", "_entrances", "_docstrings"):
+        sys.modules.pop(module)
+
+
+def test_every_command_option_and_fixture_is_in_the_reference(monkeypatch):
+    """Each command with what its --help lists, and each fixture that `pytest --fixtures` would;
+    the names are typed here.
+    """
+    monkeypatch.syspath_prepend(str(DOCS))
+    import _entrances
+
+    commands = _entrances.page_of_commands({})
+    for command in ("tour", "watch", "identify", "search", "census", "exam"):
+        assert f"xor-mi {command}\n---" in commands
+    for option in ("--version", "--hidden <str>", "--no-page", "--any-version", "--no-progress"):
+        assert option in commands
+    plugin = _entrances.page_of_plugin({})
+    for name in ("circuit_regression", "xor_model", "zoo_model", "--fail-unused-circuits"):
+        assert f"``{name}``\n   " in plugin
+    for module in ("_entrances", "_docstrings"):
         sys.modules.pop(module)

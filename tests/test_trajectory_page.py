@@ -67,8 +67,8 @@ class Page(HTMLParser):
 
 
 def test_the_tables_are_the_frame_and_the_events(solved):
-    """Every event, every checkpoint up to the first at which training is over, and the units of the
-    circuit at the end.
+    """Every event, every checkpoint before training is over and the network when it is, and the
+    units of the circuit at the end.
     """
     text = render_trajectory_page(solved)
     page = Page(text)
@@ -82,10 +82,12 @@ def test_the_tables_are_the_frame_and_the_events(solved):
     ]
     every = solved.frame()
     last = len(solved.losses) - 1
-    n_later = int((every["step"].shift(fill_value=-1) >= last).sum())
+    n_later = int((every["step"] > last).sum())
     assert n_later > 3
     assert f"Training ended at step {last}: at the {n_later} later checkpoints" in text
-    frame = every[:-n_later]
+    # the network at the end of training, whatever the next checkpoint's number
+    frame = every[: len(every) - n_later + 1].copy()
+    frame.iloc[-1, 0] = last
     assert len(lines) == len(frame)
     for line, (_, own) in zip(lines, frame.iterrows(), strict=True):
         assert int(line[0]) == own["step"]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+from markupsafe import Markup
 
 from xor_mi import plots
 from xor_mi.errors import require_kind
@@ -24,7 +25,7 @@ from xor_mi.exam import (
 from xor_mi.exam._lots import EXAM_FILES
 from xor_mi.finding import in_words, number_text
 from xor_mi.kinds import PathLike
-from xor_mi.plots._page import PageFigures, render_page
+from xor_mi.plots._page import PageFigures, as_words, render_page
 from xor_mi.saving import EXAM_MARK, require_writable, write_file
 
 __all__ = ["render_exam_page", "write_exam_page"]
@@ -102,16 +103,13 @@ def _part_of_page(part: ExamPart, number: int, drawn: PageFigures) -> dict[str, 
     """
     grades = part.grades
     is_graded = bool(grades.measures)
-    boards = [
-        drawn.place(f"{number}-{name}", plots.grades_board(grades, measure=name))
-        for name in _drawn_measures(grades)
-    ]
+    boards = [_board(grades, name, number, drawn) for name in _drawn_measures(grades)]
     overs: list[Over] = ["edges", "units"]
-    curves = [
-        drawn.place(f"{number}-curves-{over}", plots.faithfulness_curves(grades, over=over))
-        for over in overs
-        if any(one.over == over and one.faithfulness for one in grades.grades)
-    ]
+    curves: list[Markup] = []
+    for over in overs:
+        if any(one.over == over and one.faithfulness for one in grades.grades):
+            figure = plots.faithfulness_curves(grades, over=over)
+            curves.append(drawn.place(f"{number}-curves-{over}", figure))
     failures = list(_failures(grades))
     fails_drawn = any(
         one.gives in ("scores", "set") for name in grades.methods for one in grades.failures(name)
@@ -132,6 +130,17 @@ def _part_of_page(part: ExamPart, number: int, drawn: PageFigures) -> dict[str, 
         "drawn": fails,
         "missing": list(_missing(grades)),
     }
+
+
+def _board(grades: Grades, measure: str, number: int, drawn: PageFigures) -> Markup:
+    """The picture of a board; only its title if all bars of the picture would be equal."""
+    figure = plots.grades_board(grades, measure=measure)
+    means = grades.board([measure])[measure].dropna()
+    if len(means) > 1 and means.nunique() == 1:
+        return Markup("<p>{}.</p>").format(
+            as_words(figure.to_plotly_json()["layout"]["title"]["text"])
+        )
+    return drawn.place(f"{number}-{measure}", figure)
 
 
 def _drawn_measures(grades: Grades) -> list[str]:

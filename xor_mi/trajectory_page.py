@@ -105,14 +105,15 @@ def render_trajectory_page(trajectory: Trajectory) -> str:
         target=trajectory.target.name,
         first=first,
         others=[line.strip() for line in others],
-        gates=drawn.place("gates", gates),
+        # the box at the top of the page has the figure's title already
+        gates=drawn.place("gates", gates, caption="Loss, rows right and gates, step by step"),
         moving=drawn.place("moving", moving, steps="The checkpoint"),
         is_planar=trajectory.model.cfg.d_in == 2,
         events=[one._asdict() | {"means": EVENTS[one.event]} for one in trajectory.happened],
         columns=_columns(trajectory),
         numbers=NUMBERS,
         checkpoints=[_cells(trajectory, moment) for moment in shown],
-        n_later=len(trajectory.moments) - len(shown),
+        n_later=sum(moment.step > trajectory.n_steps for moment in trajectory.moments),
         n_steps=trajectory.n_steps,
         circuit=trajectory.circuit,
         why_not=trajectory.why_not,
@@ -131,9 +132,13 @@ def _nudges(stuck: Stuck | None, drawn: PageFigures) -> Markup:
 
 
 def _until_the_end(trajectory: Trajectory) -> list[Moment]:
-    """The checkpoints up to the first at which training is over; later ones repeat it."""
-    n_before = sum(moment.step < trajectory.n_steps for moment in trajectory.moments)
-    return list(trajectory.moments[: n_before + 1])
+    """The checkpoints until training is over, and the network at the step at which it is.
+
+    Later checkpoints repeat it, so the first of them stands for this step.
+    """
+    before = [moment for moment in trajectory.moments if moment.step < trajectory.n_steps]
+    ended = trajectory.moments[len(before) : len(before) + 1]
+    return [*before, *(moment._replace(step=trajectory.n_steps) for moment in ended)]
 
 
 def _checkpoints(trajectory: Trajectory) -> pd.DataFrame:

@@ -2120,7 +2120,8 @@ class Bench {
     if (!hasArea && isOn !== isOff) return `Decides ${isOn ? 1 : 0} everywhere here.${but}`;
     const colours = [isOn && "Blue: decides 1", isOff && "red: decides 0", hasArea && `grey: undecided, ${tied}`, "thick: where the decision changes"];
     const said = colours.filter(Boolean).join("; ");
-    return `${said[0].toUpperCase()}${said.slice(1)}.${but} Dashed: a unit's sum is zero, ticks to where it is positive.`;
+    const thin = net.sizes.length > 3 ? " Thin: the same for units of deeper layers." : "";
+    return `${said[0].toUpperCase()}${said.slice(1)}.${but} Dashed: a unit's sum is zero, ticks to where it is positive.${thin}`;
   }
 
   /** The shading: how far the score is from the threshold. */

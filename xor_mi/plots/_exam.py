@@ -161,7 +161,7 @@ def _best(boards: Sequence[pd.DataFrame], grades: Grades, name: str, without: Se
         if n_best == 1:
             who = f"{as_written(first['method'])} is best"
         elif n_best == len(board):
-            who = f"all {n_best} methods have the same mean"
+            who = f"{'both' if n_best == 2 else f'all {n_best}'} methods have the same mean"
         else:
             who = f"{n_best} of {len(board)} methods share the best mean"
         firsts.append(f"{who}{of}, {number_text(first[name])}")

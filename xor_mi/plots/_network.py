@@ -312,25 +312,22 @@ def _boxes(
     sizes: dict[Unit, Point] = {}
     for unit, written in lines.items():
         wide, high = _box_size(written)
-        n_arrows = max(
-            sum(one.edge.src == unit for one in weights),
-            sum(one.edge.dst == unit for one in weights),
-        )
-        sizes[unit] = (wide, max(high, PORT * min(MOST_BESIDE, n_arrows)))
+        n_out = sum(one.edge.src == unit for one in weights)
+        n_in = sum(one.edge.dst == unit for one in weights)
+        sizes[unit] = (wide, max(high, PORT * min(MOST_BESIDE, max(n_in, n_out))))
     across = [max(sizes[unit][0] for unit in layer) for layer in layers]
-    gaps = [
-        ARROW + max(_label_size(one.label)[0] for one in weights if one.edge.dst.layer == layer)
-        for layer in range(len(layers) - 1)
-    ]
+    gaps = _gaps(weights, len(layers) - 1)
     needed = sum(across) + sum(gaps) + 2 * SIDE
     width = max(WIDTH, needed)
     # the remaining width is shared by the gaps; there is no gap after the last layer
-    gaps = [*(gap + (width - needed) / len(gaps) for gap in gaps), 0.0]
-    numbers = zip([0, *model.layer_sizes], [*model.layer_sizes[1:], 0], strict=False)
-    inside = max(
-        _height(layer, sizes, max(beside), EACH if model.cfg.n_layers == 1 else EACH_IN_LINES)
-        for layer, beside in zip(layers, numbers, strict=True)
-    )
+    more = (width - needed) / len(gaps)
+    gaps = [*(gap + more for gap in gaps), 0.0]
+    each = EACH if model.cfg.n_layers == 1 else EACH_IN_LINES
+    n_before, n_after = [0, *model.layer_sizes[:-1]], [*model.layer_sizes[1:], 0]
+    heights: list[float] = []
+    for layer, before, after in zip(layers, n_before, n_after, strict=True):
+        heights.append(_height(layer, sizes, max(before, after), each))
+    inside = max(heights)
     # arcs past the hidden layers run above and below them
     room = _arc_room(model)
     height = inside + 2 * room
@@ -343,6 +340,15 @@ def _boxes(
             boxes[unit] = _UnitBox(middle, (wide, sizes[unit][1]), tuple(lines[unit]))
         left += wide + gap
     return boxes, (width, height)
+
+
+def _gaps(weights: list[Weight], n_gaps: int) -> list[float]:
+    """Pixels between neighbouring layers: room for an arrow and its widest label."""
+    widest = [0.0] * n_gaps
+    for one in weights:
+        layer = one.edge.dst.layer
+        widest[layer] = max(widest[layer], _label_size(one.label)[0])
+    return [ARROW + width for width in widest]
 
 
 def _height(layer: list[Unit], sizes: dict[Unit, Point], n_beside: int, each: float) -> float:

@@ -56,12 +56,19 @@ class PageFigures:
         self._module = ""
 
     def place(
-        self, name: str, figure: go.Figure, *, steps: str = "", printed: int | None = None
+        self,
+        name: str,
+        figure: go.Figure,
+        *,
+        caption: str | None = None,
+        steps: str = "",
+        printed: int | None = None,
     ) -> Markup:
         """A figure as part of a page.
 
         Args:
             name: a name that no other figure of the page has.
+            caption: by default the figure's title.
             steps: the label of the slider, if the figure has one.
             printed: the number of the step that is printed on paper; by default the one shown
                 first.
@@ -83,7 +90,7 @@ class PageFigures:
             'style="max-width: {width}px; aspect-ratio: {width} / {height}"></div>{slider}</figure>'
         ).format(
             name=name,
-            title=_as_words(title),
+            title=as_words(title) if caption is None else caption,
             width=layout["width"],
             height=layout["height"],
             slider=slider,
@@ -190,10 +197,10 @@ def _without_title(layout: dict[str, Any], title: str) -> None:
     layout["height"] -= top - margin["t"]
 
 
-def _as_words(title: str) -> str:
+def as_words(title: str) -> str:
     """A figure's title as plain text: plotly reads titles as HTML.
 
-    >>> _as_words("h0.0 acts as <b>OR</b>,<br>x0&gt;x1")
+    >>> as_words("h0.0 acts as <b>OR</b>,<br>x0&gt;x1")
     'h0.0 acts as OR, x0>x1'
     """
     return html.unescape(re.sub(r"</?\w[^>]*>", "", title.replace("<br>", " ")))
@@ -203,7 +210,7 @@ def _slider_html(name: str, slider: dict[str, Any], steps: str, printed: int | N
     """A slider that the keyboard moves, with the text of its current step."""
     paper = "" if printed is None else Markup('data-printed="{}" ').format(printed)
     says = [step["label"] for step in slider["steps"]]
-    says = [_as_words(text) for text in says]
+    says = [as_words(text) for text in says]
     active = slider.get("active", 0)
     return Markup(
         '<div class="steps"><label for="steps-{name}">{steps}</label>'

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from xor_mi.errors import XorMiError, require_kind, whole_number
+from xor_mi.finding import count_text
 from xor_mi.plots._style import BAR, INK, NEGATIVE, POSITIVE, interval_bars, titled
 from xor_mi.population import counted_as, family_shares, gate_shares
 from xor_mi.population._census import share_columns
@@ -178,8 +179,9 @@ def _success_title(study: pd.DataFrame) -> str:
     for act_fn, lines in study.groupby("act_fn", sort=False):
         ordered = lines.sort_values("width")
         narrow, wide = ordered.iloc[0], ordered.iloc[-1]
+        least = count_text(int(narrow["width"]), "hidden unit")
         parts.append(
-            f"{act_fn}: {100 * narrow['rate']:.0f}% with {narrow['width']} hidden units, "
+            f"{act_fn}: {100 * narrow['rate']:.0f}% with {least}, "
             f"{100 * wide['rate']:.0f}% with {wide['width']}"
         )
     return f"Solved by {'; '.join(parts)}"

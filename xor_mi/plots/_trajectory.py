@@ -6,7 +6,7 @@ events are early.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import cycle, groupby
+from itertools import chain, cycle, groupby, product
 from math import ceil, floor, inf, log10
 from typing import Any, Literal
 
@@ -367,10 +367,10 @@ def _looks(
 
     A gate whose name is too long for one of its stretches has a number, which the legend repeats.
     """
-    stretches = [stretch for band in bands for stretch in band]
+    stretches = list(chain.from_iterable(bands))
     different = list(dict.fromkeys(stretch.state for stretch in stretches))
     gates = [state for state in different if state not in LEGEND]
-    more = cycle([(tint, hatching) for hatching in MORE_HATCHINGS for tint in MORE_TINTS])
+    more = ((tint, hatching) for hatching, tint in cycle(product(MORE_HATCHINGS, MORE_TINTS)))
     looks: dict[str, Look] = {}
     for number, gate in enumerate(gates, start=1):
         tint, hatching = (TINTS[gate], "") if gate in TINTS else next(more)
