@@ -145,7 +145,7 @@ def test_wide_networks_say_that_their_numbers_are_on_the_mouse():
     labels, _, arrows = drawn(figure)
     assert (len(labels), len(arrows)) == (0, 330)
     key = next(note.text for note in figure.layout.annotations if note.name == "key")
-    assert "330 of 330 weights have no room" in key
+    assert "330 of 330 numbers have no room" in key
     assert all(trace.hovertext for trace in figure.data if trace.mode == "lines")
 
 

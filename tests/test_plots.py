@@ -333,7 +333,7 @@ def test_slack_intervals_end_where_they_do(textbook):
         "0.50, then 11 flips"
     )
     assert figure.layout.title.text.startswith("w21 may move least: 0.25 up, then 10 flips")
-    with pytest.raises(XorMiError, match="no slack to draw"):
+    with pytest.raises(XorMiError, match="slack is empty"):
         plots.slack_figure(margins.Slack(weights=(), tolerance=0.0))
 
 

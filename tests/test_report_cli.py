@@ -279,7 +279,12 @@ def test_tour_on_wider_and_deeper_networks(tmp_path, capsys, monkeypatch):
     ("arguments", "n_others", "sizes", "says"),
     [
         (["--loss", "ce", "--levels", "-1,1"], 4, "2-2-2", "An input of -1 is bit 0, 1 is bit 1."),
-        (["--direct", "--hidden", "1", "--act", "tanh"], 0, "2-1-1", "connected directly to the outputs"),
+        (
+            ["--direct", "--hidden", "1", "--act", "tanh"],
+            0,
+            "2-1-1",
+            "connected directly to the outputs",
+        ),
     ],
 )
 def test_tour_of_networks_that_are_read_otherwise(
@@ -534,7 +539,11 @@ STOPPABLE = {
     ),
     "identify": (["identify", "{tmp}"], "xor_mi.circuits.identify_circuit", "stopped"),
     "search": (["search", "{tmp}"], "xor_mi.search.compare_conventions", "stopped"),
-    "census": (["census", "--out", "{tmp}/c"], "xor_mi.population.run_census", "stopped; the files in"),
+    "census": (
+        ["census", "--out", "{tmp}/c"],
+        "xor_mi.population.run_census",
+        "stopped; the files in",
+    ),
 }
 """Command -> its arguments, what Ctrl-C meets, and what is said."""
 
