@@ -631,7 +631,7 @@ def test_idle({fixture}):
     result.stdout.fnmatch_lines(["*unit 1: AND -> NAND"])
     result.stdout.fnmatch_lines(["*File not found in data directory, created:*"])
     result.stdout.fnmatch_lines(
-        ["*unused circuits*", "test_all?test_idle.circuit.json: no test is held against it*"]
+        ["*unused circuits*", "test_all?test_idle.circuit.json: no test uses it*"]
     )
     assert stored(pytester, "test_missing", "test_all")["signature"] == "OR & ~AND"
     assert stored(pytester, "test_changed", "test_all")["signature"] == "OR & NAND"
