@@ -139,8 +139,12 @@ def how_to_bring(
     "give HookedMLP.from_pretrained('my-model')"
     """
     if isinstance(value, nn.Module):
-        if hasattr(value, "hook_dict") and hasattr(value, "hooks"):
-            return "other hooked models take patch_sweep, ablation_sweep, find_gates"
+        hooked = "other hooked models take patch_sweep, ablation_sweep, find_gates"
+        hook_names = getattr(value, "hook_dict", {})
+        if any("attn" in name for name in hook_names):
+            return hooked
+        if hook_names:
+            return f"give HookedMLP.from_module(net) if it is made of linear layers; {hooked}"
         return "give HookedMLP.from_module(net)"
     if isinstance(value, type):
         return f"give a network, not a class: {value.__name__}(...)"
