@@ -115,6 +115,17 @@ def test_a_part_of_a_page_takes_the_target_of_the_circuit(textbook):
     assert bench.module_text() not in part
 
 
+def test_a_part_of_a_page_has_the_gates_that_a_page_has(tmp_path):
+    """Whichever of the two writes the network, it is identified."""
+    model = zoo.load("or-and").with_target(None)
+    part = text_of(bench.bench_html(model))
+    whole = text_of(bench.write_bench(tmp_path / "b.html", model).read_text(encoding="utf-8"))
+    assert part == whole
+    assert part["networks"][0]["found"]["gates"] == {"h0.0": "OR", "h0.1": "AND"}
+    with pytest.raises(XorMiError, match="this network has 5 and 15"):
+        bench.bench_html(HookedMLP(HookedMLPConfig(5, 2)))
+
+
 @pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("call", "message"),

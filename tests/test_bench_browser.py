@@ -16,7 +16,7 @@ from selenium.webdriver.common.keys import Keys
 from test_bench import EVERY_SETTING
 from test_browser import browser, needs_browser  # noqa: F401 (a fixture)
 
-from xor_mi import bench, handmade, margins, zoo
+from xor_mi import bench, handmade, identify_circuit, margins, zoo
 from xor_mi.finding import number_text
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.model._config import ACTIVATIONS
@@ -304,6 +304,93 @@ def test_words_say_what_was_found_and_what_has_moved(page, trained):
     now, found = page.execute_script(read)
     assert now.startswith("Decides 0 on every row; right on 2 of 4.")
     assert found == "Found: not computing, no unit has a gate."
+
+
+NOT_PROVED = """
+const gates = [...document.querySelectorAll(".xmb-unit")].map(unit => unit.querySelector("text.xmb-halo"));
+return {
+  gates: gates.map(gate => [gate.parentNode.dataset.key, gate.textContent, gate.matches(".xmb-quiet")]),
+  groups: [...b.gateNotes].map(([name, note]) => [name, note.textContent]),
+  hover: b.unitNodes.get("h0.0").title.textContent,
+  note: b.idleNote.textContent,
+  found: b.foundNote.textContent,
+};
+"""
+
+
+def test_gates_that_are_not_proved_are_marked(page):
+    """The closest reading is said to be one in the head, at the unit, in its hover and in a key."""
+    layers = [
+        ([[-2.2, 0.5], [1.9, 1.9], [-3.0, 3.0]], [2.2, -1.9, 0.0]),
+        ([[-3.9, -3.7, 4.0]], [3.9]),
+    ]
+    model = HookedMLP.from_weights(layers, target="XOR")
+    circuit = identify_circuit(model, with_evidence=False)
+    assert circuit.verdict == "approximate"
+    live = {unit.place.name: unit.gate for unit in circuit.units if not unit.idle}
+    show(page, model, circuit)
+    seen = page.execute_script(NOT_PROVED)
+    gates = ", ".join(f"{unit} {gate}" for unit, gate in live.items())
+    assert seen["found"] == f"Not proved (approximate): the closest reading is {gates}."
+    for unit, gate in live.items():
+        assert [unit, f"{gate}?", True] in seen["gates"]
+        assert [unit, f" · {gate}?"] in seen["groups"]
+    means = "no explanation survives every test required; this is the closest reading"
+    assert seen["note"] == f"?: {means}"
+    assert seen["hover"].endswith(f"{live['h0.0']}, not proved: {means}")
+    page.execute_script("b.move(0, 2)")
+    drawn(page)
+    found = page.execute_script(NOT_PROVED)["found"]
+    assert found.startswith(f"Of the network as it was found: not proved (approximate), {gates}. ")
+
+
+HOSTILE = """
+.page table { table-layout: fixed; border: 1px solid red; font-size: 9px; margin-left: auto; margin-bottom: 1em; min-width: 90%; }
+.page thead { border-bottom: 2px solid red; vertical-align: bottom; }
+.page td, .page th, .page tr { text-align: right; padding: 0.7em; line-height: 2; white-space: normal; max-width: 20px; font-size: 9px; }
+.page th { font-weight: 900; text-transform: uppercase; background: red; }
+.page tbody tr:nth-child(odd) { background: #f00; } .page tbody tr:hover { background: #0f0; }
+.page :not(pre) > code { background: red; padding: 5px; font-size: 20px; }
+.page pre { border: 3px solid red; margin: 9px; }
+.page ul:not(.list-inline) { padding-left: 3em; list-style: disc; } .page li + li { margin-top: 2em; } .page li { padding: 9px; }
+.page p { margin-bottom: 2em; } .page * + table { margin-top: 2em; }
+.page label, .page legend { display: inline; font-size: 22px; margin: 5px; border-bottom: 1px solid red; }
+.page svg { max-width: 50%; } .page b { font-weight: 100; } .page span { letter-spacing: 3px; }
+"""
+LOOK = """
+const properties = ["font-size", "font-weight", "line-height", "letter-spacing", "text-align", "text-transform", "color",
+  "background-color", "table-layout", "list-style-type", "white-space", "max-width"];
+for (const side of ["top", "right", "bottom", "left"]) properties.push(`margin-${side}`, `padding-${side}`, `border-${side}-width`);
+const looks = [...document.querySelectorAll(".xmb-all *")].map(node => {
+  const {width, height} = node.getBoundingClientRect();
+  const style = getComputedStyle(node);
+  return [node.tagName, node.className.baseVal ?? node.className, width, height, ...properties.map(name => style.getPropertyValue(name))].join("; ");
+});
+return looks;
+"""
+
+
+def test_a_page_with_rules_of_its_own_leaves_the_bench_as_it_is(page):
+    """A notebook has rules for tables, lists and code, stronger than one class: every element of the
+    bench keeps its size and its look; a table beside the bench has theirs.
+    """
+    page.execute_script("document.getElementById('here').className = 'page'")
+    show(page, zoo.load("parity-3"))
+    page.execute_script("b.codeBox.open = true")
+    drawn(page)
+    before = page.execute_script(LOOK)
+    page.execute_script(
+        "document.body.append(document.createElement('style'));"
+        "document.body.lastChild.textContent = arguments[0];"
+        "here.insertAdjacentHTML('beforeend', '<table id=\"beside\"><tr><td>1</td></tr></table>')",
+        HOSTILE,
+    )
+    page.execute_script("b.resize(); b.draw()")
+    drawn(page)
+    after = page.execute_script(LOOK)
+    assert [(one, other) for one, other in zip(before, after, strict=True) if one != other] == []
+    beside = "return getComputedStyle(document.getElementById('beside')).tableLayout"
+    assert page.execute_script(beside) == "fixed"
 
 
 WRITTEN = """

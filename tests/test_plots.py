@@ -262,6 +262,12 @@ def test_the_diagram_says_whose_gates_it_has(require, says):
     circuit = identify_circuit(model, require=require, with_evidence=False)
     figure = plots.network_diagram(model, circuit)
     assert figure.layout.title.text.replace("<br>", " ").startswith(says)
+    doubt = "?" if require == "joint" else ""
+    boxes = [note.text for note in figure.layout.annotations if note.text.startswith("<b>h0.")]
+    live = [unit for unit in circuit.units if not unit.idle]
+    for unit in live:
+        (box,) = [text for text in boxes if text.startswith(f"<b>{unit.place.name}</b>")]
+        assert box.split("<br>")[1] == f"{unit.gate}{doubt}"
     said = "no output of the circuit depends on it"
     hovers = {
         note.hovertext

@@ -3,6 +3,7 @@ network as it then is.
 """
 
 import json
+import re
 import subprocess
 import sys
 
@@ -223,6 +224,19 @@ def test_without_the_extra_the_error_says_what_to_install(printed_without):
 def test_without_the_extra_the_room_can_still_be_looked_at(printed_without, blocked):
     """`hasattr`, `inspect.getmembers` and `help` find the room, and nothing is raised."""
     assert printed_without[blocked] == ["True"] * 4
+
+
+def test_beside_the_view_there_is_a_bench_for_pages_without_a_kernel():
+    """A notebook that is handed on has the network as it stands, with what was found in it."""
+    play = playground()
+    play.move("w12", 0.25)
+    data, _ = play._repr_mimebundle_()
+    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == play.model_id
+    assert "mountAll();" in data["text/html"]
+    spec = re.search(r'<script type="application/json">(.*?)</script>', data["text/html"])
+    own = json.loads(spec[1])["networks"][0]
+    assert own["weights"] == [1.0, 0.25, 1.0, 1.0, 0.0, -1.0, 1.0, -2.0, 0.0]
+    assert own["found"]["verdict"] == "not_computing"
 
 
 def test_a_network_without_a_target():

@@ -139,14 +139,14 @@ HEADLINES = {
 """The first sentence of a report by the verdict, with the network's target put in."""
 
 ACTIVATION_MEANS = {
-    "relu": "0 where the sum is below 0, else the sum",
-    "leaky_relu": "the sum, made small where it is below 0",
-    "sigmoid": "a number between 0 and 1, a half where the sum is 0",
-    "tanh": "a number between -1 and 1, 0 where the sum is 0",
-    "heaviside": "0 or 1, by its sign",
-    "sign": "-1 or 1, by its sign",
+    "relu": "s above 0, else 0",
+    "leaky_relu": "s above 0, else a small part of s",
+    "sigmoid": "between 0 and 1, and 0.5 where s is 0",
+    "tanh": "between -1 and 1, and 0 where s is 0",
+    "heaviside": "0 or 1, by the sign of s",
+    "sign": "-1 or 1, by the sign of s",
 }
-"""Activation function -> its effect on a sum, if that can be said without a formula."""
+"""Activation function -> its effect on a sum s, if that can be said without a formula."""
 OUTPUT_MEANS = {
     "logit": "a <dfn>logit</dfn>: a sigmoid would make it a probability, a half at 0",
     "probability": "a probability",
@@ -1030,7 +1030,7 @@ def _read_as(cfg: HookedMLPConfig) -> list[str]:
         said.append("Decided 1: the output that is larger than all others.")
     for name in dict.fromkeys((*cfg.act_fns, cfg.out_act_fn)):
         if name in ACTIVATION_MEANS:
-            said.append(f"{name} turns a sum into {ACTIVATION_MEANS[name]}.")
+            said.append(f"{name}(s) is {ACTIVATION_MEANS[name]}.")
     return said
 
 

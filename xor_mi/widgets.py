@@ -10,13 +10,14 @@ from typing import Never
 
 from xor_mi.bench import (
     MOST_WEIGHTS,
+    bench_html,
     bench_spec,
     found_spec,
     module_text,
     network_code,
     preset_models,
 )
-from xor_mi.bench._spec import require_few
+from xor_mi.bench._spec import Json, require_few
 from xor_mi.circuits import identify_circuit
 from xor_mi.errors import XorMiError, unknown
 from xor_mi.handmade import edit, textbook_xor
@@ -88,6 +89,14 @@ class Playground(_BenchWidget):
         for symbol, entry in zip(self._symbols, entries(self.model), strict=True):
             numbers[symbol] = entry.of(layers)
         return numbers
+
+    def _repr_mimebundle_(self, **kwargs: dict[str, object]) -> tuple[Json, Json] | None:
+        """The widget's view, and beside it the bench as HTML, for a page that has no kernel."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is None:
+            return None
+        data, metadata = bundle
+        return data | {"text/html": str(bench_html(self.model, self.circuit))}, metadata
 
     def move(self, weight: str, value: Number) -> None:
         """Set one weight to this number, here and in every view.

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from xor_mi.bench._spec import bench_spec
+from xor_mi.bench._spec import bench_spec, require_few
 from xor_mi.circuits import Circuit, identify_circuit
 from xor_mi.errors import XorMiError, as_path, require_kind, shown
 from xor_mi.kinds import PathLike
-from xor_mi.model import HookedMLP
+from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.saving import BENCH_MARK, require_own_file, write_file
 
 _PAGE = """<!DOCTYPE html>
@@ -58,12 +58,17 @@ def bench_html(
     a page.
 
     Args:
-        circuit: as in `bench_spec`.
+        circuit: what `identify_circuit` found in this network; by default it is asked, as in
+            `write_bench`.
         with_module: include the module, which a page needs once.
 
     Raises:
         XorMiError: as in `bench_spec`.
     """
+    if circuit is None:
+        require_plain_mlp(model, "the bench")
+        require_few(model)
+        circuit = identify_circuit(model, with_evidence=False)
     # a text that contains </script> must not end the script
     spec = json.dumps(bench_spec(model, circuit), allow_nan=False).replace("<", "\\u003c")
     module = f'<script type="module">{module_text()}\nmountAll();\n</script>' if with_module else ""
@@ -103,8 +108,7 @@ def write_bench(
         if name is not None or isinstance(models, Mapping):
             heading = Markup("<h2>{}</h2>\n").format(_heading(name))
         require_kind(f"models[{shown(name)}]", model, HookedMLP, give="a HookedMLP")
-        circuit = identify_circuit(model, with_evidence=False)
-        parts.append(heading + bench_html(model, circuit, with_module=not parts))
+        parts.append(heading + bench_html(model, with_module=not parts))
     require_own_file(file, BENCH_MARK, overwrite=overwrite)
     write_file(file, _PAGE.format(mark=BENCH_MARK, benches="\n".join(parts)))
     return file

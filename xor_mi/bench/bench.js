@@ -727,14 +727,19 @@ function lineIn(f, box) {
 }
 
 // ---------------------------------------------------------------------------------------------
-// the look; every rule is for what stands inside .xmb
+// the look; every rule is for what stands inside .xmb, and stronger than a page's rules for its tables
 
 const LIGHT = `--ink: #222; --paper: #fff; --soft: #f6f6f6; --line: #ddd; --quiet: #555; --field: #8a8a8a;
   --pos: #2166ac; --neg: #b2182b; --glow: #9fcbf5; --ember: #f8b9b0; --mark: #fff0b8; --ring: #a06000; color-scheme: light;`;
 const DARK = `--ink: #e6e6e6; --paper: #16181c; --soft: #22252b; --line: #3a3e46; --quiet: #a8adb5; --field: #7d838d;
   --pos: #7db8f2; --neg: #ff938a; --glow: #1d5a94; --ember: #8a2f2a; --mark: #4a4012; --ring: #f0c050; color-scheme: dark;`;
 
-const CSS = `
+/** Rules with a selector of three more classes, which those of a notebook do not outdo. */
+const strengthened = rules => rules
+  .replace(/(^\s*|[{},]\s*)\.xmb-/gm, "$1.xmb.xmb.xmb .xmb-")
+  .replace(/(^\s*|[{},]\s*)\.xmb (?!\{)/gm, "$1.xmb.xmb.xmb.xmb ");
+
+const CSS = strengthened(`
 .xmb { ${LIGHT} container: xmb / inline-size; color: var(--ink); background: var(--paper); font: 14px/1.45 system-ui, sans-serif; text-align: left; }
 @media (prefers-color-scheme: dark) { .xmb { ${DARK} } }
 [data-jp-theme-light="true"] .xmb, [data-vscode-theme-kind="vscode-light"] .xmb { ${LIGHT} }
@@ -743,6 +748,11 @@ const CSS = `
 @media print { .xmb.xmb { ${LIGHT} } }
 .xmb, .xmb *, .xmb *::before { box-sizing: border-box; }
 .xmb p, .xmb figure, .xmb fieldset, .xmb ul { margin: 0; padding: 0; border: 0; min-width: 0; max-width: none; list-style: none; }
+/* what a page's own rules for tables, lists and code could change */
+.xmb :where(table, thead, tbody, tr, th, td, ul, li, code, pre, label, legend, summary, b, span) { margin: 0; padding: 0; border: 0; background: none; color: inherit; font: inherit; letter-spacing: inherit; line-height: inherit; text-align: inherit; text-transform: none; max-width: none; min-width: 0; box-shadow: none; }
+.xmb b { font-weight: 700; }
+.xmb table { table-layout: auto; display: table; }
+.xmb svg { max-width: none; margin: 0; }
 .xmb-all { display: grid; gap: 10px; grid-template-columns: minmax(0, 1fr); padding: 2px; }
 .xmb-head { display: flex; flex-wrap: wrap; gap: 6px 16px; align-items: center; justify-content: space-between; background: var(--soft); border-left: 4px solid var(--ink); padding: 8px 12px; }
 .xmb-says { flex: 1 1 22rem; min-width: 0; }
@@ -875,7 +885,7 @@ const CSS = `
   .xmb-scroll svg { max-width: 100%; height: auto; }
   .xmb * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
-`;
+`);
 
 // ---------------------------------------------------------------------------------------------
 // small helpers of the view
@@ -936,6 +946,8 @@ const NOTES = {
   dead: "one value on every row, read as FALSE",
   "always on": "one value on every row, read as TRUE",
 };
+const POINTS = "Points: filled, decided 1; open, decided 0; yellow, the input shown.";
+const NOT_PROVED = "no explanation survives every test required; this is the closest reading";
 let count = 0;
 
 // ---------------------------------------------------------------------------------------------
@@ -1775,6 +1787,8 @@ class Bench {
     });
     const gates = this.gates();
     const notes = Object.entries(NOTES).filter(([note]) => Object.values(gates).includes(note));
+    const isOpen = !this.isProved() && Object.keys(this.foundNow().gates).length > 0;
+    if (isOpen) notes.push(["?", NOT_PROVED]);
     say(this.idleNote, notes.map(([note, means]) => `${note}: ${means}`).join("; "));
     for (const [name, nodes] of this.unitNodes) {
       const isInput = name[0] === "x";
@@ -1789,9 +1803,10 @@ class Bench {
       const isStuck = !isInput && layer < net.sizes.length - 2 && isFlat(net.activations[layer], net, at.pre[layer][index]);
       put(nodes.flat, "visibility", isStuck ? "visible" : "hidden");
       const gate = gates[name] || "";
-      const short = gate.length > 12 ? `${gate.slice(0, 11)}…` : gate;
+      const isDoubtful = this.isDoubtful(name);
+      const short = (gate.length > 12 ? `${gate.slice(0, 11)}…` : gate) + (isDoubtful ? "?" : "");
       say(nodes.gate, short && this.isStale() ? `${short} as found` : short);
-      put(nodes.gate, "class", `xmb-halo${this.isStale() ? " xmb-quiet" : ""}`);
+      put(nodes.gate, "class", `xmb-halo${this.isStale() || isDoubtful ? " xmb-quiet" : ""}`);
       let sentence = `${name} is ${numberText(value)}`;
       if (!isInput) {
         const symbol = this.symbolsInto(name).at(-1);
@@ -1801,6 +1816,7 @@ class Bench {
       }
       if (isStuck) sentence += "; it is flat here: a small change of its sum hardly changes it";
       if (gate) sentence += `; ${gate}${this.isStale() ? " in the network as it was found" : ""}`;
+      if (isDoubtful) sentence += `, not proved: ${NOT_PROVED}`;
       say(nodes.title, sentence);
     }
     const where = row ? `row ${row}` : input.map((value, k) => `x${k} = ${numberText(value)}`).join(", ");
@@ -1820,9 +1836,24 @@ class Bench {
     return Boolean(this.options.live) && this.found.of !== keyOfState(this.preset, this.moves);
   }
 
+  /** What was found of the network, with gates and notes of its units; null where nobody looked. */
+  foundNow() {
+    return this.options.live ? this.found : this.net.found;
+  }
+
   gates() {
-    const found = this.options.live ? this.found : this.net.found;
+    const found = this.foundNow();
     return found ? { ...found.idle, ...found.gates } : {};
+  }
+
+  /** Whether the gates are more than the closest reading. */
+  isProved() {
+    return this.foundNow()?.verdict !== "approximate";
+  }
+
+  /** Whether the gate of this unit is only the closest reading. */
+  isDoubtful(unit) {
+    return !this.isProved() && unit in this.foundNow().gates;
   }
 
   drawWords(values, conditions) {
@@ -1846,7 +1877,7 @@ class Bench {
     if (close.length) now += ` ${listed([...new Set(close)])}: by rounding alone.`;
     say(this.now, now);
     const { live } = this.options;
-    const found = live ? this.found : net.found;
+    const found = this.foundNow();
     this.foundNote.hidden = !found;
     if (!found) return;
     const verdict = found.verdict.replaceAll("_", " ");
@@ -1856,10 +1887,11 @@ class Bench {
     put(this.foundNote, "aria-busy", this.isWaiting());
     const parts = [];
     if (live) parts.push(["b", verdict], ["", `: ${found.reason || "…"}`]);
+    else if (!moved.length && !this.isProved()) parts.push(["b", "Not proved"], ["", ` (${verdict}): the closest reading is ${gates || "one without gates"}.`]);
     else if (!moved.length) parts.push(["", "Found: "], ["b", verdict], ["", gates ? `, ${gates}.` : ", no unit has a gate."]);
     else {
       const which = moved.length > 4 ? `${moved.length} weights have` : `${listed(moved)} ${moved.length > 1 ? "have" : "has"}`;
-      parts.push(["", "Of the network as it was found: "], ["b", verdict], ["", `${gates ? `, ${gates}` : ""}. Since then ${which} moved; rows are decided by the weights as they stand.`]);
+      parts.push(["", "Of the network as it was found: "], ["b", this.isProved() ? verdict : `not proved (${verdict})`], ["", `${gates ? `, ${gates}` : ""}. Since then ${which} moved; rows are decided by the weights as they stand.`]);
     }
     const text = JSON.stringify(parts);
     if (this.foundText === text && this.foundNote.childNodes.length) return;
@@ -1990,7 +2022,7 @@ class Bench {
       slider.tick.hidden = k < 0;
     }
     const gates = this.gates();
-    for (const [name, note] of this.gateNotes) say(note, gates[name] ? ` · ${gates[name]}${this.isStale() ? " as found" : ""}` : "");
+    for (const [name, note] of this.gateNotes) say(note, gates[name] ? ` · ${gates[name]}${this.isDoubtful(name) ? "?" : ""}${this.isStale() ? " as found" : ""}` : "");
   }
 
   writeCode() {
@@ -2027,7 +2059,7 @@ class Bench {
     const machine = new Machine(net, this.weights);
     const view = { svg, inner, along, up, reach, machine, side, height };
     const said = isCurve ? this.drawCurve(view) : this.drawSurface(view);
-    say(this.planeSays, said);
+    say(this.planeSays, `${said} ${POINTS}`);
     say(title, `${isCurve ? "The output over the input" : `The plane of x${this.axes[0]} and x${this.axes[1]}`}. ${said}`);
     make(svg, "rect", { class: "xmb-frame", x: inner.x, y: inner.y, width: inner.w, height: inner.h });
     net.given_levels.forEach((given, bit) => {
@@ -2051,7 +2083,8 @@ class Bench {
     put(this.point, "aria-valuenow", x);
     put(this.point, "aria-valuetext", this.axes.map(axis => `x${axis} is ${numberText(this.input[axis])}`).join(", "));
     const others = this.input.map((value, k) => [k, value]).filter(([k]) => !this.axes.includes(k));
-    say(this.planeNote, others.length ? ` · ${others.map(([k, value]) => `x${k} = ${numberText(value)}`).join(", ")} held at the sliders` : "");
+    const fixed = others.map(([k, value]) => `x${k} is fixed at ${numberText(value)}`).join(", ");
+    say(this.planeNote, fixed && ` · ${fixed}; move ${others.length > 1 ? "their sliders" : "its slider"}`);
   }
 
   drawSurface({ svg, inner, along, up, reach, machine }) {

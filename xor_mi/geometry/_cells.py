@@ -245,8 +245,9 @@ def as_box(model: HookedMLP, bounds: Bounds | None) -> Float[ndarray, "2 2"]:
     """
     if model.cfg.d_in != 2:
         raise XorMiError(
-            f"the input plane needs a network with 2 inputs; this one has {model.cfg.d_in}: "
-            "use path(model, start, end)"
+            f"the input plane needs a network with 2 inputs; this one has {model.cfg.d_in}: use "
+            "xor_mi.geometry.path(model, start, end), or, for 3 or 4 inputs, the bench "
+            "(xor_mi.bench.write_bench), which holds the others at their sliders"
         )
     bounds = default_bounds(model) if bounds is None else bounds
     try:

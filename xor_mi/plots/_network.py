@@ -216,12 +216,18 @@ def _idle(circuit: Circuit | None) -> dict[Unit, str]:
 
 
 def _gates(circuit: Circuit | None) -> dict[Unit, str]:
-    """The text in each unit's box: a hidden unit's gate, an output's formula over the units."""
+    """The text in each unit's box: a hidden unit's gate, an output's formula over the units.
+
+    Of a circuit that is not proved a gate has a question mark.
+    """
     if circuit is None or not circuit.circuits:
         return {}
-    hidden = {
-        unit.place: unit.note if unit.idle else unit.gate or "no gate" for unit in circuit.units
-    }
+    # of a circuit that is not proved no gate is written as a fact
+    doubt = "" if circuit.passing else "?"
+    hidden: dict[Unit, str] = {}
+    for unit in circuit.units:
+        gate = unit.gate + doubt if unit.gate else "no gate"
+        hidden[unit.place] = unit.note if unit.idle else gate
     outputs = {gate.unit: gate.formula for gate in circuit.netlist if gate.unit.is_output}
     return hidden | outputs
 
