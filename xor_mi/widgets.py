@@ -95,8 +95,9 @@ class Playground(_BenchWidget):
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is None:
             return None
-        data, metadata = bundle
-        return data | {"text/html": str(bench_html(self.model, self.circuit))}, metadata
+        view, metadata = bundle
+        data: Json = {**view, "text/html": str(bench_html(self.model, self.circuit))}
+        return data, {**metadata}
 
     def move(self, weight: str, value: Number) -> None:
         """Set one weight to this number, here and in every view.

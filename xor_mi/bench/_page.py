@@ -45,8 +45,10 @@ _PAGE = """<!DOCTYPE html>
 
 @cache
 def module_text() -> str:
-    """The JavaScript module of the bench, as it is shipped."""
-    return files("xor_mi.bench").joinpath("bench.js").read_text(encoding="utf-8")
+    """The JavaScript module of the bench, without lines that are empty or comments alone."""
+    lines = files("xor_mi.bench").joinpath("bench.js").read_text(encoding="utf-8").splitlines()
+    code = [line for line in lines if line.strip() and not line.lstrip().startswith("//")]
+    return "\n".join(code) + "\n"
 
 
 def bench_html(
