@@ -149,8 +149,11 @@ def test_what_has_no_bench_is_refused(call, message):
 
 
 def test_the_module_is_shipped():
-    """It lies in the package, where a wheel takes it from, and loads nothing."""
+    """It lies in the package, where a wheel takes it from, and loads nothing. A page is spared its
+    comments, after the first.
+    """
     assert xor_mi.bench.module_text().startswith("// The bench of xor_mi")
+    assert len(re.findall(r"^ *//", bench.module_text(), flags=re.M)) == 1
     assert not re.search(r"^\s*import\b|\bimport\(|https?://(?!www\.w3\.org/2000/svg)", bench.module_text(), flags=re.M)  # fmt: skip
 
 

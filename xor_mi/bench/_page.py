@@ -45,10 +45,13 @@ _PAGE = """<!DOCTYPE html>
 
 @cache
 def module_text() -> str:
-    """The JavaScript module of the bench, without lines that are empty or comments alone."""
-    lines = files("xor_mi.bench").joinpath("bench.js").read_text(encoding="utf-8").splitlines()
-    code = [line for line in lines if line.strip() and not line.lstrip().startswith("//")]
-    return "\n".join(code) + "\n"
+    """The JavaScript module of the bench: its first line says what it is; lines that are empty or
+    comments alone are left out.
+    """
+    text = files("xor_mi.bench").joinpath("bench.js").read_text(encoding="utf-8")
+    first, *others = text.splitlines()
+    code = [line for line in others if line.strip() and not line.lstrip().startswith("//")]
+    return "\n".join([first, *code, ""])
 
 
 def bench_html(
