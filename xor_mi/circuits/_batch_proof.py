@@ -205,7 +205,7 @@ def proofs(
     tables: Sequence[Tensor],
     rounding: Rounding,
 ) -> Proofs:
-    """Every circuit, held against all interchanges.
+    """Every circuit, tested by all interchanges.
 
     Args:
         joint: the circuits' first readings, one each.

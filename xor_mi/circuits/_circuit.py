@@ -130,7 +130,7 @@ class Circuit(Finding):
     """What a network's units compute, with its evidence and verdict.
 
     Attributes:
-        target: the function the network was held against.
+        target: the function that the network was compared with.
         verdict: one of `VERDICTS`.
         circuits: all that survive two-level substitution, however far they are proved. The first is
             the one that a person would believe first (level of proof, single interchanges as

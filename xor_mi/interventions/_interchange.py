@@ -12,7 +12,7 @@ layers in float64 arithmetic on the weights (`forward_float64`), where hooks pla
 here and that arithmetic share nothing but the definition: they are each other's oracle
 (tests/test_circuit_evidence.py). `search` does it in NumPy for thousands of subcircuits, held
 against plain TransformerLens hooks by its tests; and `identify_many` in one tensor for thousands of
-networks, held against `identify_circuit`.
+networks, compared with `identify_circuit`.
 """
 
 from collections.abc import Mapping, Sequence
