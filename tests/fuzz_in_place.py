@@ -44,9 +44,13 @@ def mismatches(rng: random.Random) -> tuple[int, list[str]]:
             )
     compare("patch_sweep", lambda m: patch_sweep(m, pairs, sites, **asked).values)
     for value in ("zero", "mean", 0.25):
+        # a mean over the one row that is run would ablate nothing
+        over = {"over": torch.cat([clean, clean + 1])} if value == "mean" else {}
         compare(
             f"ablation by {value}",
-            lambda m, to=value: ablation_sweep(m, sites, rows=clean, value=to, **asked).values,
+            lambda m, to=value, of=over: (
+                ablation_sweep(m, sites, rows=clean, value=to, **of, **asked).values
+            ),
         )
     n_compared += 1
     if not all(torch.equal(now, then) for now, then in zip(pairs, given, strict=True)):

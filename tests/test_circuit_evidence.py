@@ -189,7 +189,7 @@ def test_the_control_of_the_only_gate_of_a_layer_is_nothing():
         ("AND", 16, 0, True),
         ("NAND", 16, 0, True),
     ]
-    assert claims[0].rule.endswith("complements apart, the best of them; 0 if there is none")
+    assert claims[0].rule.endswith("complements apart; 0 if there is none")
 
 
 @pytest.mark.parametrize("value", ["mean", "zero"])

@@ -236,7 +236,7 @@ def test_what_is_too_wide_names_the_analyses_that_work():
         identify_circuit(wide)
     with pytest.raises(XorMiError, match="15 units and 2 inputs.*at most 16.*patch_sweep"):
         identify_circuit(drawn({"d_hidden": (15,), "act_fn": "relu", "direct": True}, 0))
-    with pytest.raises(TooManyReadings, match="layer 0 has 43046721 joint.*contributions"):
+    with pytest.raises(TooManyReadings, match="layer 0 has 43,046,721 joint.*contributions"):
         identify_circuit(drawn({"d_hidden": (16,), "act_fn": "tanh"}, 0))
     with pytest.raises(TooManyReadings, match="layer 0 has [0-9,]+ joint.*gelu falls"):
         identify_circuit(drawn({"d_hidden": (16, 1), "act_fn": "gelu"}, 0))

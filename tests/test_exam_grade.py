@@ -491,7 +491,7 @@ def test_lots_are_joined(grades, networks):
     ):
         joined([lots[0], grade(random, {"x": networks[names[2]]})])
     other = grade(methods, {"x": networks[names[0]]}, Convention(ablation="mean"))
-    with pytest.raises(XorMiError, match="convention is"):
+    with pytest.raises(XorMiError, match="differ in convention"):
         joined([lots[0], other])
 
 

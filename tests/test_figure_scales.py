@@ -52,7 +52,7 @@ def test_what_rounding_left_is_white_and_zero(dead):
     assert {text for bar in held.data for text in bar.text} == {"0.00 holds", "0.00 fails"}
     low, high = held.layout.xaxis.range
     assert high - low > 0.1
-    assert "by rounding alone" in held.layout.title.text
+    assert "only by rounding" in held.layout.title.text
     assert "at 0.00" in {
         note.text[-7:] for note in plots.slack_figure(slack_to_flip(dead)).layout.annotations
     }

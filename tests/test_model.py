@@ -424,7 +424,7 @@ def test_missing_folder_and_unwritable_folder(tmp_path, textbook):
         (lambda m: HookedMLP()(m.rows(), return_type="loss"), "a loss needs labels"),
         (lambda m: m.place("h0.2"), "no unit or edge 'h0.2'; this network has: x0, x1, h0.0, h0.1, y0"),
         (lambda m: m.place("x0->y0"), "no unit or edge 'x0->y0'; this network has: x0->h0.0, x1->h0.0"),
-        (lambda m: m.place(3), "no unit or edge '3'"),
+        (lambda m: m.place(3), "3 is not a unit or an edge"),
         (lambda m: m.rows([[0, 1, 1]]), "3 bits; this network has 2 inputs"),
         (lambda m: m.read_rows([[0]]), "1 bit; this network has 2 inputs"),
         (lambda m: m.require_output(1), "no output 1; this network has 1, counted from 0"),

@@ -476,7 +476,10 @@ def test_killed_twice_it_resumes_and_loses_nothing(tmp_path):
         (lambda path: run_census(directory=path, hidden=10**7), "2-10000000-1 .* GB.*narrower"),
         (lambda path: run_census(directory=path, target="XORR"), "no gate 'XORR'"),
         (lambda path: run_census(directory=path, require="all"), "no level of proof 'all'"),
-        (lambda path: run_census(directory=path, min_margin=2), "min_margin is 2; give a part of"),
+        (
+            lambda path: run_census(directory=path, min_margin=2),
+            "min_margin is 2; give a fraction of",
+        ),
         (lambda path: run_census(directory=path / "plain" / "x"), "cannot write"),
         (lambda path: read_census(path), "no census at"),
         (lambda path: read_census(path, columns=["sed"]), "no column 'sed'"),

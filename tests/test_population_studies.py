@@ -194,5 +194,5 @@ def test_figures_show_the_findings(study):
     networks = census(train_population("XOR", 60))
     panels = plots.family_weights(networks)
     assert sum(len(trace.x) for trace in panels.data) == 2 * networks["solved"].sum()
-    with pytest.raises(XorMiError, match="2-3-1, 13 weights each"):
+    with pytest.raises(XorMiError, match="2-3-1, with 13 weights each"):
         plots.family_weights(networks, width=3)

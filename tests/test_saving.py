@@ -1123,11 +1123,18 @@ def test_everything_is_written_by_one_room():
 
 
 def test_the_example_retrains_over_its_own_folder(tmp_path, monkeypatch):
-    """examples/circuit_regression/retrain.py saves over network/."""
+    """examples/circuit_regression/retrain.py saves over network/; a seed that does not solve XOR ends
+    in failure and leaves the stored network.
+    """
     example = Path(__file__).parent.parent / "examples" / "circuit_regression"
     shutil.copytree(example, tmp_path / "example")
     script = tmp_path / "example" / "retrain.py"
-    monkeypatch.setattr(sys, "argv", [str(script), "3"])
+    stored = tmp_path / "example" / "network" / "config.json"
+    monkeypatch.setattr(sys, "argv", [str(script), "5"])
     runpy.run_path(str(script), run_name="__main__")
-    config = (tmp_path / "example" / "network" / "config.json").read_text(encoding="utf-8")
-    assert json.loads(config)["seed"] == 3
+    assert json.loads(stored.read_text(encoding="utf-8"))["seed"] == 5
+    monkeypatch.setattr(sys, "argv", [str(script), "1"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(script), run_name="__main__")
+    assert ended.value.code == 1
+    assert json.loads(stored.read_text(encoding="utf-8"))["seed"] == 5

@@ -39,7 +39,7 @@ __all__ = [
 MAX_VALUE_SHOWN = 60
 """A message quotes at most this many characters of a value."""
 
-MAX_NAMES_SHOWN = 24
+MAX_NAMES_SHOWN = 32
 """A message lists at most this many of the names that exist."""
 
 MOST_NEAREST = 8
@@ -201,7 +201,7 @@ def unknown(
 ) -> XorMiError:
     """A name that does not exist -> the error that lists what does, and the closest name.
 
-    Of more than 24 names those nearest to the one that was asked for are listed.
+    Of more than 32 names those nearest to the one that was asked for are listed.
 
     Args:
         kind: what was asked for, such as "gate".
