@@ -22,7 +22,7 @@ from xor_mi.report import find_out, write_report
 from xor_mi.training import train
 
 HERE = Path(__file__).parent
-SIZE = (1000, 900)
+SIZE = (1000, 890)
 """Pixels of a frame."""
 FRAME = 70
 """Milliseconds of a frame."""
