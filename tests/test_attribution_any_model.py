@@ -141,7 +141,13 @@ def test_metrics_are_checked_by_every_method_alike(method):
     ):
         with pytest.raises(XorMiError, match=message):
             scores_of(Small(), method, metric={"mine": metric})
-    for not_one in ("logit", {}, {"mine": 3}):
+    for name, message in (
+        ("logit", "^metrics is 'logit'; give the function itself, metrics=metrics.logit$"),
+        ("logits", "no metric 'logits'; .*did you mean 'logit'"),
+    ):
+        with pytest.raises(XorMiError, match=message):
+            scores_of(Small(), method, metric=name)
+    for not_one in ({}, {"mine": 3}):
         with pytest.raises(XorMiError, match="metrics are name -> function"):
             scores_of(Small(), method, metric=not_one)
     bridge = native_transformer(d_model=8, d_head=2, n_ctx=4, d_mlp=8, d_vocab=5, seed=0)

@@ -196,11 +196,29 @@ def test_copies_are_no_evidence(textbook):
     assert [scan.n_samples for scan in scans] == [4, 20, 5]
     assert str(scans[1]) == (
         "0 of 2 units separate a gate of a, b at p <= 0.01 on 4 different inputs (20 given; no "
-        "p-value can be below 1). Any gate at any p: 100.00% of units; with the features permuted "
-        "100.00% (95 % of all 24 permutations: 100.00% to 100.00%). These are too few inputs for a "
+        "p-value can be below 1). Units are the entries of blocks.0.mlp.hook_post (2). At any p, every "
+        "unit (2 of 2) separates some gate; with permuted features also 2 of 2 (in all 24 "
+        "permutations). These are too few inputs for a "
         "p-value that small; find_gates tells by interchange which units act as a gate, and so "
         "does identify_circuit for a HookedMLP."
     )
+
+
+def test_some_units_separate_by_chance_and_hooks_are_counted():
+    """Of one feature that is 1 on 1 of 4 inputs: a unit with the values 0, 1, 2, 3 separates it if the
+    feature is on the least or the largest, in 2 of the 4 ways; a constant never does.
+    """
+    scan = shown([[0.0, 7.0], [1.0, 7.0], [2.0, 7.0], [3.0, 7.0]], {"f": [0, 0, 0, 1]})
+    assert scan.control_rate == pytest.approx(1 / 4)
+    assert (
+        "Units are the entries of hook_units (2). At any p, 1 of 2 units separates some gate; with "
+        "permuted features 0.5 of 2 on average (95 % of all 4 permutations: 0 to 1). "
+    ) in str(scan)
+    flat = shown([[7.0]] * 4, {"f": [0, 0, 0, 1]})
+    assert (
+        "At any p, no unit (0 of 1) separates any gate; with permuted features also 0 of 1 (in all "
+        "4 permutations). "
+    ) in str(flat)
 
 
 def test_the_smallest_p_value_that_there_can_be():

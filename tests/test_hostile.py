@@ -2,6 +2,8 @@
 shape checker being off as it is for a user; and a broken door would be noticed.
 """
 
+import time
+
 import hostile
 import pytest
 
@@ -51,6 +53,17 @@ def test_a_wrong_answer_and_a_hang_are_noticed(monkeypatch):
 
     monkeypatch.setitem(hostile.DOORS, "config", endless)
     monkeypatch.setattr(hostile, "HANG", 0.2)
+    assert hostile.knock("config", 0).startswith("hung")
+
+
+def test_a_busy_machine_is_no_hang_and_waiting_forever_is_one(monkeypatch):
+    """A door that sleeps longer than it may compute has answered; one that sleeps longer than it may
+    wait has not.
+    """
+    monkeypatch.setitem(hostile.DOORS, "config", lambda rng, folder: time.sleep(0.6))
+    monkeypatch.setattr(hostile, "HANG", 0.5)
+    assert hostile.knock("config", 0) == "answered"
+    monkeypatch.setattr(hostile, "WAIT", 0.1)
     assert hostile.knock("config", 0).startswith("hung")
 
 

@@ -304,6 +304,10 @@ def _methods():
             "must give one number each",
         ),
         (
+            lambda m, p: patch_sweep(m, p, [Site("hook_first")], metrics="logit"),
+            "metrics is 'logit'; give the function itself, metrics=metrics.logit",
+        ),
+        (
             lambda m, p: patch_sweep(m, p, [Site("hook_first")], metrics={}),
             "metrics are name -> function",
         ),

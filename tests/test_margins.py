@@ -387,6 +387,13 @@ def test_what_a_finding_of_margins_says(textbook):
         "3 of 4 conditions for XOR hold",
         "  01 fails by 0.25: v1*(w12 + b1) + c > 0.5",
     ]
+    # in float32 the next number below -0.5 is 2**-24 away
+    rounded = edit(textbook, {"fc2.bias[0]": -0.5 - 2.0**-24})
+    assert str(conditions(rounded, "XOR")).splitlines() == [
+        "2 of 4 conditions for XOR hold",
+        "  01 fails by rounding alone (6.0e-08): v1*(w12 + b1) + c > 0.5",
+        "  10 fails by rounding alone (6.0e-08): v1*(w11 + b1) + c > 0.5",
+    ]
     assert (
         str(slack_to_flip(textbook))
         == "fc1.weight[1, 0] = 1.00 may move least, by 0.25, of 9 weights"

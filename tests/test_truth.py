@@ -169,7 +169,7 @@ def test_rows_are_accepted_in_every_usual_form(row):
 @pytest.mark.parametrize(
     ("row", "message"),
     [([0, 2], "2 in .* is not a bit"), ([0, 0.5], "0.5 .* not a bit"), ([0, float("nan")], "not a bit"), ("0a", r"'0a' is not bits; write '00' or \[0, 0\]"), ("0 0", "'0 0' is not bits"), ("[0,0]", r"'\[0,0\]' is not bits"), ("011", "3 bits"),
-     ([1], "1 bit; this network has 2 inputs"), (7, "not an input row"), (None, "not an input row"), ([0, [1]], "not a bit"), ([0, None], "not a bit")],
+     ("2", "^'2' is not a bit; only 0 and 1 are"), ("012", "'2' in '012' is not a bit"), ([1], "1 bit; this network has 2 inputs"), (7, "not an input row"), (None, "not an input row"), ([0, [1]], "not a bit"), ([0, None], "not a bit")],
 )  # fmt: skip
 @pytest.mark.unchecked
 def test_what_is_not_a_row_of_bits_is_refused(row, message):

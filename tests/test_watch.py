@@ -136,6 +136,48 @@ def test_the_command_says_it_and_writes_the_page(tmp_path, capsys, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("watch", "a ^ "),
+        ("watch", "XORR", "--out", "a/b"),
+        ("watch", "--inputs", "40"),
+        ("watch", "--lr", "1e30", "--optimizer", "sgd"),
+        ("watch", "--steps", "0"),
+        ("tour", "--loss", "ace"),
+        ("tour", "--levels", "1,1"),
+        ("tour", "--levels", "1e200,1e300", "--out", "a/b"),
+        ("census", "--target", "a ^ "),
+        ("census", "--networks", "0"),
+        ("exam", "--tasks", "x", "--out", "e"),
+        ("search", "nowhere", "--out", "x.json"),
+    ],
+)
+def test_a_refused_command_leaves_no_folder(tmp_path, capsys, monkeypatch, asked):
+    """Whatever the mistake, the place is as empty as before."""
+    monkeypatch.chdir(tmp_path)
+    status, _, _ = run_main(capsys, monkeypatch, *asked)
+    assert status == 2
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("command", ["watch", "tour"])
+def test_ctrl_c_in_training_leaves_no_folder(tmp_path, capsys, monkeypatch, command):
+    """Nothing is written, so no folder either; one that was there stays."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    name = "xor_mi.population.watch" if command == "watch" else "xor_mi.training.train"
+    monkeypatch.setattr(name, interrupted)
+    status, _, _ = run_main(capsys, monkeypatch, command, "--out", "a/b")
+    assert (status, [*tmp_path.iterdir()]) == (130, [])
+    (tmp_path / "a").mkdir()
+    status, _, _ = run_main(capsys, monkeypatch, command, "--out", "a/b")
+    assert (status, [*tmp_path.rglob("*")]) == (130, [tmp_path / "a"])
+
+
 def test_ctrl_c_after_training_keeps_the_network(tmp_path, capsys, monkeypatch):
     """Stopped while it is analysed: the line says what is kept, and it is."""
 

@@ -7,6 +7,8 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, TypedDict, cast
 
 import typer
@@ -189,14 +191,15 @@ def tour(
         direct=direct,
     )
     required = _checked_requirement(require, min_margin)
-    require_writable(out, overwrite=force)
     n_outputs = 2 if config.decision_rule == "argmax" else 1
     sizes = "-".join(map(str, (2, *widths, n_outputs)))
-    print_heading(f"1. Train a {sizes} network on XOR")
-    result = train("XOR", hidden=widths, seed=seed, config=config)
-    print_text(f"{result}\n", indent=INDENT)
-    # the model is saved before the analysis, so that stopping the analysis loses no training
-    result.model.save_pretrained(out, overwrite=force)
+    with _no_empty_folder(out):
+        require_writable(out, overwrite=force)
+        print_heading(f"1. Train a {sizes} network on XOR")
+        result = train("XOR", hidden=widths, seed=seed, config=config)
+        print_text(f"{result}\n", indent=INDENT)
+        # the model is saved before the analysis, so that stopping the analysis loses no training
+        result.model.save_pretrained(out, overwrite=force)
     findings = find_out(result.model, **required)
     print_findings(findings)
     report = write_report(findings, out, training=result, overwrite=force)
@@ -244,20 +247,32 @@ def watch(
         raise XorMiError("--out is empty; give a folder, such as my-run")
     seed = whole_number("--seed", seed, below=SEEDS_BELOW)
     from xor_mi import population
+    from xor_mi.training import train
     from xor_mi.trajectory_page import require_writable, write_trajectory_page
 
     config = _train_config(act=act, optimizer=optimizer, lr=lr, steps=steps)
     required = _checked_requirement(require, min_margin)
-    if page:
-        require_writable(out, overwrite=force)
+    # one step raises every error that a target or settings can cause, before a folder is made
+    one_step = replace(config, max_steps=1)
+    train(target, hidden=widths, seed=seed, config=one_step, n_inputs=inputs, progress=False)
     kept = "nothing is written; repeat the command to train the same network again"
     try:
-        result = population.watch(
-            target, seed, hidden=widths, n_inputs=inputs, config=config, say=print_text, **required
-        )
+        with _no_empty_folder(out) if page else contextlib.nullcontext():
+            if page:
+                require_writable(out, overwrite=force)
+            result = population.watch(
+                target,
+                seed,
+                hidden=widths,
+                n_inputs=inputs,
+                config=config,
+                say=print_text,
+                **required,
+            )
+            if page:
+                # saved before the analysis, so that stopping the analysis loses no training
+                result.model.save_pretrained(out, overwrite=force)
         if page:
-            # saved before the analysis, so that stopping the analysis loses no training
-            result.model.save_pretrained(out, overwrite=force)
             kept = f"the trained network is kept in '{out}', without a page"
         found = population.trajectory(
             target, seed, hidden=widths, n_inputs=inputs, config=config, **required
@@ -580,6 +595,21 @@ def exam(
         left_out = f", {n_left_out} left out" if n_left_out else ""
         print_heading(f"{part.heading}: {count_text(n_graded, 'network')}{left_out}\n")
         print_text(f"{board_text(part.grades, width=width())}\n")
+
+
+@contextlib.contextmanager
+def _no_empty_folder(out: str) -> Generator[None]:
+    """If the block fails before a file is written, remove the folders that it made for --out."""
+    folder = as_path("--out", out).absolute()
+    missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    try:
+        yield
+    except BaseException:
+        for path in missing:
+            # a folder that holds anything is not removed
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
 
 
 def _names_given(option: str, given: list[str] | None) -> list[str] | None:

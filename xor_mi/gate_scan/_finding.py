@@ -7,15 +7,22 @@ from numbers import Real
 import pandas as pd
 
 from xor_mi.errors import XorMiError, shown
-from xor_mi.finding import Finding, count_text
+from xor_mi.finding import Finding, count_text, number_text
 from xor_mi.gate_scan._cuts import SHOWN, UnitGate
 from xor_mi.gate_scan._gates import function_over, index_text, table_of
+from xor_mi.graph import Site
 from xor_mi.kinds import Target
 
 __all__ = ["GateScan", "polarities", "require_p"]
 
 LARGEST_P = 0.01
 """By default, cuts with a larger p-value are not listed."""
+MOST_HOOKS = 5
+"""The sentence names at most so many hooks, and counts more."""
+MANY_UNITS = 100
+"""From here on a mean number of units has no decimals."""
+WHOLE = 1e-6
+"""A share times a number of units that is this near to a whole number is one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,23 +164,51 @@ class GateScan(Finding):
 
     def __str__(self) -> str:
         n_separating = self.separating()["site"].nunique()
-        any_gate = len({line.site for line in self.unit_gates if line.gate is not None})
-        low, high = self.control_interval
         left_out = ""
         if self.left_out:
             hooks = count_text(len(self.left_out), "hook")
             was = "was" if len(self.left_out) == 1 else "were"
             left_out = f" {hooks} {was} not read, or only in part: see .left_out."
-        tried = f"{'all ' if self.is_every_permutation else ''}{self.n_permutations:,}"
         return (
             f"{n_separating:,} of {count_text(self.n_units, 'unit')} "
             f"{'separates' if n_separating == 1 else 'separate'} a gate of "
             f"{', '.join(self.features)} at p <= {LARGEST_P:g} on {self.n_distinct:,} different "
             f"inputs ({self.n_samples:,} given; no p-value can be below {self.smallest_p:.3g}). "
-            f"Any gate at any p: {any_gate / self.n_units:.2%} of units; with the features "
-            f"permuted {self.control_rate:.2%} (95 % of {tried} permutations: {low:.2%} to "
-            f"{high:.2%}).{left_out}{self._too_few()}"
+            f"{self._counted()} {self._at_any_p()}{left_out}{self._too_few()}"
         )
+
+    def _counted(self) -> str:
+        """Which units there are, by hook."""
+        sites_of: dict[str, set[Site]] = {}
+        for line in self.unit_gates:
+            sites_of.setdefault(line.hook, set()).add(line.site)
+        if len(sites_of) > MOST_HOOKS:
+            return f"Units are the entries of {len(sites_of)} hooks."
+        named = [f"{hook} ({len(sites):,})" for hook, sites in sites_of.items()]
+        return f"Units are the entries of {', '.join(named)}."
+
+    def _at_any_p(self) -> str:
+        """How many units separate anything at all, and how many do so by chance."""
+        n_any = len({line.site for line in self.unit_gates if line.gate is not None})
+        n = self.n_units
+        if n_any == n:
+            some = f"every unit ({n:,} of {n:,}) separates some gate"
+        elif n_any == 0:
+            some = f"no unit (0 of {n:,}) separates any gate"
+        else:
+            some = f"{n_any:,} of {n:,} units {'separates' if n_any == 1 else 'separate'} some gate"
+        tried = f"{'all ' if self.is_every_permutation else ''}{self.n_permutations:,}"
+        mean = self.control_rate * n
+        low, high = (share * n for share in self.control_interval)
+        if max(abs(mean - low), abs(high - mean)) < WHOLE:
+            also = "also " if abs(mean - n_any) < WHOLE else ""
+            chance = f"{also}{_number_of_units(mean)} of {n:,} (in {tried} permutations)"
+        else:
+            chance = (
+                f"{_number_of_units(mean)} of {n:,} on average (95 % of {tried} "
+                f"permutations: {_number_of_units(low)} to {_number_of_units(high)})"
+            )
+        return f"At any p, {some}; with permuted features {chance}."
 
     def _too_few(self) -> str:
         """What to do if no cut can have a p-value small enough to be listed."""
@@ -183,6 +218,12 @@ class GateScan(Finding):
             " These are too few inputs for a p-value that small; find_gates tells by interchange "
             "which units act as a gate, and so does identify_circuit for a HookedMLP."
         )
+
+
+def _number_of_units(n: float) -> str:
+    """A mean number of units, or a percentile of it: decimals only where they say something."""
+    is_whole = abs(n - round(n)) < WHOLE
+    return f"{n:,.0f}" if is_whole or n >= MANY_UNITS else number_text(n, decimals=1)
 
 
 def polarities(gate: Target, features: Sequence[str], rows_seen: Sequence[str]) -> dict[str, int]:

@@ -85,7 +85,7 @@ def checked_metric(metric: Metric, outputs: Tensor) -> Tensor:
     Raises:
         XorMiError: values that are not one finite number per input.
     """
-    named = named_metrics(metric)
+    named = named_metrics(metric, argument="metric")
     readers = Readers(metrics=tuple(named), functions=tuple(named.items()))
     return readers.read(outputs.detach(), pairs_of(metric))[0]
 

@@ -393,7 +393,7 @@ def before_and_after(
     max_batch_bytes: int | None,
 ) -> tuple[Tensor, Tensor]:
     """The metric of the corrupted runs, [pair], and with each set patched in them, [set, pair]."""
-    named = named_metrics(metric)
+    named = named_metrics(metric, argument="metric")
     readers = Readers(metrics=tuple(named), functions=tuple(named.items()))
     both = as_examples(clean).and_then(as_examples(corrupted))
     examples, numbers = distinct_examples(both)

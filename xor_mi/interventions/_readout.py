@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from xor_mi.errors import XorMiError, shown
+from xor_mi.errors import XorMiError, shown, unknown
 from xor_mi.graph import name_of_set
 from xor_mi.interventions._sites import SiteSet
 from xor_mi.kinds import Decide, HookedModel, LabelledMetric, Metric, Metrics
@@ -29,6 +29,8 @@ from xor_mi.truth import row_number
 
 LAMBDA = "<lambda>"
 """Python's name for a function without a name."""
+NAMED = ("score", "logit", "probability", "logit_difference")
+"""The functions of `xor_mi.metrics` that give one number per example."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -410,20 +412,27 @@ def _decisions_by(decide: Decide, outputs: Tensor) -> Tensor:
     return decisions.to(outputs.dtype if outputs.is_floating_point() else torch.float32)
 
 
-def named_metrics(metrics: Metrics, asked: _Asked | None = None) -> dict[str, Metric]:
+def named_metrics(
+    metrics: Metrics, asked: _Asked | None = None, *, argument: str = "metrics"
+) -> dict[str, Metric]:
     """One function, or name -> function, as name -> function.
 
     Each gets a copy of the outputs, so that none can change what the next one sees.
+
+    Args:
+        argument: what the caller's argument is called, for messages.
 
     Raises:
         XorMiError: anything but functions, or a function that decides.
     """
     if callable(metrics):
         metrics = {_name_of(metrics): metrics}
+    if isinstance(metrics, str):
+        raise _named_by_text(metrics, argument)
     if not isinstance(metrics, Mapping) or not metrics or not all(map(callable, metrics.values())):
         raise XorMiError(
-            "metrics are name -> function of the outputs, at least one, such as "
-            "{'logit': metrics.logit}; or one function"
+            f"{argument} is {shown(metrics)}; metrics are name -> function of the outputs, "
+            "at least one, such as {'logit': metrics.logit}; or one function"
         )
     for function in metrics.values():
         if function in (by_argmax, by_threshold, by_tokens) or isinstance(function, ScoreAbove):
@@ -434,6 +443,14 @@ def named_metrics(metrics: Metrics, asked: _Asked | None = None) -> dict[str, Me
     return {
         name: partial(_of_a_copy, _completed(function, asked)) for name, function in metrics.items()
     }
+
+
+def _named_by_text(name: str, argument: str) -> XorMiError:
+    """A metric's name in place of the function."""
+    if name not in NAMED:
+        return unknown("metric", name, NAMED, where="the metrics of xor_mi.metrics are")
+    give = f"give the function itself, {argument}=metrics.{name}"
+    return XorMiError(f"{argument} is {shown(name)}; {give}")
 
 
 def _name_of(metric: Metric | LabelledMetric) -> str:

@@ -25,7 +25,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from xor_mi.errors import XorMiError
-from xor_mi.finding import Finding, number_text
+from xor_mi.finding import ROUNDING, Finding, number_text, parameter_text
 from xor_mi.geometry._pieces import (
     FULL,
     MONOTONE,
@@ -133,9 +133,15 @@ class Conditions(Finding):
         lines = [f"{self.n_satisfied} of {len(self)} conditions for {self.target.name} hold"]
         for condition in self:
             if not condition.satisfied:
-                by = number_text(abs(condition.slack), scale=self.scale)
+                by = self._short_by(abs(condition.slack))
                 lines.append(f"  {condition.row} fails by {by}: {condition.inequality}")
         return "\n".join(lines)
+
+    def _short_by(self, distance: float) -> str:
+        """'0.25', or what says that only rounding makes the condition fail."""
+        if 0 < distance < ROUNDING * self.scale:
+            return f"rounding alone ({parameter_text(distance)})"
+        return number_text(distance)
 
 
 @torch.no_grad()

@@ -152,13 +152,14 @@ def as_row(row: Row, n_inputs: int) -> tuple[int, ...]:
         raise XorMiError(
             f"{shown(row)} is not an input row; give {n_inputs} bits such as '{example}'"
         )
-    # numbers such as '012' are counted as bits below; '0 0', '[0,0]' and 'h0.1' are not bits at all
+    # digits are read one by one below; '0 0', '[0,0]' and 'h0.1' have none
     if isinstance(values, str) and not (values.isascii() and values.isdecimal()):
         raise XorMiError(f"{shown(row)} is not bits; {_how_to_write_bits(n_inputs)}")
-    if len(values) != n_inputs:
-        bits = "1 bit" if len(values) == 1 else f"{len(values)} bits"
-        raise XorMiError(f"{shown(row)} has {bits}; this network has {n_inputs} inputs")
-    return tuple(as_bit(value, row) for value in values)
+    bits = tuple(as_bit(value, row) for value in values)
+    if len(bits) != n_inputs:
+        counted = "1 bit" if len(bits) == 1 else f"{len(bits)} bits"
+        raise XorMiError(f"{shown(row)} has {counted}; this network has {n_inputs} inputs")
+    return bits
 
 
 def _how_to_write_bits(n_inputs: int) -> str:
@@ -186,7 +187,8 @@ def as_bit(value: object, source: object = None) -> int:
         return int(value)
     if isinstance(value, str) and value in ("0", "1"):
         return int(value)
-    inside = "" if source is None else f" in {shown(source)}"
+    is_all = isinstance(source, str) and source == value
+    inside = "" if source is None or is_all else f" in {shown(source)}"
     raise XorMiError(f"{shown(value)}{inside} is not a bit; only 0 and 1 are")
 
 
