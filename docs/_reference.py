@@ -98,6 +98,7 @@ def directive(room: str, name: str) -> str:
 def first_sentence(words: str | None) -> str:
     """The first paragraph of a docstring up to its first sentence's end, as one line of markup."""
     paragraph = " ".join((words or "").strip().split("\n\n")[0].split())
+    paragraph = paragraph.split(": - ")[0]  # a list below it is not a part of the sentence
     ends = re.search(r"\.(?= [A-Z])", paragraph)
     sentence = paragraph[: ends.end()] if ends else paragraph
     return plain([sentence], places())[0]

@@ -45,6 +45,7 @@ html_theme_options = {
     "source_branch": "main",
     "source_directory": "docs/",
 }
+smartquotes_action = "qe"  # two dashes before an option stay two
 html_show_sphinx = False
 html_copy_source = False
 html_static_path = ["_static"]
@@ -134,8 +135,8 @@ def link_to_reference(words: str, room: str) -> str:
     if not words.startswith("`"):
         return f"[{words}](/reference/{room}.rst)"
     name = words.strip("`")
-    of_room = name.removeprefix("xor_mi.").removeprefix(room).removeprefix(".")
-    if of_room and of_room in exported(room):
+    of_room = name.removeprefix("xor_mi.").removeprefix(f"{room}.")
+    if of_room != room and of_room in exported(room):
         return f"{{py:obj}}`{name} <xor_mi.{room}.{of_room}>`"
     return f"[`{name}`](/reference/{room}.rst)"
 

@@ -11,7 +11,7 @@ import torch
 import xor_mi
 from xor_mi import bench, handmade, margins, zoo
 from xor_mi.circuits import identify_circuit
-from xor_mi.errors import XorMiError
+from xor_mi.errors import TooManyReadings, XorMiError
 from xor_mi.model import HookedMLP, HookedMLPConfig
 from xor_mi.saving import BENCH_MARK, mark_of
 from xor_mi.truth import BooleanFunction
@@ -124,6 +124,17 @@ def test_a_part_of_a_page_has_the_gates_that_a_page_has(tmp_path):
     assert part["networks"][0]["found"]["gates"] == {"h0.0": "OR", "h0.1": "AND"}
     with pytest.raises(XorMiError, match="this network has 5 and 15"):
         bench.bench_html(HookedMLP(HookedMLPConfig(5, 2)))
+
+
+def test_a_network_with_too_many_readings_has_a_bench_without_gates(monkeypatch):
+    """Sliders and values need no circuit."""
+
+    def refused(*_args, **_settings):
+        raise TooManyReadings("more than the limit")
+
+    monkeypatch.setattr("xor_mi.bench._page.identify_circuit", refused)
+    own, *_ = text_of(bench.bench_html(zoo.load("or-and")))["networks"]
+    assert own["found"] is None
 
 
 @pytest.mark.unchecked

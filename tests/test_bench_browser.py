@@ -13,6 +13,7 @@ from networks import random_network
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 from test_bench import EVERY_SETTING
 from test_browser import browser, needs_browser  # noqa: F401 (a fixture)
 
@@ -180,6 +181,21 @@ def cells(page) -> list[list[str]]:
 def drawn(page) -> None:
     """Waits for the next frame to be drawn."""
     page.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+
+
+def test_copies_of_the_module_share_one_count(browser, tmp_path, textbook):  # noqa: F811 (the fixture)
+    """Cells of a notebook each bring their own; every name of an element is there once."""
+    file = tmp_path / "cells.html"
+    file.write_text(bench.bench_html(textbook) + bench.bench_html(textbook), encoding="utf-8")
+    browser.get(file.as_uri())
+    named = "return [...document.querySelectorAll('.xmb [id]')].map(one => one.id)"
+    WebDriverWait(browser, 20).until(lambda page: len(page.execute_script(named)) > 20)
+    ids = browser.execute_script(named)
+    assert len(set(ids)) == len(ids)
+    labels = (
+        "return [...document.querySelectorAll('section.xmb')].map(one => one.ariaLabel.slice(0, 7))"
+    )
+    assert browser.execute_script(labels) == ["Bench 1", "Bench 2"]
 
 
 def test_every_slider_moves_by_keyboard_and_by_pointer(page):

@@ -1,5 +1,6 @@
 """Patching: against TransformerLens, by hand, and leaving everything as it was."""
 
+import warnings
 from itertools import product
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from models import unit_setter
 from transformer_lens.patching import generic_activation_patch
 
-from xor_mi.errors import XorMiError
+from xor_mi.errors import XorMiError, XorMiWarning
 from xor_mi.interventions import (
     HighLevelModel,
     ablation_sweep,
@@ -255,7 +256,7 @@ def test_all_pairs():
             lambda m: patch(m, "01", "11", "h0.0", direction="denoise"),
             "no direction 'denoise'.*did you mean 'denoising'",
         ),
-        (lambda m: patch(m, "012", "11", "h0.0"), "has 3 bits"),
+        (lambda m: patch(m, "011", "11", "h0.0"), "has 3 bits"),
         (lambda m: patch(m, [0, float("nan")], "11", "h0.0"), "NaN or infinite"),
         (lambda m: patch(m, [0, "a"], "11", "h0.0"), "not a bit"),
         (lambda m: patch(m, "01", "11", "h0.0", output=1), "no output 1"),
@@ -299,3 +300,15 @@ def test_bad_requests_are_refused(textbook, call, message):
     """Sites, directions, rows and modes are checked before anything runs."""
     with pytest.raises(XorMiError, match=message):
         call(textbook)
+
+
+def test_arrays_of_bits_for_other_levels_are_warned_of(textbook):
+    """The numbers 0 and 1 are run as numbers; rows and text are bits."""
+    levels = HookedMLP.from_weights(textbook.float64_layers(), input_levels=(-1, 1))
+    with pytest.warns(XorMiWarning, match=r"takes -1 and 1: arrays are taken as the numbers"):
+        found = patch(levels, torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 1.0]]), "h0.1")
+    by_numpy = 2.0 - 2 * 0.0  # relu(1 + 1) - 2 relu(0 + 1 - 1)
+    assert found.patched == pytest.approx(by_numpy)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        patch_sweep(levels, (levels.rows(["01"]), levels.rows(["11"])), "h0.1")

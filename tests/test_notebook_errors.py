@@ -68,3 +68,30 @@ def test_without_ipython_the_same_frames_are_written_plainly():
     assert "_patching.py" not in written
     assert MESSAGE in written
     assert "left out" in written
+
+
+def test_a_cause_in_the_person_s_own_code_is_shown():
+    """What a person raises an error from, and nothing of what xor_mi caught by itself; the error
+    is left as it was, whatever its class is made of.
+    """
+    from xor_mi import XorMiError
+
+    class Mine(XorMiError):
+        """An error of a person's, with arguments of its own."""
+
+        def __init__(self, *, code):
+            super().__init__(f"bad {code}")
+
+    def asks():
+        try:
+            {}["settings"]
+        except KeyError as error:
+            raise Mine(code=3) from error
+
+    with pytest.raises(Mine) as refusal:
+        asks()
+    written = "".join(refusal.value._render_traceback_())
+    assert isinstance(refusal.value.__cause__, KeyError)
+    assert refusal.value.__suppress_context__
+    assert "KeyError: 'settings'" in written
+    assert "bad 3" in written

@@ -67,7 +67,7 @@ def test_the_title_of_an_interchange_matrix_leaves_complements_out():
     figure = plots.interchange_matrix(identify_circuit(three))
     assert figure.data[0].text[0][1] == "16 of 16"
     title = figure.layout.title.text.replace("<br>", " ")
-    assert title.endswith("and another's on at most 6"), title
+    assert title.endswith("apart, on at most 6"), title
     two = HookedMLP.from_weights(
         [([[1, 1], [-1, -1]], [-1.5, 1.5]), ([[1, -1]], [0.0])], target="AND", **steps
     )
@@ -414,6 +414,11 @@ def test_shares_of_gates_are_the_ten_largest_the_networks_own_and_all_others():
     assert unknown.layout.title.text.replace("<br>", " ").endswith("blue, {OR}: none")
     with pytest.raises(XorMiError, match="no shares to draw"):
         plots.gate_shares_figure(shares.head(0), n_solved=0, n_networks=100)
+    with pytest.raises(XorMiError, match="no column gates, share"):
+        plots.gate_shares_figure(shares[["n_networks"]], n_solved=91, n_networks=100)
+    tied = shares.head(2).assign(n_networks=4)
+    ties = plots.gate_shares_figure(tied, n_solved=91, n_networks=100)
+    assert "is among the most frequent" in ties.layout.title.text.replace("<br>", " ")
     with pytest.raises(XorMiError, match="n_solved and n_networks are missing"):
         plots.gate_shares_figure(shares, n_solved=91)
 

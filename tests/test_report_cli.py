@@ -1015,6 +1015,10 @@ def test_how_common_counts_the_same_gates(trained):
     assert text.endswith(f"as this one, and {n_family} its family, OR & ~AND.")
     engine = population.engine
     assert f"from seeds 0 to 59 (by the engine {engine}; another rounds differently), " in text
+    with pytest.raises(XorMiError, match="at least one network"):
+        how_common(identify_circuit(trained.model), networks.head(0))
+    one = how_common(identify_circuit(trained.model), networks.head(1))
+    assert one.startswith("Of 1 network trained in the same way from seed 0 ")
     networks.attrs.clear()
     assert "from seeds 0 to 59, " in how_common(identify_circuit(trained.model), networks)
     assert "none of these has the hidden gates {NAND, OR}" in how_common(

@@ -73,17 +73,20 @@ class XorMiError(ValueError):
         of_person, n_left_out = _frames_of_person(self.__traceback__)
         left_out = "1 frame is" if n_left_out == 1 else f"{n_left_out} frames are"
         said = f"({left_out} left out: xor_mi and the libraries that it calls)"
-        # the message alone: what it was raised from lies inside xor_mi
-        alone = type(self).__new__(type(self), *self.args)
-        alone.__dict__.update(self.__dict__)
-        alone.args = self.args
+        cause, is_silent = self.__cause__, self.__suppress_context__
+        reason = cause if cause is not None or is_silent else self.__context__
+        if reason is not None and _begins_inside(reason):
+            self.__cause__ = None  # the message alone: what it was raised from lies inside xor_mi
         shell = _running_shell()
-        if shell is None:
-            lines = format_exception(type(alone), alone, of_person)
-        else:
-            lines = shell.InteractiveTB.structured_traceback(
-                type(alone), alone, of_person, tb_offset=0
-            )
+        try:
+            if shell is None:
+                lines = format_exception(type(self), self, of_person)
+            else:
+                lines = shell.InteractiveTB.structured_traceback(
+                    type(self), self, of_person, tb_offset=0
+                )
+        finally:
+            self.__cause__, self.__suppress_context__ = cause, is_silent
         return [*lines, said] if n_left_out else list(lines)
 
 
@@ -116,6 +119,11 @@ def _frames_of_person(traceback: TracebackType | None) -> tuple[TracebackType | 
     for frame in reversed(kept):
         chained = TracebackType(chained, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
     return chained, len(frames) - len(kept)
+
+
+def _begins_inside(reason: BaseException) -> bool:
+    """Whether an exception was caught by xor_mi, so that none of its frames is the person's."""
+    return reason.__traceback__ is None or _package_of(reason.__traceback__) == "xor_mi"
 
 
 def _package_of(frame: TracebackType) -> str:

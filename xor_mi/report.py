@@ -38,7 +38,7 @@ from xor_mi.circuits import (
 )
 from xor_mi.circuits._wording import rounding_share
 from xor_mi.errors import XorMiError, require_kind
-from xor_mi.finding import Finding, in_words, number_text, parameter_text
+from xor_mi.finding import Finding, count_text, in_words, number_text, parameter_text
 from xor_mi.geometry import InputPath, Kink, path
 from xor_mi.graph import Subcircuit, name_of_set
 from xor_mi.handmade._edits import entries
@@ -1164,12 +1164,15 @@ def how_common(circuit: Circuit, networks: pd.DataFrame) -> str:
     """
     require_kind("circuit", circuit, Circuit, give="what identify_circuit returns")
     require_kind("networks", networks, pd.DataFrame, give="a census of retrained networks")
+    if networks.empty:
+        raise XorMiError("networks has no lines; give a census of at least one network")
     solved = networks[networks["solved"]]
-    seeds = f"seeds {networks['seed'].min()} to {networks['seed'].max()}"
+    first_seed, last_seed = networks["seed"].min(), networks["seed"].max()
+    seeds = f"seed {first_seed}" if len(networks) == 1 else f"seeds {first_seed} to {last_seed}"
     engine = networks.attrs.get(ENGINE)
     by = f" (by the engine {engine}; another rounds differently)" if engine else ""
     text = (
-        f"Of {len(networks):,} networks trained in the same way from {seeds}{by}, "
+        f"Of {count_text(len(networks), 'network')} trained in the same way from {seeds}{by}, "
         f"{len(solved):,} solved {circuit.target.name}"
     )
     if circuit.verdict == "not_computing" and len(solved):

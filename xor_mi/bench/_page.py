@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -10,7 +11,7 @@ from markupsafe import Markup
 
 from xor_mi.bench._spec import bench_spec, require_few
 from xor_mi.circuits import Circuit, identify_circuit
-from xor_mi.errors import XorMiError, as_path, require_kind, shown
+from xor_mi.errors import TooManyReadings, XorMiError, as_path, require_kind, shown
 from xor_mi.kinds import PathLike
 from xor_mi.model import HookedMLP, require_plain_mlp
 from xor_mi.saving import BENCH_MARK, require_own_file, write_file
@@ -64,7 +65,7 @@ def bench_html(
 
     Args:
         circuit: what `identify_circuit` found in this network; by default it is asked, as in
-            `write_bench`.
+            `write_bench`. A network with too many readings to identify has a bench without gates.
         with_module: include the module, which a page needs once.
 
     Raises:
@@ -73,7 +74,9 @@ def bench_html(
     if circuit is None:
         require_plain_mlp(model, "the bench")
         require_few(model)
-        circuit = identify_circuit(model, with_evidence=False)
+        # too many readings: the bench is drawn all the same, without gates
+        with suppress(TooManyReadings):
+            circuit = identify_circuit(model, with_evidence=False)
     # a text that contains </script> must not end the script
     spec = json.dumps(bench_spec(model, circuit), allow_nan=False).replace("<", "\\u003c")
     module = f'<script type="module">{module_text()}\nmountAll();\n</script>' if with_module else ""

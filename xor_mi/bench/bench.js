@@ -948,7 +948,8 @@ const NOTES = {
 };
 const POINTS = "Points: filled, decided 1; open, decided 0; yellow, the input shown.";
 const NOT_PROVED = "no explanation survives every test required; this is the closest reading";
-let count = 0;
+// by the page: each cell of a notebook may have a copy of this module
+const nextNumber = () => (document.xmbBenches = (document.xmbBenches || 0) + 1);
 
 // ---------------------------------------------------------------------------------------------
 // the bench itself
@@ -981,12 +982,13 @@ function placeOn({ power }, value) {
 class Bench {
   constructor(el, spec, options) {
     Object.assign(this, { spec, options });
-    this.id = `xmb${(count += 1)}`;
+    const number = nextNumber();
+    this.id = `xmb${number}`;
     this.symbols = spec.symbols.map(one => one.symbol);
     this.preset = options.preset || 0;
     this.found = options.found || null;
     this.frame = 0;
-    this.root = make(el, "section", { class: "xmb", "aria-label": `Bench ${count}: a network whose inputs and weights can be moved` });
+    this.root = make(el, "section", { class: "xmb", "aria-label": `Bench ${number}: a network whose inputs and weights can be moved` });
     addStyle(this.root);
     this.all = make(this.root, "div", { class: "xmb-all" });
     this.begin();

@@ -19,7 +19,7 @@ from xor_mi.interventions._examples import (
 from xor_mi.interventions._sites import require_mlp
 from xor_mi.kinds import HookedModel, ModelKwargs, Pairs, Row
 from xor_mi.metrics import decisions
-from xor_mi.model import HookedMLP, NamedInputs, read_inputs
+from xor_mi.model import HookedMLP, NamedInputs, read_inputs, warn
 from xor_mi.model._inputs import bits_of_input
 from xor_mi.truth import is_array, row_name, truth_rows
 
@@ -102,6 +102,7 @@ def read_pairs(
         examples, numbers = distinct_examples(both)
         named = _named_by_bits(model, clean, corrupted)
         if named is None:
+            _warn_of_bits(model, clean, corrupted)
             named = tuple((f"clean {i}", f"corrupted {i}") for i in range(len(clean)))
         return ReadPairs(named, examples, *numbers.chunk(2))
     if not isinstance(model, HookedMLP):
@@ -137,6 +138,20 @@ def _named_by_bits(
             return None
         names.append(row_name(bits))
     return tuple(zip(names[: len(clean)], names[len(clean) :], strict=True))
+
+
+def _warn_of_bits(model: HookedModel, clean: Tensor, corrupted: Tensor) -> None:
+    """Warn of arrays of 0 and 1 for a network with other levels: bits may be meant."""
+    if not isinstance(model, HookedMLP) or set(model.cfg.input_levels) == {0, 1}:
+        return
+    both = torch.cat([clean, corrupted])
+    if bool(((both == 0) | (both == 1)).all()):
+        low, high = model.cfg.input_levels
+        warn(
+            f"the arrays of inputs hold 0 and 1, and this network takes {low:g} and {high:g}: "
+            "arrays are taken as the numbers that they hold; give bits as text, such as '01', or "
+            "model.rows(bits)"
+        )
 
 
 def _of_texts(model: HookedMLP, pairs: object) -> ReadPairs | None:

@@ -578,7 +578,10 @@ def _roles_played(table: pd.DataFrame, n: int, is_another: np.ndarray) -> str:
     others = counts[is_another]
     if not len(others):
         return found
-    return f"{found} (base, source), and another's on at most {others.max()}"
+    # every role but its own, unless copies or complements were left out
+    is_whole = is_another.sum() == is_another.size - len(own)
+    which = "another's" if is_whole else "another's, copies and complements apart,"
+    return f"{found} (base, source), and {which} on at most {others.max()}"
 
 
 def _roles_of_many(own: Mapping[str, int], n: int) -> str:

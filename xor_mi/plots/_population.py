@@ -25,6 +25,10 @@ SHARE_IN_VIEW = 0.99
 """A few weights lie far outside; the axes contain this share of them."""
 
 
+SHARE_COLUMNS = ("gates", "n_networks", "share", "ci_low", "ci_high")
+"""The columns of `gate_shares` that are drawn."""
+
+
 def gate_shares_figure(
     shares: pd.DataFrame,
     *,
@@ -61,6 +65,11 @@ def gate_shares_figure(
         raise XorMiError(
             "n_solved and n_networks are missing, and a table of shares does not have them; give "
             "both, or give the census instead of the shares"
+        )
+    missing = [name for name in SHARE_COLUMNS if name not in shares]
+    if missing:
+        raise XorMiError(
+            f"shares has no column {', '.join(missing)}; give a census, or what gate_shares returns"
         )
     if len(shares) == 0:
         raise XorMiError(
@@ -121,8 +130,10 @@ def _largest_shares(shares: pd.DataFrame, n_solved: int, marked: str | None) -> 
 def _shares_title(shares: pd.DataFrame, n_solved: int, n_networks: int, marked: str | None) -> str:
     """The most frequent gates, and the share of the marked ones."""
     first = shares.iloc[0]
+    is_alone = (shares["n_networks"] == first["n_networks"]).sum() == 1
+    rank = "the most frequent" if is_alone else "among the most frequent"
     title = (
-        f"{first['gates']} is the most frequent: {100 * first['share']:.0f}% of {n_solved:,} "
+        f"{first['gates']} is {rank}: {100 * first['share']:.0f}% of {n_solved:,} "
         f"solved of {n_networks:,} networks"
     )
     if marked is None or marked == first["gates"]:

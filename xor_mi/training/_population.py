@@ -180,7 +180,7 @@ class Population(Finding):
         own = [*hidden, (readout[:, :n_last], bias)]
         return HookedMLP.from_weights(own, direct=readout[:, n_last:], **conventions)
 
-    def of_seed(self, seed: SupportsIndex) -> HookedMLP:
+    def of_seed(self, seed: SupportsIndex | Tensor) -> HookedMLP:
         """The network that was trained from this seed, as a `HookedMLP`.
 
         >>> from xor_mi.training import train_population
@@ -191,7 +191,9 @@ class Population(Finding):
         Raises:
             XorMiError: a seed that is not among `seeds`, or that several networks have.
         """
-        asked = whole_number("seed", seed)
+        # one of `seeds` itself is a tensor
+        is_one = isinstance(seed, torch.Tensor) and seed.numel() == 1
+        asked = whole_number("seed", seed.item() if is_one else seed)
         numbers = [number for number, known in enumerate(self.seeds.tolist()) if known == asked]
         if not numbers:
             raise XorMiError(
