@@ -191,9 +191,10 @@ class Population(Finding):
         Raises:
             XorMiError: a seed that is not among `seeds`, or that several networks have.
         """
-        # one of `seeds` itself is a tensor
-        is_one = isinstance(seed, torch.Tensor) and seed.numel() == 1
-        asked = whole_number("seed", seed.item() if is_one else seed)
+        given: object = seed
+        if isinstance(seed, Tensor) and seed.numel() == 1:
+            given = seed.item()  # one of `seeds` itself is a tensor
+        asked = whole_number("seed", given)
         numbers = [number for number, known in enumerate(self.seeds.tolist()) if known == asked]
         if not numbers:
             raise XorMiError(
