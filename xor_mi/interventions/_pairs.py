@@ -100,9 +100,9 @@ def read_pairs(
             raise XorMiError(f"there are no pairs: both tensors are {list(clean.shape)}; give some")
         both = pairs_of_examples(model, clean, corrupted, model_kwargs)
         examples, numbers = distinct_examples(both)
-        named = _named_by_bits(model, clean, corrupted)
+        named = _named_by_bits(model, examples.inputs, numbers)
         if named is None:
-            _warn_of_bits(model, clean, corrupted)
+            _warn_of_bits(model, examples.inputs)
             named = tuple((f"clean {i}", f"corrupted {i}") for i in range(len(clean)))
         return ReadPairs(named, examples, *numbers.chunk(2))
     if not isinstance(model, HookedMLP):
@@ -126,26 +126,31 @@ def read_pairs(
 
 
 def _named_by_bits(
-    model: HookedModel, clean: Tensor, corrupted: Tensor
+    model: HookedModel, inputs: Tensor, numbers: Tensor
 ) -> tuple[tuple[str, str], ...] | None:
-    """The pairs of two batches by their bits; None where some input is not bits of a HookedMLP."""
-    if not isinstance(model, HookedMLP):
+    """The pairs of two batches by their bits; None where some input is not bits of a HookedMLP.
+
+    Args:
+        inputs: the different inputs, each of which is read once.
+        numbers: those of the clean inputs, then those of the corrupted ones.
+    """
+    if not isinstance(model, HookedMLP) or inputs.shape[1:] != (model.cfg.d_in,):
         return None
     names: list[str] = []
-    for row in chain(clean, corrupted):
-        bits = bits_of_input(model, row) if row.shape == (model.cfg.d_in,) else None
+    for row in inputs:
+        bits = bits_of_input(model, row)
         if bits is None:
             return None
         names.append(row_name(bits))
-    return tuple(zip(names[: len(clean)], names[len(clean) :], strict=True))
+    clean, corrupted = (half.tolist() for half in numbers.chunk(2))
+    return tuple((names[a], names[b]) for a, b in zip(clean, corrupted, strict=True))
 
 
-def _warn_of_bits(model: HookedModel, clean: Tensor, corrupted: Tensor) -> None:
+def _warn_of_bits(model: HookedModel, inputs: Tensor) -> None:
     """Warn of arrays of 0 and 1 for a network with other levels: bits may be meant."""
     if not isinstance(model, HookedMLP) or set(model.cfg.input_levels) == {0, 1}:
         return
-    both = torch.cat([clean, corrupted])
-    if bool(((both == 0) | (both == 1)).all()):
+    if bool(((inputs == 0) | (inputs == 1)).all()):
         low, high = model.cfg.input_levels
         warn(
             f"the arrays of inputs hold 0 and 1, and this network takes {low:g} and {high:g}: "
